@@ -1,0 +1,50 @@
+"""The Typer app: every command's place, and the one boundary for errors."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from crontify_cli import __version__
+from crontify_cli.cli import exec as exec_command
+from crontify_cli.errors import CrontifyError
+
+app = typer.Typer(
+    name="crontify",
+    help="Put `crontify exec MONITOR --` in front of a cron job and know when it fails.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"crontify {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+exec_command.register(app)
+
+
+def run_app(args: list[str]) -> int:
+    """Run `args` through Typer and return the exit code; an error is one line on stderr."""
+    try:
+        code = app(args, prog_name="crontify", standalone_mode=True)
+    except SystemExit as exit_:
+        code = exit_.code
+    except CrontifyError as error:
+        print(f"crontify: {error.message}", file=sys.stderr)
+        code = error.exit_code
+    return code if isinstance(code, int) else 0

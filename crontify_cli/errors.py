@@ -1,0 +1,29 @@
+"""The one error type, and the exit codes with their names.
+
+Loaded before the spawn, so plain integers instead of an enum.
+"""
+
+
+class ExitCode:
+    """What `crontify` exits with when the number is not the job's own."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    TEMPORARY = 75  # EX_TEMPFAIL: overlap skipped, or reports still queued
+    TIMEOUT = 124  # as timeout(1)
+    NOT_EXECUTABLE = 126  # as sh(1)
+    NOT_FOUND = 127  # as sh(1)
+    SIGNAL_BASE = 128  # 128 + N for a job that died of signal N
+
+
+class CrontifyError(Exception):
+    """What went wrong, to what, and what to do next, in one line for stderr.
+
+    `exit_code` is what the process ends with when nobody handles the error.
+    """
+
+    def __init__(self, message: str, exit_code: int = ExitCode.FAILURE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code

@@ -1,0 +1,1 @@
+"""Spawning, relaying and recording a job: standard library only."""

@@ -1,0 +1,1 @@
+"""The documented API on loopback, for trying jobs without an account."""

@@ -1,0 +1,113 @@
+"""Values as people write them in flags and in the config: text in, value or ValueError out.
+
+Loaded before the spawn, so without `re` until a regular expression is given.
+"""
+
+Codes = tuple[tuple[int, int], ...]
+"""Exit codes as inclusive ranges: `0,20-25` is `((0, 0), (20, 25))`."""
+
+
+def parse_monitor(name: str) -> str:
+    """Return `name` if it can stand in a URL and in a file name.
+
+    RFC 3986's unreserved characters, at most 128 of them, and neither `.` nor
+    `..`; an alias from the config obeys the same rule.
+
+    Raises ValueError, with a message for a person, for anything else.
+    """
+    safe = name.isascii() and all(c.isalnum() or c in "-._~" for c in name)
+    if not safe or not 0 < len(name) <= 128 or name in (".", ".."):
+        raise ValueError(
+            f"not a monitor: {name!r} (write letters, digits, '-', '.', '_', '~'; at most 128)"
+        )
+    return name
+
+
+def parse_codes(text: str) -> Codes:
+    """Return the exit codes that `text` lists: `0,24` or `0,20-25`, each 0 to 255.
+
+    Raises ValueError for anything else.
+    """
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdigit() and last.isdigit() and first.isascii() and last.isascii()):
+            raise ValueError(f"not a list of exit codes: {text!r} (write 0,24 or 0,20-25)")
+        if not int(first) <= int(last) <= 255:
+            raise ValueError(f"not exit codes from 0 to 255: {part.strip()!r}")
+        ranges.append((int(first), int(last)))
+    return tuple(ranges)
+
+
+def parse_count(text: str) -> int:
+    """Return the whole number from 0 to 1,000,000 that `text` is; raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 7 and int(text) <= 1_000_000):
+        raise ValueError(f"not a whole number from 0 to 1000000: {text!r}")
+    return int(text)
+
+
+def parse_meta(text: str) -> "tuple[str, int | float]":
+    """Return name and number of `KEY=NUMBER`.
+
+    CONTRACT.md, "Requests": a name is `[A-Za-z0-9_]`, at most 50 characters, since
+    only such names can stand in an alert rule; a number is finite.
+
+    Raises ValueError, with a message for a person, for anything else.
+    """
+    name, equals, number = text.strip().partition("=")
+    name, number = name.strip(), number.strip()
+    if not equals or not number:
+        raise ValueError(f"not KEY=NUMBER: {_short(text)}")
+    if not (0 < len(name) <= 50 and name.isascii() and name.replace("_", "a").isalnum()):
+        raise ValueError(f"not a meta name (letters, digits, '_', at most 50): {_short(name)}")
+    return name, parse_number(number)
+
+
+def parse_number(text: str) -> "int | float":
+    """Return the finite decimal number that `text` is, an int where it is written as one.
+
+    Raises ValueError for anything else; `1_000`, `nan`, `inf` and `0x10` among it.
+    """
+    if text.isascii() and "_" not in text and len(text) <= 40:
+        try:
+            value = float(text)
+        except ValueError:
+            pass
+        else:
+            if value - value == 0:  # neither infinite nor NaN
+                whole = text[1:] if text[:1] in "+-" else text
+                # JavaScript's numbers are doubles: 2**53 is the last exact integer.
+                return int(text) if whole.isdigit() and abs(value) <= 2**53 else value
+    raise ValueError(f"not a number: {_short(text)}")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def parse_regex(text: str) -> str:
+    """Return `text` if it is a regular expression of Python's; raises ValueError."""
+    import re
+
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {_short(text)}: {error}") from None
+    return text
+
+
+def parse_meta_regex(text: str) -> str:
+    """Return `text` if it is a regular expression whose named groups are meta names.
+
+    Raises ValueError for anything else.
+    """
+    import re
+
+    parse_regex(text)
+    names = list(re.compile(text).groupindex)
+    if not names:
+        raise ValueError(f"no named group, as (?P<rows>\\d+), in {_short(text)}")
+    for name in names:
+        parse_meta(f"{name}=0")
+    return text

@@ -1,0 +1,40 @@
+"""What every test stands on: a home of its own, and the real program in a real process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Crontify = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME, so that no test can touch the real one, and no setting from outside."""
+    path = tmp_path / "home"
+    path.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("CRONTIFY_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(path))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "etc-xdg"))
+    return path
+
+
+@pytest.fixture
+def crontify(tmp_path: Path) -> Crontify:
+    """Run `crontify ARGS` to its end as a process of its own; keywords go to subprocess.run."""
+
+    def run(
+        *args: str, env: Mapping[str, str] = {}, **more: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        more = {"timeout": 60, "text": True, "capture_output": True, "cwd": tmp_path} | more
+        more.setdefault("stdin", subprocess.DEVNULL) if "input" not in more else None
+        command = [sys.executable, "-m", "crontify_cli", *args]
+        return subprocess.run(command, env={**os.environ, **env}, check=False, **more)
+
+    return run
