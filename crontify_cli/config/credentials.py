@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from crontify_cli.config.settings import Settings
 
-COMMAND_SECONDS = 10.0
+OBTAIN_SECONDS = 10.0
 _LONGEST = 16 * 1024  # characters; a header line of a server has at most 8 KiB as a rule
 
 
@@ -76,7 +76,7 @@ def mask(text: str) -> str:
 def api_key(settings: "Settings") -> str | None:
     """Return the API key, None where none is configured.
 
-    Reads its file or runs its command, for at most `COMMAND_SECONDS`: not before the spawn.
+    Reads its file or runs its command, for at most `OBTAIN_SECONDS`: not before the spawn.
     Raises CrontifyError that names the setting to mend.
     """
     return obtain(settings.api_key) if settings.api_key else None
@@ -146,7 +146,7 @@ def _first_line_of_command(command: tuple[str, ...]) -> str:
         code = process.wait(timeout=max(0.0, deadline - _now()))
     except (TimeoutError, subprocess.TimeoutExpired):
         _kill(process)
-        raise ValueError(f"did not end within {COMMAND_SECONDS:.0f} s, killed") from None
+        raise ValueError(f"did not end within {OBTAIN_SECONDS:.0f} s, killed") from None
     except BaseException:
         _kill(process)
         raise
@@ -187,7 +187,7 @@ def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bo
             if ended:
                 break
             if _now() > deadline:
-                raise TimeoutError(f"nothing within {COMMAND_SECONDS:.0f} s")
+                raise TimeoutError(f"nothing within {OBTAIN_SECONDS:.0f} s")
             continue
         chunk = os.read(fd, 65536)
         if len(head) <= _LONGEST and b"\n" not in head:
@@ -197,7 +197,7 @@ def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bo
         if len(head) > _LONGEST and not drain:
             break
         if _now() > deadline:
-            raise TimeoutError(f"no end within {COMMAND_SECONDS:.0f} s")
+            raise TimeoutError(f"no end within {OBTAIN_SECONDS:.0f} s")
     line = head.split(b"\n", 1)[0]
     return line.decode("utf-8", "replace")
 
@@ -209,7 +209,7 @@ def _now() -> float:
 
 
 def _deadline() -> float:
-    return _now() + COMMAND_SECONDS
+    return _now() + OBTAIN_SECONDS
 
 
 def check_base_url(settings: "Settings") -> None:
