@@ -1,8 +1,8 @@
-"""The tests' own Crontify API on loopback, and every way in which it can misbehave.
+"""The tests' own Crontify API on loopback; `tests/faults.py` makes it misbehave.
 
 Written from the seed document alone, on bare sockets and threads: it shares no
 line with the sandbox, so that a misreading of the contract is not tested with
-itself, and it can do to a connection what no framework would.
+itself, and a test can do to a connection what no framework would.
 """
 
 import contextlib
@@ -11,13 +11,10 @@ import re
 import select
 import socket
 import ssl
-import struct
-import subprocess
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
-from email.utils import formatdate
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,6 +88,13 @@ def response(status: int, body: object = b"", headers: Mapping[str, str] = {}) -
     return f"HTTP/1.1 {status} {phrase}\r\n{head}\r\n".encode("latin-1") + content
 
 
+class Certificate(NamedTuple):
+    """Paths of a PEM certificate and of its private key."""
+
+    certificate: Path
+    key: Path
+
+
 class ApiServer:
     """`with ApiServer() as api:` serves on `api.url` until the block ends.
 
@@ -109,7 +113,7 @@ class ApiServer:
         key: str = KEY,
         token: str = TOKEN,
         monitors: set[str] | None = None,
-        tls: "Certificate | None" = None,
+        tls: Certificate | None = None,
     ) -> None:
         self.key, self.token, self.monitors = key, token, monitors
         self.default: Behaviour = right
@@ -129,7 +133,7 @@ class ApiServer:
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(tls.certificate, tls.key)
-        self._listener = _bound()
+        self._listener = bound()
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}{PREFIX}"
 
@@ -162,7 +166,7 @@ class ApiServer:
     def down(self) -> None:
         """Refuse every connection from now on and end the open ones; the port stays ours."""
         self._close_all()
-        self._listener = _bound(self.port)
+        self._listener = bound(self.port)
 
     def up(self) -> None:
         """Serve again after `down`."""
@@ -250,17 +254,17 @@ class ApiServer:
                 return self._take_ping(request, *match.groups())
             if match := re.fullmatch(PREFIX + r"/monitors/([^/]+)/runs/([^/]+)/log", request.path):
                 return self._give_log(request, *match.groups())
-        return _error(404, f"Cannot {request.method} {request.path}")
+        return error(404, f"Cannot {request.method} {request.path}")
 
     def _take_ping(self, request: Request, monitor: str, kind: str) -> tuple[int, object]:
         if request.method != "POST":
-            return _error(404, f"Cannot {request.method} {request.path}")
+            return error(404, f"Cannot {request.method} {request.path}")
         if request.headers.get("x-api-key") != self.key:
-            return _error(401, "Missing or invalid API key")
+            return error(401, "Missing or invalid API key")
         if self.monitors is not None and monitor not in self.monitors:
-            return _error(404, "Monitor not found")
+            return error(404, "Monitor not found")
         if problem := _problem(request, kind):
-            return _error(400, [problem])
+            return error(400, [problem])
         if kind == "start" or monitor not in self._open_runs:
             self._runs += 1
             self._open_runs[monitor] = f"clrun{self._runs:04d}"
@@ -284,9 +288,9 @@ class ApiServer:
 
     def _give_log(self, request: Request, monitor: str, run: str) -> tuple[int, object]:
         if request.headers.get("authorization") != f"Bearer {self.token}":
-            return _error(401, "Unauthorized")
+            return error(401, "Unauthorized")
         if (monitor, run) not in self.logs:
-            return _error(404, "Run not found")
+            return error(404, "Run not found")
         log = self.logs[monitor, run]
         return 200, {"hasLog": log is not None, "content": log}
 
@@ -319,7 +323,8 @@ def _problem(request: Request, kind: str) -> str | None:
     return None
 
 
-def _error(status: int, message: str | list[str]) -> tuple[int, object]:
+def error(status: int, message: str | list[str]) -> tuple[int, object]:
+    """Return status and body of a refusal, in the shape that NestJS gives it."""
     body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase}
     return status, body
 
@@ -328,7 +333,8 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _bound(port: int = 0) -> socket.socket:
+def bound(port: int = 0) -> socket.socket:
+    """Return a socket that holds a port of loopback but does not listen."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", port))
@@ -376,149 +382,3 @@ right = Behaviour(_right)
 def answer(status: int, body: object = b"", headers: Mapping[str, str] = {}) -> Behaviour:
     """Answer with this; bytes go out as they are, anything else as JSON."""
     return Behaviour(lambda exchange: exchange.reply(status, body, headers))
-
-
-garbage = answer(200, b"<html>\xff\x00 it works!")
-empty = answer(200)
-
-
-def redirect(address: str, status: int = 302) -> Behaviour:
-    """Send the client to another address."""
-    return answer(status, b"", {"Location": address})
-
-
-def rate_limited(
-    seconds: int | None = None, *, date: float | None = None, message: str = "Too many requests"
-) -> Behaviour:
-    """Answer 429 with `Retry-After: seconds`, with the HTTP date in `date` seconds, or neither."""
-
-    def act(exchange: Exchange) -> None:
-        headers = {"Retry-After": str(seconds)} if seconds is not None else {}
-        if date is not None:
-            headers["Retry-After"] = formatdate(time.time() + date, usegmt=True)
-        exchange.reply(*_error(429, message), headers)
-
-    return Behaviour(act)
-
-
-def delayed(seconds: float, then: Behaviour = right) -> Behaviour:
-    """Wait, then behave."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.wait(seconds)
-        then.act(exchange)
-
-    return Behaviour(act)
-
-
-def taken_then(then: Behaviour) -> Behaviour:
-    """Take the ping as the right answer would, but let the client see only `then`."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.api.take(exchange.request)
-        then.act(exchange)
-
-    return Behaviour(act)
-
-
-def _hang(exchange: Exchange) -> None:
-    exchange.wait(3600)
-
-
-hang_before_reading = Behaviour(_hang, before_reading=True)
-hang_after_reading = Behaviour(_hang)
-
-
-def _reset(exchange: Exchange) -> None:
-    exchange.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    exchange.sock.close()
-
-
-reset = Behaviour(_reset)
-"""Reset the connection (RST) once the request is read."""
-
-reset_before_reading = Behaviour(_reset, before_reading=True)
-close = Behaviour(lambda exchange: None)
-"""Close without an answer once the request is read."""
-
-
-def _reset_mid_body(exchange: Exchange) -> None:
-    exchange.sock.sendall(response(200, *exchange.api.take(exchange.request)[1:])[:-20])
-    exchange.wait(0.05)  # let the first part arrive: a RST discards what is still on its way
-    _reset(exchange)
-
-
-reset_mid_body = Behaviour(_reset_mid_body)
-
-
-def flood(size: int = 100_000_000, status: int = 200) -> Behaviour:
-    """Answer with a body of `size` bytes, as far as the client reads it."""
-
-    def act(exchange: Exchange) -> None:
-        head = f"HTTP/1.1 {status} Flood\r\nContent-Length: {size}\r\n\r\n"
-        exchange.sock.sendall(head.encode())
-        block = b"x" * 65536
-        for at in range(0, size, len(block)):
-            exchange.sock.sendall(block[: size - at])
-        exchange.keep = True
-
-    return Behaviour(act)
-
-
-def trickle(data: bytes | None = None, pause: float = 1.0) -> Behaviour:
-    """Send the answer (the right one if none is given) one byte every `pause` seconds."""
-
-    def act(exchange: Exchange) -> None:
-        for byte in data or response(*exchange.api.take(exchange.request)):
-            if exchange.api.stopped.is_set():
-                return
-            exchange.sock.sendall(bytes([byte]))
-            exchange.wait(pause)
-
-    return Behaviour(act)
-
-
-# Addresses that are none.
-
-
-@contextlib.contextmanager
-def refusing_url() -> Iterator[str]:
-    """Yield the URL of a port that is reserved, so that nobody ever listens there."""
-    with _bound() as sock:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}{PREFIX}"
-
-
-@contextlib.contextmanager
-def deaf_url() -> Iterator[str]:
-    """Yield the URL of a port that never completes a connection: its backlog is full.
-
-    As Linux has it: the kernel drops the SYN of what does not fit.
-    """
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_bound())
-        listener.listen(0)
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
-
-
-class Certificate(NamedTuple):
-    """Paths of a PEM certificate and of its private key."""
-
-    certificate: Path
-    key: Path
-
-
-def self_signed(folder: Path, host: str = "127.0.0.1") -> Certificate:
-    """Make a certificate for `host` that no system trusts, with the openssl program."""
-    made = Certificate(folder / "cert.pem", folder / "key.pem")
-    kind = "IP" if host.replace(".", "").isdigit() else "DNS"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        f" -subj /CN={host} -addext subjectAltName={kind}:{host} -keyout {made.key.name}"
-        f" -out {made.certificate.name}"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return made
