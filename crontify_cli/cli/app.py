@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from crontify_cli import __version__
+from crontify_cli.cli import demo, sandbox
 from crontify_cli.cli import exec as exec_command
-from crontify_cli.cli import sandbox
 from crontify_cli.errors import CrontifyError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _root(
 
 
 exec_command.register(app)
+demo.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

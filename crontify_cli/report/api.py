@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli import __version__
+from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
 
 if TYPE_CHECKING:
@@ -143,6 +144,22 @@ class Api:
             return LogAnswer("no log", status=response.status_code)
         message = "the answer is not a log's"
         return LogAnswer("refused", status=response.status_code, message=message)
+
+    def get(self, path: str) -> dict[str, object]:
+        """Fetch `path` (below the base URL) with the user's token; the object it answers with.
+
+        For the lists that the sandbox has beyond the document. Raises CrontifyError.
+        """
+        headers = {"Authorization": f"Bearer {self._token or ''}"}
+        request = self._client.build_request("GET", f"{self._base_url}{path}", headers=headers)
+        try:
+            response, body = self._exchange(request)
+        except httpx.HTTPError as error:
+            raise CrontifyError(f"{path}: {self._clean(_cause(error))}") from None
+        if not response.is_success:
+            words = self._message(response, body)
+            raise CrontifyError(f"{path}: HTTP {response.status_code}: {words}")
+        return _object(body)
 
     def _exchange(self, request: "httpx.Request") -> "tuple[httpx.Response, bytes]":
         """Send a request; return the answer with the beginning of its body.
