@@ -176,9 +176,7 @@ def test_the_numbers_of_flags_and_of_the_job_go_into_the_meta(
 def test_numbers_are_found_in_the_output(crontify: Crontify, api: ApiServer) -> None:
     script = "echo copied 3 files; echo copied 12 files; echo done"
     regex = r"copied (?P<files>\d+) files"
-    crontify(
-        "exec", "backup", "--meta-regex", regex, "--", "sh", "-c", script, env=settings(api)
-    )
+    crontify("exec", "backup", "--meta-regex", regex, "--", "sh", "-c", script, env=settings(api))
     assert api.requests[-1].json["meta"]["files"] == 12
 
 
