@@ -7,6 +7,7 @@ import typer
 
 from crontify_cli import __version__
 from crontify_cli.cli import exec as exec_command
+from crontify_cli.cli import sandbox
 from crontify_cli.errors import CrontifyError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ def _root(
 
 
 exec_command.register(app)
+app.add_typer(sandbox.app, name="sandbox")
 
 
 def run_app(args: list[str]) -> int:
