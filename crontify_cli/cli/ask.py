@@ -1,8 +1,12 @@
 """Questions to a person, or to the lines of stdin where there is no terminal."""
 
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from crontify_cli.errors import CrontifyError, ExitCode
+
+Answer = TypeVar("Answer")
 
 
 def line(question: str) -> str:
@@ -37,3 +41,18 @@ def agrees(question: str, *, default: bool = False) -> bool:
     except CrontifyError:
         return False
     return answer.lower() in ("y", "yes") or (default and not answer)
+
+
+def until_right(question: str, parse: Callable[[str], Answer], *, hidden: bool = False) -> Answer:
+    """Return the parsed answer; a person is asked again, a line of stdin has to be right.
+
+    parse: raises ValueError with a message for a person.
+    Raises CrontifyError (usage).
+    """
+    while True:
+        try:
+            return parse((secret if hidden else line)(question))
+        except ValueError as error:
+            if not sys.stdin.isatty():
+                raise CrontifyError(f"{question} {error}", ExitCode.USAGE) from None
+            print(f"crontify: {error}", file=sys.stderr)

@@ -87,7 +87,7 @@ def get(key: KeyArgument) -> None:
 @config.command(
     "set",
     epilog="Comments are not kept in the file: if it has some, the old one is kept beside it as"
-    " config.toml.bak.  `crontify config edit` keeps them."
+    " config.toml.bak.  `crontify config edit` keeps them.",
 )
 def set_(
     key: KeyArgument,
@@ -122,9 +122,9 @@ def set_(
 
     def put(content: dict[str, object]) -> None:
         _only_one(content, address, file)
-        _table_at(content, address.names[:-1], file)[address.names[-1]] = raw
+        table_at(content, address.names[:-1], file)[address.names[-1]] = raw
 
-    _tell(file, change(file, put))
+    tell(file, change(file, put))
 
 
 @config.command()
@@ -144,7 +144,7 @@ def unset(key: KeyArgument) -> None:
 
     if not os.path.exists(file):
         raise CrontifyError(f"{key}: not set: there is no {file}")
-    _tell(file, change(file, take))
+    tell(file, change(file, take))
 
 
 @config.command()
@@ -268,7 +268,7 @@ def _only_one(content: dict[str, object], address: "Address", file: str) -> None
                     )
 
 
-def _table_at(content: dict[str, object], names: tuple[str, ...], file: str) -> dict[str, object]:
+def table_at(content: dict[str, object], names: tuple[str, ...], file: str) -> dict[str, object]:
     """Return the table that `names` lead to, made where it is missing."""
     for name in names:
         inner = content.setdefault(name, {})
@@ -291,7 +291,8 @@ def _remove(content: dict[str, object], names: tuple[str, ...]) -> bool:
     return True
 
 
-def _tell(file: str, written: "Written") -> None:
+def tell(file: str, written: "Written") -> None:
+    """Say on stderr what a change did beside changing the file."""
     if written.backup:
         print(f"crontify: comments are not kept: the old file is {written.backup}", file=sys.stderr)
     if written.narrowed:
