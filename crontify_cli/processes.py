@@ -103,10 +103,10 @@ def is_holder_alive(name: str) -> bool | None:
     """Tell whether the process that `identity` named lives; None where that cannot be known."""
     pid, _, rest = name.partition(" ")
     started, _, rest = rest.partition(" ")
-    boot, _, namespace = rest.partition(" ")
+    boot, _, holders = rest.partition(" ")
     if not (pid.isdigit() and started.isdigit()) or boot != boot_id():
         return False
-    if namespace != namespace():
+    if holders != namespace():
         return None
     return is_alive(int(pid), int(started))
 

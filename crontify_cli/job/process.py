@@ -35,7 +35,7 @@ _TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signa
 _FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thing
     """We were asked to stop while no job was there to be told."""
 
     def __init__(self, signum: int) -> None:
@@ -82,9 +82,6 @@ class Process:
         for signum in FORWARDED:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
-        if self.on_terminal:
-            # Who sent them is known only to sigwaitinfo, which wants them blocked.
-            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
         signal.signal(signal.SIGCHLD, self._on_child)
 
     def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
@@ -92,6 +89,9 @@ class Process:
 
         Raises OSError as execvp(3) would; FileNotFoundError and PermissionError among it.
         """
+        if self.on_terminal:
+            # Who sent them is known only to sigwaitinfo, which wants them blocked.
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
         self.started = time.monotonic()
         try:
             pid = self._spawn(command, environ, out, err)
@@ -123,7 +123,7 @@ class Process:
         )
 
     def watch_terminal(self) -> None:
-        """With a terminal: pass on, from now on, those of its signals that a person sent by hand."""
+        """With a terminal: from now on pass on what did not come from it."""
         if self.on_terminal and hasattr(signal, "sigwaitinfo"):
             import _thread
 
@@ -141,12 +141,17 @@ class Process:
                 self._send(info.si_signo)
 
     def limit(self, timeout: float | None, kill_after: float) -> None:
-        """Let the job run `timeout` seconds from its start, and `kill_after` more after its TERM."""
+        """Let the job run `timeout` seconds, and `kill_after` more after its TERM."""
         self._kill_after = kill_after
         if timeout is not None and self.status is None:
             self._deadline = self.started + timeout
             signal.signal(signal.SIGALRM, self._on_alarm)
             self._set_alarm(self._deadline)
+
+    def watch_ended(self) -> None:
+        """After the job's end: let the terminal's signals interrupt us like all others."""
+        if self.on_terminal:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     @property
     def over(self) -> bool:
@@ -259,7 +264,7 @@ class Process:
             self._lend_terminal()
 
     def _lend_terminal(self) -> None:
-        """Let the job have the terminal that it asks for, as `db_dump | … psql` asks for a password.
+        """Let the job have the terminal that it asks for, as in `dump | … psql` with a password.
 
         Its own group is not in the foreground, so the kernel stopped it.
         """

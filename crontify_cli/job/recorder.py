@@ -122,7 +122,7 @@ class Recorder:
         self.words[record.AT_STATE] = record.SUCCEEDED if succeeded else record.FAILED
 
     def read_from(self, fd: int) -> memoryview:
-        """Read what `fd` has, at most a chunk, into the record; return the bytes as they stand there.
+        """Read what `fd` has, at most a chunk, into the record; return the bytes there.
 
         Empty at the end of file. The view holds good until a ring's length later.
         """

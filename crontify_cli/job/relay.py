@@ -3,18 +3,23 @@
 import os
 import select
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 from crontify_cli.job.process import Process
 from crontify_cli.job.recorder import Recorder
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DRAIN = 1.0
 """Seconds that a grandchild may hold the pipe open after the job's end."""
 ERROR_TAIL = 16 * 1024
 STDOUT, STDERR = 1, 2
+
+
+class Sink(Protocol):
+    """Where a job's output goes."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Take what the job wrote to `stream`, 1 or 2; `data` is good until the next call."""
 
 
 class Passthrough:
@@ -57,7 +62,7 @@ class Relay:
         self.error_tail = b""
         self.held = False
 
-    def run(self, process: Process, ready: "Callable[[], Passthrough | Nowhere | None]") -> None:
+    def run(self, process: Process, ready: Callable[[], Sink | None]) -> None:
         """Relay until the job is over and its pipes are empty, or held by others for too long.
 
         `ready` is asked after each wake-up until it gives the sink; nothing is read before.
@@ -96,7 +101,7 @@ class Relay:
         except BlockingIOError:
             pass
 
-    def _copy(self, fd: int, sink: "Passthrough | Nowhere | None") -> bool:
+    def _copy(self, fd: int, sink: Sink | None) -> bool:
         """Move one chunk; False at the end of the stream."""
         data = self._recorder.read_from(fd)
         stream = self._streams[fd]
