@@ -135,7 +135,7 @@ def _take(
     """Put one key of the file into `values`, or say in `problems` why not."""
     key, file = known.get(name), path[0]
     if key is None:
-        problems.append(f"{_at(*path)}: {_unknown(name, known)}")
+        problems.append(f"{_at(*path)}: {explain_unknown(name, known)}")
         return
     if name == "headers" and isinstance(raw, Mapping):
         raw = _good_headers(raw, path, problems)
@@ -161,7 +161,8 @@ def _good_headers(
     return good
 
 
-def _unknown(name: str, known: Mapping[str, Key]) -> str:
+def explain_unknown(name: str, known: Mapping[str, Key]) -> str:
+    """Return what is wrong with a name that is none of the keys `known` in its place."""
     if name in table.BY_NAME:
         place = "in [monitors.NAME] only" if name in table.MONITOR else "at the top only"
         return f"this key stands {place}"
