@@ -41,6 +41,12 @@ def test_a_secret_is_found_in_the_forms_in_which_it_is_printed(form: str) -> Non
     assert masked.replace('"', "").replace("'", "").replace("=", "") == "<[masked]>"
 
 
+def test_a_secret_that_is_no_utf_8_is_found_in_decoded_output() -> None:
+    raw = b"hunter2-\xff\xfe-hunter2"
+    mask = Masker([raw.decode("utf-8", "surrogateescape")])
+    assert mask(raw.decode("utf-8", "replace")) == "[masked]"
+
+
 def test_of_two_secrets_that_overlap_no_rest_is_left() -> None:
     mask = Masker(["abcdefgh1234", "1234zzzzyyyy", "abcdefgh"])
     assert mask("abcdefgh1234zzzzyyyy") == "[masked]"

@@ -71,7 +71,7 @@ def _forms(value: str, shortest: int) -> Iterator[str]:
         if len(text) < shortest:
             continue
         data = text.encode("utf-8", "surrogateescape")
-        yield text
+        yield from (text, data.decode("utf-8", "replace"))  # as it is, and as cleaned text has it
         yield from (quote(data, safe=""), quote(data), quote_plus(data))
         yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
         yield from (repr(text)[1:-1], text.replace("'", "'\\''"))  # Python's, and sh -x's
