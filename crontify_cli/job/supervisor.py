@@ -277,15 +277,9 @@ class Supervisor:
     def _meta(self, verdict: Verdict) -> dict[str, int | float]:
         from crontify_cli.report.meta import merge, read_meta_file, usage_meta
 
-        usage, process = self._process.usage, self._process
-        automatic = usage_meta(
-            verdict.exit_code,
-            process.ended - process.started if process.pid else 0.0,
-            usage.ru_utime if usage else 0.0,
-            usage.ru_stime if usage else 0.0,
-            usage.ru_maxrss if usage else 0,
-            self._recorder.total,
-        )
+        process = self._process
+        duration = process.ended - process.started if process.pid else 0.0
+        automatic = usage_meta(verdict.exit_code, duration, process.usage, self._recorder.total)
         warnings: list[str] = []
         found: Mapping[str, int | float] = {}
         written: Mapping[str, int | float] = {}

@@ -9,15 +9,18 @@ killed at a deadline; the parent never waits for it longer than it was told to.
 import json
 import os
 import select
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crontify_cli.report.mask import MASKED
 from crontify_cli.report.patterns_child import DATA, FRAME, GAP
+
+if TYPE_CHECKING:
+    import subprocess
 
 _CHILD = Path(__file__).with_name("patterns_child.py")
 
@@ -36,6 +39,8 @@ def redact(text: str, patterns: Sequence[str], seconds: float) -> str | None:
     """
     if not patterns:
         return text
+    import subprocess
+
     task = {"redact": list(patterns), "mask": MASKED, "text": text, "seconds": seconds}
     try:
         child = _start()
@@ -61,6 +66,8 @@ def _start() -> "subprocess.Popen[bytes]":
 
     -I -S: no site-packages and no user's environment, half of Python's start.
     """
+    import subprocess
+
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(_CHILD)],
         stdin=subprocess.PIPE,

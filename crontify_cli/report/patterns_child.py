@@ -15,6 +15,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+if __name__ == "__main__":
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from crontify_cli.report.excerpt import clean
+from crontify_cli.values import parse_number
+
 FRAME = struct.Struct(">cBI")
 """Kind, stream, and how many bytes follow."""
 DATA, GAP = b"d", b"g"
@@ -34,7 +40,7 @@ class Lines:
     """Makes lines of what comes in pieces; a line torn by a gap is none."""
 
     def __init__(self) -> None:
-        self._begun = b""
+        self._begun = bytearray()
         self._torn = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -48,12 +54,12 @@ class Lines:
         """Yield the line that `piece` completes, if there is one."""
         self._add(piece)
         if self._begun and not self._torn:
-            yield self._begun
-        self._begun, self._torn = b"", False
+            yield bytes(self._begun)
+        self._begun, self._torn = bytearray(), False
 
     def tear(self) -> None:
         """Note that what follows is not what followed."""
-        self._begun, self._torn = b"", True
+        self._begun, self._torn = bytearray(), True
 
     def _add(self, piece: bytes) -> None:
         self._begun += piece[: LONGEST_LINE - len(self._begun)]
@@ -68,9 +74,6 @@ class Search:
         self.warnings: dict[str, str] = {}
 
     def line(self, line: bytes) -> None:
-        from crontify_cli.report.excerpt import clean
-        from crontify_cli.values import parse_number
-
         text = clean(line)
         for pattern in self._patterns:
             for match in pattern.finditer(text):
@@ -115,7 +118,6 @@ def _settle() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def _search(search: Search, buffer: bytearray) -> None:
