@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox_process import Sandbox, running
 from tests.server import ApiServer
 
 Crontify = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -46,4 +47,11 @@ def crontify(tmp_path: Path) -> Crontify:
 def api() -> Iterator[ApiServer]:
     """The tests' own API server, answering as the seed says until a test tells it otherwise."""
     with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A running sandbox with a monitor `clnightly`."""
+    with running(tmp_path) as server:
         yield server

@@ -1,22 +1,17 @@
 """The user's document has a shell script; it must work against the sandbox, and exec like it."""
 
-import json
 import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from crontify_cli.report.api import Api
 from tests.conftest import Crontify
 from tests.programs import need
+from tests.sandbox_process import Sandbox
 
 SEED = Path(__file__).parent / "data" / "seed-http-integration.txt"
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
 
 JOB = """\
 import os, sys
@@ -24,41 +19,6 @@ print("42 rows of \\"orders\\"\\tread")
 if os.path.exists("broken"):
     raise ConnectionError("connection refused")
 """
-
-
-class Sandbox(NamedTuple):
-    """A running sandbox with a monitor `clnightly`."""
-
-    url: str
-    api_key: str
-    token: str
-
-    def runs(self) -> list[dict[str, Any]]:
-        api = Api(self.url, token=self.token)
-        data = api.get("/monitors/clnightly/runs")["data"]
-        assert isinstance(data, list)
-        return data
-
-    def log(self, run_id: str) -> str:
-        return Api(self.url, token=self.token).log("clnightly", run_id).content
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    database = str(tmp_path / "sandbox.db")
-    add = [*PROGRAM, "sandbox", "monitor", "add", "clnightly", "--db", database]
-    serve = [*PROGRAM, "sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
-    process = subprocess.Popen(
-        [*serve, "--db", database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        ready = json.loads(process.stdout.readline())
-        subprocess.run(add, check=True, stdout=subprocess.DEVNULL)
-        yield Sandbox(ready["url"], ready["api_key"], ready["token"])
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
 
 
 def seed_script(sandbox: Sandbox, job: Path) -> str:
