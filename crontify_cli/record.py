@@ -11,17 +11,17 @@ the state directory as `live/RUN-MONITOR.rec`:
 The wrapper holds a POSIX lock on the file as long as it lives, so that its death
 shows at once, even from another PID namespace. The writer may have put one more
 chunk into the ring than it has counted when it was killed, so a chunk's width of
-the ring is not to be read.
+the ring is not to be read: 960 KiB of it are.
 """
 
 import os
 
 MAGIC = b"crontrec"
 VERSION = 1
-CHUNK = 64 * 1024
+CHUNK = 128 * 1024
 HEADER = 4096
 HEAD = 64 * 1024
-RING = 1024 * 1024
+RING = 960 * 1024 + CHUNK
 SIZE = HEADER + HEAD + RING
 TAIL = RING - CHUNK
 """How many of the newest bytes behind the head can be read."""

@@ -1,5 +1,6 @@
 """Passes the job's output on while it runs, and records it on the way."""
 
+import fcntl
 import os
 import select
 import time
@@ -8,6 +9,7 @@ from typing import Protocol
 
 from crontify_cli.job.process import Process
 from crontify_cli.job.recorder import Recorder
+from crontify_cli.record import CHUNK
 
 DRAIN = 1.0
 """Seconds that a grandchild may hold the pipe open after the job's end."""
@@ -61,6 +63,8 @@ class Relay:
         self._streams = {out: STDOUT, err: STDERR}
         self.error_tail = b""
         self.held = False
+        for fd in self._streams:
+            _widen(fd)
 
     def run(self, process: Process, ready: Callable[[], Sink | None]) -> None:
         """Relay until the job is over and its pipes are empty, or held by others for too long.
@@ -131,3 +135,11 @@ class Relay:
                 os.posix_spawnp("cat", ["cat"], {}, file_actions=actions, setsid=True)
             except (OSError, NotImplementedError):
                 continue
+
+
+def _widen(pipe: int) -> None:
+    """Let the pipe hold more than one chunk, so that the job writes while we pass one on."""
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2 * CHUNK)
+    except (OSError, AttributeError):
+        pass  # beyond the user's pipe-user-pages-soft, or no Linux: slower, but right
