@@ -27,6 +27,7 @@ The HTTP API of Crontify, on this machine, for trying jobs without an account.
 The lists of monitors and runs are the sandbox's own.
 Errors have one shape: `{"success": false, "message": "…"}`.
 """
+_NOT_JSON = "The body must be JSON, with the header Content-Type: application/json"
 
 
 class _Sandbox(FastAPI):
@@ -71,6 +72,8 @@ def make_app(store: Store, path: Path, show: Show) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if isinstance(error.body, bytes):  # FastAPI parses what is declared to be JSON
+            return refuse(request, Refusal(415, _NOT_JSON), {})
         return refuse(request, Refusal(400, _explain_invalid(error)), {})
 
     @app.exception_handler(HTTPException)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.1  # seconds; lines appear in tenths of a second
 _LINES_A_TURN = 20  # more than anyone reads, and rendering one costs as much as a ping
-_KEPT = 10_000
+_KEPT = 2_000
 _COLOURS = {"running": "cyan", "success": "green", "failed": "bold red", "overlapped": "yellow"}
 
 Write = Callable[[Sequence[Taken | Refused], int], None]
@@ -46,7 +46,8 @@ class Live:
             self._lost += 1
             return
         self._events.append(event)
-        self._woken.set()
+        if not self._woken.is_set():
+            self._woken.set()
 
     def close(self) -> None:
         """Show what is left, unless stdout is held up."""

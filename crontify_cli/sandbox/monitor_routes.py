@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query, Security
 
-from crontify_cli.sandbox.access import token_holder
+from crontify_cli.sandbox.access import TokenHolder
 from crontify_cli.sandbox.documented import refusals
 from crontify_cli.sandbox.pings import unknown_monitor
 from crontify_cli.sandbox.records import Account, Refusal, RunStatus
@@ -24,16 +24,16 @@ _MonitorId = Annotated[str, Path(alias="monitorId", examples=["backup"])]
 def monitor_routes(store: Store) -> APIRouter:
     """Return the routes, all of which want a user token."""
     router = APIRouter(prefix="/monitors", tags=["monitors"], responses=refusals(401, 413, 503))
-    holder = token_holder(store)
+    holder = TokenHolder(store)
 
     @router.get("")
-    async def monitors(account: Annotated[Account, Depends(holder)]) -> MonitorsAnswer:
+    async def monitors(account: Annotated[Account, Security(holder)]) -> MonitorsAnswer:
         """List the account's monitors."""
         return MonitorsAnswer(data=[monitor_data(monitor) for monitor in store.monitors(account)])
 
     @router.get("/{monitorId}", responses=refusals(404))
     async def monitor(
-        monitor_id: _MonitorId, account: Annotated[Account, Depends(holder)]
+        monitor_id: _MonitorId, account: Annotated[Account, Security(holder)]
     ) -> MonitorAnswer:
         """Show one monitor and its alert rules."""
         found = store.monitor(account, monitor_id)
@@ -44,7 +44,7 @@ def monitor_routes(store: Store) -> APIRouter:
     @router.get("/{monitorId}/runs", responses=refusals(400, 404))
     async def runs(
         monitor_id: _MonitorId,
-        account: Annotated[Account, Depends(holder)],
+        account: Annotated[Account, Security(holder)],
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[
             str | None, Query(description="The nextCursor of the page before")
@@ -69,7 +69,7 @@ def monitor_routes(store: Store) -> APIRouter:
     async def log(
         monitor_id: _MonitorId,
         run_id: Annotated[str, Path(alias="runId")],
-        account: Annotated[Account, Depends(holder)],
+        account: Annotated[Account, Security(holder)],
     ) -> LogAnswer:
         """Retrieve the log output attached to a run."""
         if not store.monitor(account, monitor_id):

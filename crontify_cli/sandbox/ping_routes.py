@@ -2,26 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Security
 
 from crontify_cli.model import Ping
-from crontify_cli.sandbox.access import key_holder
+from crontify_cli.sandbox.access import KeyHolder
 from crontify_cli.sandbox.committer import Committer
 from crontify_cli.sandbox.documented import refusals
 from crontify_cli.sandbox.events import Show, Taken
 from crontify_cli.sandbox.identity import now
 from crontify_cli.sandbox.pings import take_ping
-from crontify_cli.sandbox.records import Account, Refusal
+from crontify_cli.sandbox.records import Account
 from crontify_cli.sandbox.store import Store
 from crontify_cli.sandbox.wire import FailBody, PingAnswer, SuccessBody, ping_answer
 
 _MonitorId = Annotated[str, Path(alias="monitorId", examples=["backup"])]
-
-
-async def _json_only(request: Request) -> None:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json" and await request.body():
-        raise Refusal(415, "The body must be JSON, with the header Content-Type: application/json")
 
 
 def ping_routes(store: Store, committer: Committer, show: Show) -> APIRouter:
@@ -29,7 +23,7 @@ def ping_routes(store: Store, committer: Committer, show: Show) -> APIRouter:
     router = APIRouter(
         prefix="/ping/{monitorId}", tags=["pings"], responses=refusals(401, 404, 413, 429, 503)
     )
-    holder = key_holder(store)
+    holder = KeyHolder(store)
 
     async def take(account: Account, ping: Ping) -> PingAnswer:
         at = now()
@@ -39,24 +33,24 @@ def ping_routes(store: Store, committer: Committer, show: Show) -> APIRouter:
 
     @router.post("/start")
     async def start(
-        monitor_id: _MonitorId, account: Annotated[Account, Depends(holder)]
+        monitor_id: _MonitorId, account: Annotated[Account, Security(holder)]
     ) -> PingAnswer:
         """Signal that a job has started."""
         return await take(account, Ping(monitor_id, "start"))
 
-    @router.post("/success", responses=refusals(400, 415), dependencies=[Depends(_json_only)])
+    @router.post("/success", responses=refusals(400, 415))
     async def success(
         monitor_id: _MonitorId,
-        account: Annotated[Account, Depends(holder)],
+        account: Annotated[Account, Security(holder)],
         body: SuccessBody | None = None,
     ) -> PingAnswer:
         """Signal that a job completed successfully."""
         return await take(account, (body or SuccessBody()).ping(monitor_id))
 
-    @router.post("/fail", responses=refusals(400, 415), dependencies=[Depends(_json_only)])
+    @router.post("/fail", responses=refusals(400, 415))
     async def fail(
         monitor_id: _MonitorId,
-        account: Annotated[Account, Depends(holder)],
+        account: Annotated[Account, Security(holder)],
         body: FailBody | None = None,
     ) -> PingAnswer:
         """Signal that a job failed."""
