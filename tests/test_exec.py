@@ -55,9 +55,28 @@ def test_a_failure_brings_message_meta_and_log_and_the_jobs_exit_code(
     assert sorted(body["logOutput"].splitlines()) == ["err", "out"]
 
 
-def test_both_streams_are_logged_in_the_order_they_came(crontify: Crontify, api: ApiServer) -> None:
-    script = "for n in 1 2 3; do echo out$n; sleep .05; echo err$n >&2; sleep .05; done; exit 1"
-    crontify("exec", "backup", "--", "sh", "-c", script, env=settings(api))
+def test_both_streams_are_logged_in_the_order_they_came(api: ApiServer, tmp_path: Path) -> None:
+    """The job goes on only when its last line came through: nothing is held back."""
+    script = (
+        "next() { until [ -e step$1 ]; do sleep .01; done; };"
+        "for n in 1 2 3; do echo out$n; next out$n; echo err$n >&2; next err$n; done; exit 1"
+    )
+    process = subprocess.Popen(
+        [PYTHON, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **settings(api)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stderr
+    for number in (1, 2, 3):
+        for stream, name in ((process.stdout, "out"), (process.stderr, "err")):
+            assert stream.readline() == f"{name}{number}\n"
+            (tmp_path / f"step{name}{number}").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
     log = api.requests[-1].json["logOutput"]
     assert log.split() == ["out1", "err1", "out2", "err2", "out3", "err3"]
 

@@ -50,6 +50,34 @@ class Nowhere:
         """Do nothing."""
 
 
+class Early:
+    """Keeps what comes before it is known where it goes.
+
+    waiting: pipes that are not read on, since there is enough.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, bytes]] = []
+        self._size = 0
+        self.waiting: list[int] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be read."""
+        return self._size >= 4 * CHUNK
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Keep a copy of `data`."""
+        self._kept.append((stream, bytes(data)))
+        self._size += len(data)
+
+    def release(self, sink: Sink) -> None:
+        """Write everything to where it goes."""
+        for stream, data in self._kept:
+            sink.write(stream, memoryview(data))
+        self._kept.clear()
+
+
 class Relay:
     """The two pipes of a job, and the loop that empties them.
 
@@ -69,15 +97,20 @@ class Relay:
     def run(self, process: Process, ready: Callable[[], Sink | None]) -> None:
         """Relay until the job is over and its pipes are empty, or held by others for too long.
 
-        `ready` is asked after each wake-up until it gives the sink; nothing is read before.
+        `ready` is asked after each wake-up until it gives the sink. What comes before is
+        read and kept, at most a few chunks: that way its order is known.
         """
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        sink = None
+        for fd in self._streams:
+            poll.register(fd, select.POLLIN)
+        sink: Sink | None = None
+        early = Early()
         drain_until: float | None = None
         while True:
             if sink is None and (sink := ready()):
-                for fd in self._streams:
+                early.release(sink)
+                for fd in early.waiting:
                     poll.register(fd, select.POLLIN)
             if process.over and sink:
                 drain_until = drain_until or time.monotonic() + DRAIN
@@ -87,7 +120,10 @@ class Relay:
             for fd, _ in poll.poll(self._pause(process, sink is None, drain_until)):
                 if fd == self._wake:
                     self._woken()
-                elif not self._copy(fd, sink):
+                elif sink is None and early.is_full:
+                    early.waiting.append(fd)
+                    poll.unregister(fd)
+                elif not self._copy(fd, sink or early):
                     poll.unregister(fd)
         self.held = bool(self._streams)
 
@@ -105,7 +141,7 @@ class Relay:
         except BlockingIOError:
             pass
 
-    def _copy(self, fd: int, sink: Sink | None) -> bool:
+    def _copy(self, fd: int, sink: Sink) -> bool:
         """Move one chunk; False at the end of the stream."""
         data = self._recorder.read_from(fd)
         stream = self._streams[fd]
@@ -113,7 +149,6 @@ class Relay:
             os.close(fd)
             del self._streams[fd]
             return False
-        assert sink
         sink.write(stream, data)
         if stream == STDERR:
             self.error_tail = (self.error_tail + bytes(data[-ERROR_TAIL:]))[-ERROR_TAIL:]
