@@ -23,8 +23,8 @@ class Monitor(NamedTuple):
 def init() -> None:
     """Ask for API key, monitor and job; write the config file; print the crontab line.
 
-    Without a terminal the answers are the lines of stdin: the key (empty keeps the one in the
-    file), the monitor, the job, and y to try the key.
+    Without a terminal the answers are the lines of stdin: the key (an
+    empty one keeps the file's), the monitor, the job, y to try the key.
     """
     from crontify_cli.cli.crontab_line import crontab_line, parse_job
 
@@ -47,7 +47,7 @@ def init() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add `init` to the app."""
-    app.command("init")(init)
+    app.command("init", epilog="Example: crontify init, then crontab -e")(init)
 
 
 def _ask_key(file: str) -> str | None:
