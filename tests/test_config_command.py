@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import stat
 import subprocess
 import sys
@@ -139,27 +140,31 @@ def test_a_proxys_password_is_neither_taken_as_an_argument_nor_shown(
 
 
 def test_a_secret_typed_on_a_terminal_is_not_echoed(file: Path) -> None:
-    output = on_terminal(["config", "set", "api_key"], "api_key:", f"{KEY}\n")
+    output = on_terminal(["config", "set", "api_key"], ("api_key:", KEY))
     assert content(file) == {"api_key": KEY}
     assert KEY not in output
 
 
-def on_terminal(words: list[str], prompt: str, typed: str) -> str:
-    """Run `crontify WORDS` on a terminal of its own; type when `prompt` is seen; its output."""
+def on_terminal(words: list[str], *dialogue: tuple[str, str]) -> str:
+    """Run `crontify WORDS` on a terminal of its own and return its output.
+
+    dialogue: what to wait for, and what to type then; a prompt without echo throws away
+        what was typed before it.
+    """
     pid, fd = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "crontify_cli", *words])
-    output = b""
+    output, seen, steps = b"", 0, list(dialogue)
     try:
-        while chunk := os.read(fd, 4096):
+        while select.select([fd], [], [], 60)[0] and (chunk := os.read(fd, 4096)):
             output += chunk
-            if prompt.encode() in output and typed:
-                os.write(fd, typed.encode())
-                typed = ""
+            while steps and (at := output.find(steps[0][0].encode(), seen)) >= 0:
+                seen = at + 1
+                os.write(fd, f"{steps.pop(0)[1]}\n".encode())
     except OSError:  # EIO: Linux's way to say that the terminal's last user is gone
         pass
+    os.close(fd)  # whoever still waits there is hung up
     os.waitpid(pid, 0)
-    os.close(fd)
     return output.decode()
 
 
@@ -182,7 +187,7 @@ def test_list_is_a_table_on_a_terminal_and_tab_separated_in_a_pipe(
     assert found["headers.X-A"] == ["…", f"file:{file}"]
     assert found["monitors.backup.id"] == ["backup", "default"]
     assert found["monitors.backup.timeout"] == ["1m30s", f"file:{file}"]
-    shown = on_terminal(["config", "list"], "", "")
+    shown = on_terminal(["config", "list"])
     assert "Source" in shown
     assert "\t" not in shown
     assert KEY not in shown

@@ -18,8 +18,7 @@ config = typer.Typer(
     name="config",
     help="See, check and change the settings.",
     no_args_is_help=True,
-    epilog="Durations: 90, 90s, 5m, 1h30m.  A monitor's own: crontify config set"
-    " monitors.backup.timeout 2h",
+    epilog="Example: crontify config set monitors.backup.timeout 2h",
 )
 
 KeyArgument = Annotated[
@@ -27,13 +26,13 @@ KeyArgument = Annotated[
 ]
 
 
-@config.command()
+@config.command(epilog="Example: ls -l $(crontify config path)")
 def path() -> None:
     """Print the config file's name, whether it exists or not."""
     print(config_file())
 
 
-@config.command("list")
+@config.command("list", epilog="Example: crontify config list | grep -v default")
 def list_(
     as_json: Annotated[
         bool, typer.Option("--json", help="A list of objects: key, value, source, from.")
@@ -68,7 +67,7 @@ def list_(
     console().print(table)
 
 
-@config.command()
+@config.command(epilog="Example: crontify config get monitors.backup.timeout")
 def get(key: KeyArgument) -> None:
     """Print the value in force, a list's items a line each; exit 1 if there is none."""
     from crontify_cli.config.address import parse_address
@@ -86,8 +85,8 @@ def get(key: KeyArgument) -> None:
 
 @config.command(
     "set",
-    epilog="Comments are not kept in the file: if it has some, the old one is kept beside it as"
-    " config.toml.bak.  `crontify config edit` keeps them.",
+    epilog="Examples: crontify config set keep_days 30;"
+    " pass show crontify | crontify config set api_key",
 )
 def set_(
     key: KeyArgument,
@@ -101,8 +100,9 @@ def set_(
 ) -> None:
     """Check a value and write it to the config file.
 
-    A secret is never taken as an argument, where `ps` shows it: type it when asked, or
-    pipe it in.
+    A secret is no argument, where ps would show it: type it when asked,
+    or pipe it in. Comments are not kept: a file that has some is kept
+    beside the new one as config.toml.bak; `config edit` keeps them.
     """
     from crontify_cli.config.address import parse_address
 
@@ -127,7 +127,7 @@ def set_(
     tell(file, change(file, put))
 
 
-@config.command()
+@config.command(epilog="Example: crontify config unset monitors.backup")
 def unset(key: KeyArgument) -> None:
     """Take a key, or a whole section as monitors.backup, out of the config file."""
     from crontify_cli.config.address import split
@@ -147,7 +147,7 @@ def unset(key: KeyArgument) -> None:
     tell(file, change(file, take))
 
 
-@config.command()
+@config.command(epilog="Example: crontify --config new.toml config check")
 def check() -> None:
     """Check file and environment, and that key and token can be had; exit 1 on a problem.
 
@@ -169,7 +169,7 @@ def check() -> None:
     print(f"{loaded.file}: ok" if loaded.file else "no config file, the defaults hold: ok")
 
 
-@config.command()
+@config.command(epilog="Example: EDITOR=nano crontify config edit")
 def edit() -> None:
     """Open the config file in $VISUAL or $EDITOR; what is wrong is not put in its place."""
     from crontify_cli.cli.config_edit import edit_file

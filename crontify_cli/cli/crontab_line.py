@@ -37,7 +37,7 @@ def parse_job(text: str) -> Job:
     if not command:
         raise ValueError("no command in it: write 0 3 * * * /path/to/job")
     try:
-        _needs_shell(command)
+        shlex.split(command)
     except ValueError as error:
         raise ValueError(f"not a command: {str(error).lower()}") from None
     return Job(schedule, command)
@@ -74,11 +74,19 @@ def _is_time(field: str, with_names: int) -> bool:
 
 
 def _needs_shell(command: str) -> bool:
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    """Whether sh would take more, or less, than one plain command from this; if unsure, yes.
+
+    Raises ValueError for a quote that is not closed.
+    """
+    first = shlex.split(command)[0]
+    name, equals, _ = first.partition("=")
+    if first in _SHELLS_OWN or (equals and name.replace("_", "a").isalnum()):
+        return True
+    # Not posix, so that a quoted operator keeps its quotes.
+    lexer = shlex.shlex(command, posix=False, punctuation_chars=True)
     lexer.commenters = ""
-    words = list(lexer)
-    name, equals, _ = words[0].partition("=") if words else ("", "", "")
-    assigns = bool(equals) and name.replace("_", "a").isalnum()
-    operators = {word for word in words if word and set(word) <= set("();<>|&")}
-    redirections = {"<", ">", ">>", "<<", ">&", "<&", "&>", "&>>", ">|", "<>"}
-    return assigns or words[:1] == [] or words[0] in _SHELLS_OWN or bool(operators - redirections)
+    try:
+        operators = {word for word in lexer if set(word) <= set("();<>|&")}
+    except ValueError:
+        return True
+    return bool(operators - {"<", ">", ">>", "<<", ">&", "<&", "&>", "&>>", ">|", "<>"})

@@ -10,6 +10,8 @@ from crontify_cli.cli import ask
 from crontify_cli.cli.config import config_file, tell
 from crontify_cli.errors import CrontifyError
 
+NO_MONITOR = "crontify-init-tries-the-key"
+
 
 class Monitor(NamedTuple):
     """A monitor's `name` on the command line, and its `id` at Crontify."""
@@ -21,8 +23,8 @@ class Monitor(NamedTuple):
 def init() -> None:
     """Ask for API key, monitor and job; write the config file; print the crontab line.
 
-    Without a terminal the answers are the lines of stdin: the key (empty keeps the one that
-    is configured), the monitor, the job, and y to try the key.
+    Without a terminal the answers are the lines of stdin: the key (an
+    empty one keeps the file's), the monitor, the job, y to try the key.
     """
     from crontify_cli.cli.crontab_line import crontab_line, parse_job
 
@@ -36,6 +38,8 @@ def init() -> None:
         "Job (its line in the crontab, as 0 3 * * * /srv/backup.sh, or the command alone):",
         parse_job,
     )
+    if ask.agrees("Try the key now, with one request that changes nothing?"):
+        print(f"crontify: {_try_key(key)}", file=sys.stderr)
     _write(file, key, monitor)
     print("crontify: the line for your crontab (crontab -e):", file=sys.stderr)
     print(crontab_line(job, monitor.name, _program(), os.environ.get("CRONTIFY_CONFIG")))
@@ -43,7 +47,7 @@ def init() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add `init` to the app."""
-    app.command("init")(init)
+    app.command("init", epilog="Example: crontify init, then crontab -e")(init)
 
 
 def _ask_key(file: str) -> str | None:
@@ -95,6 +99,38 @@ def _write(file: str, key: str | None, monitor: Monitor) -> None:
 
     tell(file, change(file, put))
     print(f"crontify: written to {file} (mode 0600)", file=sys.stderr)
+
+
+def _try_key(typed: str | None) -> str:
+    """Ask the API whether it knows the key; return what to tell.
+
+    The seed documents 401 for a key that is not known and 404 for a monitor that does not
+    exist. So a ping for a made-up monitor tries the key without touching a real run, which
+    a success sent for the real monitor would close.
+
+    Raises CrontifyError for a key that is refused, or that there is none of.
+    """
+    from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.model import Ping
+    from crontify_cli.report.api import open_api
+
+    settings = load().settings
+    check_base_url(settings)
+    try:
+        api = open_api(settings, typed or api_key(settings))
+        answer = api.ping(Ping(NO_MONITOR, "success"))
+    except OSError as error:  # a ca_bundle that cannot be read
+        return f"not tried: {error}"
+    api.close()
+    if answer.status == 401:
+        raise CrontifyError(
+            f"{settings.base_url} does not know this API key (401: {answer.message});"
+            " nothing was written: copy the key from the dashboard and try again"
+        )
+    if answer.fate == "received" or answer.status == 404:
+        return "the key is accepted; whether the monitor is right shows in the job's first run"
+    answered = f"answered {answer.status}: " if answer.status else "cannot be reached: "
+    return f"not tried: {settings.base_url} {answered}{answer.message}"
 
 
 def _program() -> str:
