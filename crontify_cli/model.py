@@ -44,3 +44,43 @@ class Answer(NamedTuple):
     run_id: str | None = None
     message: str = ""
     retry_after: float | None = None
+
+
+class Run(NamedTuple):
+    """One `exec` as the journal begins it: what was known right after the spawn.
+
+    id: 12 hexadecimal digits, ours. monitor: as it was typed. command: masked.
+    wrapper, job: (pid, start time in clock ticks since boot). started_at: seconds
+    since the epoch.
+    """
+
+    id: str
+    monitor: str
+    monitor_id: str
+    base_url: str
+    command: tuple[str, ...]
+    wrapper: tuple[int, int]
+    job: tuple[int, int]
+    boot_id: str
+    started_at: float
+
+
+Outcome = Literal["success", "fail", "tolerated", "skipped", "lost"]
+"""How a run ended. tolerated: failed, but reported as success (`--tolerate`). skipped: did
+not start (`--overlap skip`). lost: its wrapper or its host died, reported as fail."""
+
+
+class Ending(NamedTuple):
+    """How a run ended.
+
+    reason: in words, as in the report's message, without a telling line.
+    exit_code: what `exec` returned, None for a lost run. duration: seconds.
+    """
+
+    outcome: Outcome
+    reason: str
+    exit_code: int | None
+    ended_at: float
+    duration: float | None
+    meta: Meta = MappingProxyType({})
+    excerpt: str | None = None

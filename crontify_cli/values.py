@@ -61,7 +61,10 @@ def parse_meta(text: str) -> "tuple[str, int | float]":
         raise ValueError(f"not KEY=NUMBER: {_short(text)}")
     if not (0 < len(name) <= 50 and name.isascii() and name.replace("_", "a").isalnum()):
         raise ValueError(f"not a meta name (letters, digits, '_', at most 50): {_short(name)}")
-    return name, parse_number(number)
+    try:
+        return name, parse_number(number)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def parse_number(text: str) -> "int | float":

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.sandbox_process import Sandbox, running
+from tests.server import ApiServer
 
 Crontify = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -38,3 +41,17 @@ def crontify(tmp_path: Path) -> Crontify:
         return subprocess.run(command, env={**os.environ, **env}, check=False, **more)
 
     return run
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """The tests' own API server, answering as the seed says until a test tells it otherwise."""
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A running sandbox with a monitor `clnightly`."""
+    with running(tmp_path) as server:
+        yield server

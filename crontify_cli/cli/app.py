@@ -1,13 +1,15 @@
 """The Typer app: every command's place, and the one boundary for errors."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from crontify_cli import __version__
+from crontify_cli.cli import config as config_command
+from crontify_cli.cli import demo, init, sandbox
 from crontify_cli.cli import exec as exec_command
-from crontify_cli.cli import sandbox
 from crontify_cli.errors import CrontifyError
 
 app = typer.Typer(
@@ -32,11 +34,24 @@ def _root(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read this config file.",
+            show_default="the user's, then the site's",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if config is not None:
+        # The environment reaches every command, and a `crontify` inside a job, too.
+        os.environ["CRONTIFY_CONFIG"] = os.path.abspath(config)
 
 
 exec_command.register(app)
+demo.register(app)
+config_command.register(app)
+init.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -71,7 +71,7 @@ def _exec(*, monitor: str, command: list[str], **values: Any) -> int:
     options = table.ExecOptions(monitor, list(command))
     for option in table.OPTIONS:
         for value in values[option.name] if option.repeat else [values[option.name]]:
-            if value not in (None, False):
+            if value is not None and value is not False:  # 0 is a value
                 table.fill(options, option, value)
     if problem := table.finish(options):
         raise typer.BadParameter(problem, param_hint="COMMAND")

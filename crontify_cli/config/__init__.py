@@ -1,0 +1,17 @@
+"""Settings: found, checked, and the secrets among them fetched when they are needed."""
+
+from crontify_cli.config.credentials import Secret, api_key, check_base_url, token
+from crontify_cli.config.load import load
+from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, require
+
+__all__ = [
+    "Loaded",
+    "MonitorSettings",
+    "Secret",
+    "Settings",
+    "api_key",
+    "check_base_url",
+    "load",
+    "require",
+    "token",
+]

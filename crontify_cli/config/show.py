@@ -1,0 +1,96 @@
+"""The settings in force, to be shown: each with its source, secrets masked."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from crontify_cli.config import table
+from crontify_cli.config.credentials import Secret, mask
+from crontify_cli.config.kinds import CODES, DURATION, PAUSE
+from crontify_cli.config.load import key_path
+from crontify_cli.config.settings import Loaded, Value
+from crontify_cli.config.table import Key
+from crontify_cli.durations import format_duration, parse_duration
+
+Shown = str | bool | int | tuple[str, ...] | None
+
+
+class Row(NamedTuple):
+    """One setting. `value` is None where nothing is set and nothing holds by default.
+
+    source: "flag", "env", "systemd", "file", "default".
+    where: the variable's or the file's name, "" for the others.
+    """
+
+    path: str
+    value: Shown
+    source: str
+    where: str
+
+
+def rows(loaded: Loaded) -> list[Row]:
+    """Return every setting: the top's keys, then what the monitors' sections say."""
+    found: list[Row] = []
+    for key in table.TOP.values():
+        found += _rows(key, (key.name,), loaded.values.get(key.name))
+    for alias in loaded.settings.monitors:
+        for key in table.MONITOR.values():
+            value = loaded.values.get(key_path("monitors", alias, key.name))
+            if value is None and key.name == "id":
+                value = Value(alias, alias, "default")
+            if value is not None:
+                found += _rows(key, ("monitors", alias, key.name), value)
+    return found
+
+
+def find(loaded: Loaded, names: tuple[str, ...], key: Key) -> list[Row]:
+    """Return what holds for one key: several rows for `headers`, none where nothing does.
+
+    A monitor's key that its section does not name has the top's value.
+    """
+    if names[0] == "headers":
+        found = _rows(key, ("headers",), loaded.values.get("headers"))
+        wanted = {key_path(*names), *(row.path for row in found if len(names) == 1)}
+        return [row for row in found if row.value is not None and row.path in wanted]
+    value = loaded.values.get(key_path(*names))
+    if len(names) == 3 and value is None:
+        name = names[1]
+        value = Value(name, name, "default") if key.name == "id" else loaded.values.get(key.name)
+    return [] if value is None else _rows(key, names, value)
+
+
+def _rows(key: Key, names: tuple[str, ...], value: Value | None) -> list[Row]:
+    path = key_path(*names)
+    if value is None:
+        return [Row(path, None, "default", "")]
+    if isinstance(value.typed, Mapping):
+        return [
+            Row(key_path(*names, name), mask(secret.reveal()), value.source, value.where)
+            for name, secret in value.typed.items()
+        ]
+    return [Row(path, shown(key, value), value.source, value.where)]
+
+
+def shown(key: Key, value: Value) -> Shown:
+    """Return one value as it may be shown and, secrets apart, as `config set` takes it back."""
+    typed = value.typed
+    if isinstance(typed, Secret):
+        return _masked(typed.reveal())
+    if key.kind in (DURATION, PAUSE) and isinstance(typed, float):
+        text = format_duration(typed)
+        return text if parse_duration(text) == typed else f"{typed:.9f}".rstrip("0") + "s"
+    if key.kind is CODES and isinstance(typed, tuple):
+        return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in typed)
+    if isinstance(typed, str | bool | int):
+        return typed
+    if isinstance(typed, tuple):
+        return typed
+    raise TypeError(f"{key.name}: {type(typed).__name__} cannot be shown")
+
+
+def _masked(text: str) -> str:
+    """Return a secret masked; of a proxy's URL its password alone."""
+    scheme, sep, rest = text.partition("://")
+    if not sep:
+        return mask(text)
+    _user, at, host = rest.rpartition("@")
+    return f"{scheme}://{'…@' if at else ''}{host}"

@@ -1,0 +1,308 @@
+"""The job's process: spawning it, passing signals on, its time limit, its end.
+
+Without a terminal on stdin the job leads a process group of its own, and what is
+sent to us goes to all of it. With one the job stays in our group, so that the
+terminal's Ctrl-C reaches it once and Ctrl-Z stops us both; then only signals that
+did not come from the terminal are passed on, to the job alone.
+
+Handlers are Python's, never SIG_IGN, which a child would inherit. `_signal` instead
+of `signal`: the latter builds enums for 4 ms before the spawn.
+"""
+
+import _signal as signal  # type: ignore[import-not-found]  # the C half of `signal`, untyped
+import os
+import time
+
+from crontify_cli.processes import descendants
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+    signal.SIGTSTP,
+)
+STOP_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# Those that a terminal or its shell sends to the whole foreground group.
+_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
+_FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
+
+
+class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thing
+    """We were asked to stop while no job was there to be told."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Process:
+    """The job, from before its spawn to after its end.
+
+    pid: 0 before the spawn. status: what wait4 gave, None while it runs. usage: its
+        resource usage, with that of the children it waited for.
+    started, ended: time.monotonic() seconds.
+    asked: the signals we were sent to pass on, oldest first.
+    stop_requests: how many of them ask for an end.
+    timed_out: its time limit ended it.
+    waiting: True while a stop request should raise Interrupted instead.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.status: int | None = None
+        self.usage: os.struct_rusage | None = None  # type: ignore[name-defined]  # not in typeshed
+        self.started = self.ended = 0.0
+        self.asked: list[int] = []
+        self.timed_out = False
+        self.waiting = False
+        self.stop_requests = 0
+        self.on_terminal = False
+        self._deadline: float | None = None
+        self._kill_at: float | None = None
+        self._kill_after = 10.0
+        self._mask: set[int] = set()
+        self._terminal: int | None = None
+        self._reaps_all = os.getpid() == 1
+
+    def listen(self) -> None:
+        """Set our handlers; a signal that is ignored already stays so, for the job as well."""
+        try:
+            os.tcgetpgrp(0)
+            self.on_terminal = True
+        except OSError:
+            pass  # not a terminal, or not the one that controls us
+        for signum in FORWARDED:
+            if signal.getsignal(signum) != signal.SIG_IGN:
+                signal.signal(signum, self._on_signal)
+        signal.signal(signal.SIGCHLD, self._on_child)
+
+    def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
+        """Start the job with `out` and `err` as its stdout and stderr.
+
+        Raises OSError as execvp(3) would; FileNotFoundError and PermissionError among it.
+        """
+        if self.on_terminal:
+            # Who sent them is known only to sigwaitinfo, which wants them blocked.
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
+        self.started = time.monotonic()
+        try:
+            pid = self._spawn(command, environ, out, err)
+        except OSError as error:
+            if error.errno != 8:  # ENOEXEC: a script without `#!` is sh's, as execvp(3) has it
+                raise
+            script = _find(command[0], environ)
+            pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
+        self.pid = pid
+        for signum in tuple(self.asked):  # those that came while there was no pid
+            self._send(signum)
+        self.reap()
+
+    def _spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> int:
+        actions = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+        # Python itself ignores these two; the job would inherit it.
+        defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+        if self.on_terminal:
+            return os.posix_spawnp(
+                command[0],
+                command,
+                environ,
+                file_actions=actions,
+                setsigdef=defaults,
+                setsigmask=list(self._mask),
+            )
+        return os.posix_spawnp(
+            command[0], command, environ, file_actions=actions, setsigdef=defaults, setpgroup=0
+        )
+
+    def watch_terminal(self) -> None:
+        """With a terminal: from now on pass on what did not come from it."""
+        if self.on_terminal and hasattr(signal, "sigwaitinfo"):
+            import _thread
+
+            _thread.start_new_thread(self._watch_terminal, ())
+
+    def _watch_terminal(self) -> None:
+        while True:
+            info = signal.sigwaitinfo(_TERMINAL)
+            by_terminal = info.si_code == _FROM_KERNEL or info.si_pid == os.getsid(0)
+            # A shell wakes the whole group itself, and stops are seen at the job.
+            if info.si_signo == signal.SIGCONT:
+                continue
+            self._note(info.si_signo)
+            if not by_terminal:
+                self._send(info.si_signo)
+
+    def limit(self, timeout: float | None, kill_after: float) -> None:
+        """Let the job run `timeout` seconds, and `kill_after` more after its TERM."""
+        self._kill_after = kill_after
+        if timeout is not None and self.status is None:
+            self._deadline = self.started + timeout
+            signal.signal(signal.SIGALRM, self._on_alarm)
+            self._set_alarm(self._deadline)
+
+    def watch_ended(self) -> None:
+        """After the job's end: let the terminal's signals interrupt us like all others."""
+        if self.on_terminal:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended; and with it, if its time ran out, its whole group."""
+        return self.status is not None and (self._kill_at is None or not self._group_lives())
+
+    def _group_lives(self) -> bool:
+        if self.on_terminal:
+            return False
+        try:
+            os.killpg(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def _on_signal(self, signum: int, _frame: object) -> None:
+        self._note(signum)
+        if self.waiting and signum in STOP_REQUESTS:
+            raise Interrupted(signum)
+        self._send(signum)
+        if signum == signal.SIGTSTP:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _note(self, signum: int) -> None:
+        self.asked.append(signum)
+        if signum in STOP_REQUESTS:
+            self.stop_requests += 1
+
+    def _send(self, signum: int) -> None:
+        if not self.pid or self.status is not None:
+            return
+        try:
+            if self.on_terminal:
+                os.kill(self.pid, signum)
+            else:
+                os.killpg(self.pid, signum)
+        except OSError:
+            pass  # it ended this instant, or became another user's
+
+    def _on_alarm(self, _signum: int, _frame: object) -> None:
+        now = time.monotonic()
+        if self._kill_at is not None:
+            if now < self._kill_at:
+                self._set_alarm(self._kill_at)
+            else:
+                self._end(signal.SIGKILL)
+        elif self._deadline is not None and self.status is None:
+            if now < self._deadline:
+                self._set_alarm(self._deadline)
+                return
+            self.timed_out = True
+            self._end(signal.SIGTERM)
+            self._end(signal.SIGCONT)  # a stopped job could not die of the TERM
+            self._kill_at = now + self._kill_after
+            self._set_alarm(self._kill_at)
+
+    def _set_alarm(self, at: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(at - time.monotonic(), 1e-6))
+
+    def _end(self, signum: int) -> None:
+        """Send `signum` to all that belongs to the job, also what outlives it in its group."""
+        try:
+            if not self.on_terminal:
+                os.killpg(self.pid, signum)
+                return
+        except OSError:
+            return
+        for pid in (self.pid, *descendants(self.pid)) if self.status is None else ():
+            try:
+                os.kill(pid, signum)
+            except OSError:
+                continue
+
+    def _on_child(self, _signum: int, _frame: object) -> None:
+        self.reap()
+
+    def reap(self) -> None:
+        """Take note of the job's end or stop, without waiting for it.
+
+        As PID 1 of a container also bury the orphans that came to us.
+        """
+        while self.pid and (self.status is None or self._reaps_all):
+            which = -1 if self._reaps_all else self.pid
+            try:
+                pid, status, usage = os.wait4(which, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid != self.pid:
+                continue
+            if os.WIFSTOPPED(status):
+                self._stopped(os.WSTOPSIG(status))
+                continue
+            self.ended = time.monotonic()
+            self.usage = usage
+            self.status = status
+            self._take_terminal()
+
+    def _stopped(self, signum: int) -> None:
+        """Do as the job's shell would see the job do."""
+        if self.on_terminal:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._send(signal.SIGCONT)
+        elif self._terminal is not None:
+            self._take_terminal()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._lend_terminal()
+        elif signum in (signal.SIGTTIN, signal.SIGTTOU):
+            self._lend_terminal()
+
+    def _lend_terminal(self) -> None:
+        """Let the job have the terminal that it asks for, as in `dump | … psql` with a password.
+
+        Its own group is not in the foreground, so the kernel stopped it.
+        """
+        try:
+            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            if os.tcgetpgrp(terminal) != os.getpgrp():
+                os.close(terminal)  # we are in the background ourselves: so is the job
+                return
+            os.tcsetpgrp(terminal, self.pid)
+        except OSError:
+            os.close(terminal)
+            return
+        self._terminal = terminal
+        self._send(signal.SIGCONT)
+
+    def _take_terminal(self) -> None:
+        if self._terminal is None:
+            return
+        terminal, self._terminal = self._terminal, None
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+        try:
+            os.tcsetpgrp(terminal, os.getpgrp())
+        except OSError:
+            pass  # the terminal was hung up
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(terminal)
+
+
+def _find(name: str, environ: "Mapping[str, str]") -> str:
+    """Return the file that execvp(3) would run for `name`."""
+    if "/" in name:
+        return name
+    for folder in environ.get("PATH", os.defpath).split(":"):
+        path = os.path.join(folder or ".", name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return name

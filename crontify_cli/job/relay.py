@@ -1,0 +1,145 @@
+"""Passes the job's output on while it runs, and records it on the way."""
+
+import fcntl
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from crontify_cli.job.process import Process
+from crontify_cli.job.recorder import Recorder
+from crontify_cli.record import CHUNK
+
+DRAIN = 1.0
+"""Seconds that a grandchild may hold the pipe open after the job's end."""
+ERROR_TAIL = 16 * 1024
+STDOUT, STDERR = 1, 2
+
+
+class Sink(Protocol):
+    """Where a job's output goes."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Take what the job wrote to `stream`, 1 or 2; `data` is good until the next call."""
+
+
+class Passthrough:
+    """Writes to our own stdout and stderr. One that fails is given up; the other goes on."""
+
+    def __init__(self) -> None:
+        self.failures: dict[int, OSError] = {}
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Write all of `data` to the descriptor `stream`, as the job would: blocking."""
+        while data and stream not in self.failures:
+            try:
+                data = data[os.write(stream, data) :]
+            except BlockingIOError:  # somebody else's O_NONBLOCK on a shared pipe or terminal
+                poll = select.poll()
+                poll.register(stream, select.POLLOUT)
+                poll.poll(1000)
+            except OSError as error:  # EPIPE, ENOSPC, EIO: ours, not the job's
+                self.failures[stream] = error
+
+
+class Nowhere:
+    """Drops what it is given."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Do nothing."""
+
+
+class Relay:
+    """The two pipes of a job, and the loop that empties them.
+
+    error_tail: the end of what the job wrote to stderr.
+    held: True when a process other than the job kept a pipe open at the end.
+    """
+
+    def __init__(self, recorder: Recorder, out: int, err: int, wake: int) -> None:
+        self._recorder = recorder
+        self._wake = wake
+        self._streams = {out: STDOUT, err: STDERR}
+        self.error_tail = b""
+        self.held = False
+        for fd in self._streams:
+            _widen(fd)
+
+    def run(self, process: Process, ready: Callable[[], Sink | None]) -> None:
+        """Relay until the job is over and its pipes are empty, or held by others for too long.
+
+        `ready` is asked after each wake-up until it gives the sink; nothing is read before.
+        """
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        sink = None
+        drain_until: float | None = None
+        while True:
+            if sink is None and (sink := ready()):
+                for fd in self._streams:
+                    poll.register(fd, select.POLLIN)
+            if process.over and sink:
+                drain_until = drain_until or time.monotonic() + DRAIN
+                left = drain_until - time.monotonic()
+                if not self._streams or left <= 0:
+                    break
+            for fd, _ in poll.poll(self._pause(process, sink is None, drain_until)):
+                if fd == self._wake:
+                    self._woken()
+                elif not self._copy(fd, sink):
+                    poll.unregister(fd)
+        self.held = bool(self._streams)
+
+    def _pause(self, process: Process, undecided: bool, drain_until: float | None) -> int:
+        """Return for how many milliseconds to wait for events."""
+        if drain_until is not None:
+            return max(1, int((drain_until - time.monotonic()) * 1000))
+        # While a timed-out job's group outlives it there is no event for its end.
+        return 20 if undecided or process.status is not None else 60_000
+
+    def _woken(self) -> None:
+        try:
+            while len(os.read(self._wake, 512)) == 512:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _copy(self, fd: int, sink: Sink | None) -> bool:
+        """Move one chunk; False at the end of the stream."""
+        data = self._recorder.read_from(fd)
+        stream = self._streams[fd]
+        if not data:
+            os.close(fd)
+            del self._streams[fd]
+            return False
+        assert sink
+        sink.write(stream, data)
+        if stream == STDERR:
+            self.error_tail = (self.error_tail + bytes(data[-ERROR_TAIL:]))[-ERROR_TAIL:]
+        return True
+
+    def leave(self) -> None:
+        """Hand pipes that others still hold to a process that empties them.
+
+        Closing them would kill whoever writes next, by SIGPIPE, long after we are gone.
+        """
+        for fd in self._streams:
+            try:
+                null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                actions = [
+                    (os.POSIX_SPAWN_DUP2, fd, 0),
+                    (os.POSIX_SPAWN_DUP2, null, 1),
+                    (os.POSIX_SPAWN_DUP2, null, 2),
+                ]
+                os.posix_spawnp("cat", ["cat"], {}, file_actions=actions, setsid=True)
+            except (OSError, NotImplementedError):
+                continue
+
+
+def _widen(pipe: int) -> None:
+    """Let the pipe hold more than one chunk, so that the job writes while we pass one on."""
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2 * CHUNK)
+    except (OSError, AttributeError):
+        pass  # beyond the user's pipe-user-pages-soft, or no Linux: slower, but right

@@ -1,0 +1,102 @@
+"""The outbox of this host as a whole: recovers dead runs and delivers every monitor's backlog."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from crontify_cli.report import delivery, recovery
+from crontify_cli.report.delivery import Backlog, Budget, Sender, Waits
+from crontify_cli.report.journal import Journal
+from crontify_cli.report.locallog import prune_logs
+from crontify_cli.report.recovery import Target
+
+if TYPE_CHECKING:
+    from crontify_cli.config import Settings
+
+PRUNE_EVERY = 3600.0
+CONTEST_PAUSE = 0.05
+
+
+class Outbox(NamedTuple):
+    """The journal in `state`, and what is needed to send from it.
+
+    owner: this process's name on leases. own_run: the run that it wraps, "" for none.
+    mask: takes secrets out of a recovered log.
+    """
+
+    state: str
+    journal: Journal
+    settings: "Settings"
+    sender: Sender
+    owner: str
+    mask: Callable[[str], str]
+    own_run: str = ""
+
+    def recover(self, monitor: str | None = None) -> list[str]:
+        """Queue reports for dead runs, of one monitor (by its name) or of all; return their ids."""
+        return recovery.recover(
+            self.state,
+            self.journal,
+            self.mask,
+            lambda name: Target(self.settings.base_url, self.settings.monitor(name).id),
+            own=self.own_run,
+            is_wanted=lambda name: monitor in (None, name),
+        )
+
+    def deliver(
+        self, monitor_id: str, budget: Budget, wait: Waits, *, before_start: bool = False
+    ) -> Backlog:
+        """Deliver one monitor's backlog, unless one of its runs is going on here."""
+        return delivery.deliver_backlog(
+            self.journal,
+            self.sender,
+            (self.settings.base_url, monitor_id),
+            self.owner,
+            budget,
+            wait,
+            is_clear=lambda: not self._is_running(monitor_id),
+            before_start=before_start,
+            except_run=self.own_run,
+        )
+
+    def deliver_before_start(self, monitor_id: str, budget: Budget, wait: Waits) -> Backlog:
+        """Deliver a monitor's backlog; wait for another process that is at it already."""
+        while True:
+            backlog = self.deliver(monitor_id, budget, wait, before_start=True)
+            contested = backlog.left and not backlog.failure and not self._is_running(monitor_id)
+            if not contested or time.monotonic() > budget.until:
+                return backlog
+            if not wait(CONTEST_PAUSE, rate_limited=False):
+                return backlog
+
+    def deliver_all(
+        self, budget: Budget, wait: Waits, seen: Callable[[str, Backlog], None]
+    ) -> bool:
+        """Deliver every monitor's backlog; False when the server could not be reached.
+
+        seen: told of each monitor's id and what became of its reports.
+        """
+        for monitor_id in self.journal.queued_monitors(self.settings.base_url):
+            if time.monotonic() > budget.until:
+                return False
+            backlog = self.deliver(monitor_id, budget, wait)
+            seen(monitor_id, backlog)
+            if backlog.failure and backlog.left and not backlog.failure.is_of_monitor:
+                return False
+        return True
+
+    def prune(self) -> None:
+        """Forget what is older or more than the settings keep; at most once an hour."""
+        if self.journal.is_due("prune", PRUNE_EVERY):
+            settings = self.settings
+            self.journal.prune(settings.keep_runs, settings.keep_days)
+            keep_bytes = int(settings.keep_log_mb * 1_000_000)
+            prune_logs(self.state, keep_bytes, settings.keep_days * 86400, time.time())
+
+    def _is_running(self, monitor_id: str) -> bool:
+        return any(
+            live.run != self.own_run
+            and self.settings.monitor(live.monitor).id == monitor_id
+            and recovery.has_wrapper(live.path)
+            for live in recovery.live_runs(self.state)
+        )

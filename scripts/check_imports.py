@@ -1,0 +1,89 @@
+"""Hold the imports to their direction: a room knows only the rooms below it.
+
+Also that each heavy library has one home, and that what is loaded before the spawn
+imports no more than it may. Prints what breaks a rule; exit 1 if anything does.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
+FLOOR = ("errors", "values", "durations", "state", "processes", "record", "model", "paths")
+ALLOWED = {
+    "config": {"config", *FLOOR},
+    "report": {"report", "config", *FLOOR},
+    "job": {"job", "report", "config", *FLOOR},
+    "sandbox": {"sandbox", *FLOOR},
+    "cli": {"cli", "job", "report", "config", "sandbox", *FLOOR},
+    "__main__": {"cli", "job"},
+}
+HOMES = {
+    "httpx": ("report/api.py",),
+    "sqlite3": ("report/journal.py", "sandbox/"),
+    "platformdirs": ("paths.py",),
+    "rich": ("cli/", "sandbox/"),
+    "typer": ("cli/",),
+    "fastapi": ("sandbox/",),
+}
+BEFORE_SPAWN = (
+    "errors.py",
+    "values.py",
+    "durations.py",
+    "state.py",
+    "processes.py",
+    "record.py",
+    *(f"job/{name}.py" for name in ("options", "wrapper", "process", "recorder")),
+)
+LIGHT = {"os", "time", "_signal", "crontify_cli"}
+
+
+def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:
+    """Yield (line, module) of what is imported when the module runs; typing blocks left out."""
+    nodes = list(ast.iter_child_nodes(tree))
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            nodes += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "crontify_cli":
+                yield from ((node.lineno, f"crontify_cli.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+        elif not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            nodes += ast.iter_child_nodes(node)
+
+
+def problems() -> Iterator[str]:
+    """Yield a line for each import that a rule forbids."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        place = file.relative_to(PACKAGE).as_posix()
+        room = place.split("/")[0].removesuffix(".py")
+        tree = ast.parse(file.read_text())
+        for line, module in imports(tree, top_only=False):
+            parts = module.split(".")
+            target = parts[1] if parts[0] == "crontify_cli" and len(parts) > 1 else None
+            allowed = ALLOWED.get(room, set(FLOOR))
+            if target and target not in allowed and target != "__version__":
+                yield f"{place}:{line}: {room} must not know {target}"
+            homes = HOMES.get(parts[0])
+            if homes and not place.startswith(homes):
+                yield f"{place}:{line}: {parts[0]} has its home in {' and '.join(homes)}"
+        if place in BEFORE_SPAWN:
+            for line, module in imports(tree, top_only=True):
+                if module.split(".")[0] not in LIGHT:
+                    yield f"{place}:{line}: {module} must not be loaded before the spawn"
+
+
+def main() -> int:
+    """Print the problems; return the exit code."""
+    found = list(problems())
+    print("\n".join(found) or "imports go down only")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

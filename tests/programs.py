@@ -1,0 +1,15 @@
+"""Programs that some tests need beside Python."""
+
+import os
+import shutil
+
+import pytest
+
+
+def need(*names: str) -> None:
+    """Skip the test, saying why, unless all programs are here; with CI=true that is a failure."""
+    missing = [name for name in names if not shutil.which(name)]
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"CI has to install {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")

@@ -1,0 +1,447 @@
+"""Reading the settings: the precedence, the problems by their full path, and never an exception."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crontify_cli.config import load, require, table
+from crontify_cli.config.credentials import Secret
+from crontify_cli.config.kinds import OUTPUT
+from crontify_cli.config.settings import Loaded, MonitorSettings, Settings
+from crontify_cli.errors import CrontifyError
+from crontify_cli.job import options
+
+KEY = "ck_live_Zq8Vt3Nw6Rx1Ky5P1234"
+OTHER_KEY = "ck_live_Hb2Jd7Lf4Mg9Sc0T5678"
+
+
+def write(home: Path, text: str) -> str:
+    file = home / ".config/crontify/config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o600)
+    return str(file)
+
+
+def read(home: Path, text: str, environ: Mapping[str, str] = {}, **flags: object) -> Loaded:
+    write(home, text)
+    return load(environ=environ, overrides=flags)
+
+
+def key_of(loaded: Loaded) -> str:
+    assert loaded.settings.api_key
+    value = loaded.settings.api_key.value
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def test_without_any_file_the_defaults_hold_and_nothing_is_wrong() -> None:
+    loaded = load(environ={})
+    assert loaded.problems == loaded.warnings == ()
+    assert loaded.file is None
+    found = loaded.settings
+    assert found.base_url == "https://api.crontify.com/api/v1"
+    assert (found.connect_timeout, found.http_timeout) == (5, 10)
+    assert (found.report_timeout, found.rate_limit_wait) == (20, 90)
+    assert (found.keep_runs, found.keep_days, found.keep_log_mb) == (10_000, 90, 256)
+    assert found.api_key is found.token is found.proxy is found.ca_bundle is None
+    assert not found.headers
+    assert not found.monitors
+    assert found.monitor("clxxx") == MonitorSettings(id="clxxx")
+
+
+def test_every_key_of_the_table_is_read(home: Path) -> None:
+    loaded = read(
+        home,
+        f"""
+        api_key = "{KEY}"
+        token_command = ["pass", "show", "crontify token"]
+        base_url = "https://crontify.example/api/v1/"
+        allow_http = true
+        proxy = "http://user:secret@proxy.example:3128"
+        ca_bundle = "ca.pem"
+        headers = {{ X-Team = "ops" }}
+        connect_timeout = "2s"
+        http_timeout = 3
+        report_timeout = 4.5
+        rate_limit_wait = "1m30s"
+        keep_runs = 5
+        keep_days = 6
+        keep_log_mb = 7
+        redact = ["a+"]
+        timeout = "1h"
+
+        [monitors.backup]
+        id = "clxxx"
+        timeout = "5m"
+        kill_after = 30
+        success_codes = [0, 24]
+        min_duration = "10s"
+        tolerate = 2
+        output = "on-failure"
+        no_start = true
+        no_log = false
+        meta_regex = 'copied (?P<files>\\d+)'
+        redact = ["b+", "c+"]
+        """,
+    )
+    assert loaded.problems == ()
+    found = loaded.settings
+    assert key_of(loaded) == KEY
+    assert found.token
+    assert found.token.value == ("pass", "show", "crontify token")
+    assert found.base_url == "https://crontify.example/api/v1"
+    assert found.allow_http is True
+    assert found.proxy == Secret("http://user:secret@proxy.example:3128")
+    assert found.ca_bundle == str(home / ".config/crontify/ca.pem")
+    assert found.headers == {"X-Team": Secret("ops")}
+    assert (found.connect_timeout, found.http_timeout) == (2, 3)
+    assert (found.report_timeout, found.rate_limit_wait) == (4.5, 90)
+    assert (found.keep_runs, found.keep_days, found.keep_log_mb) == (5, 6, 7)
+    assert found.monitor("backup") == MonitorSettings(
+        id="clxxx",
+        timeout=300,
+        kill_after=30,
+        success_codes=((0, 0), (24, 24)),
+        min_duration=10,
+        tolerate=2,
+        output="on-failure",
+        no_start=True,
+        no_log=False,
+        meta_regex=(r"copied (?P<files>\d+)",),
+        redact=("a+", "b+", "c+"),
+    )
+    assert found.monitor("other") == MonitorSettings(id="other", timeout=3600, redact=("a+",))
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(home: Path) -> None:
+    text = 'base_url = "https://file.example"'
+    environ = {"CRONTIFY_BASE_URL": "https://env.example/"}
+    flag = "https://flag.example"
+    assert read(home, text, environ, base_url=flag).settings.base_url == flag
+    assert read(home, text, environ).settings.base_url == "https://env.example"
+    assert read(home, text).settings.base_url == "https://file.example"
+    assert read(home, text, {"CRONTIFY_BASE_URL": ""}).settings.base_url == "https://file.example"
+
+
+def test_a_flag_beats_a_monitors_section_and_lists_add_up(home: Path) -> None:
+    text = 'timeout = 1\nredact = ["a"]\n[monitors.x]\ntimeout = 2\nredact = ["b"]'
+    loaded = read(home, text, timeout=3.0, redact=["c"], success_codes=((0, 0), (2, 5)))
+    found = loaded.settings.monitor("x")
+    assert (found.timeout, found.redact) == (3.0, ("a", "b", "c"))
+    assert found.success_codes == ((0, 0), (2, 5))
+    assert loaded.settings.monitor("y").timeout == 3.0
+
+
+def test_the_key_comes_from_the_strongest_place_that_has_one(home: Path) -> None:
+    text = f'api_key = "{KEY}"'
+    systemd = home / "credentials"
+    systemd.mkdir()
+    environ = {
+        "CRONTIFY_API_KEY": OTHER_KEY,
+        "CRONTIFY_API_KEY_FILE": "/from/environment",
+        "CREDENTIALS_DIRECTORY": str(systemd),
+    }
+    assert key_of(read(home, text, environ, api_key_file="/from/flag")) == "/from/flag"
+    assert key_of(read(home, text, environ)) == OTHER_KEY
+    del environ["CRONTIFY_API_KEY"]
+    assert key_of(read(home, text, environ)) == "/from/environment"
+    del environ["CRONTIFY_API_KEY_FILE"]
+    assert key_of(read(home, text, environ)) == KEY
+    (systemd / "crontify-api-key").write_text(OTHER_KEY)
+    assert key_of(read(home, text, environ)) == str(systemd / "crontify-api-key")
+
+
+def test_the_first_place_that_has_a_file_is_read(home: Path, tmp_path: Path) -> None:
+    site = tmp_path / "etc-xdg/crontify/config.toml"
+    site.parent.mkdir(parents=True)
+    site.write_text("keep_runs = 1")
+    assert load(environ={}).file == str(site)
+    assert load(environ={}).settings.keep_runs == 1
+    users = write(home, "keep_days = 2")
+    assert load(environ={}).file == users
+    assert load(environ={}).settings.keep_runs == 10_000
+    named = tmp_path / "named.toml"
+    named.write_text("keep_days = 3")
+    assert load(environ={"CRONTIFY_CONFIG": str(named)}).settings.keep_days == 3
+    assert load(str(named), {"CRONTIFY_CONFIG": users}).settings.keep_days == 3
+    assert load(os.devnull, {}).settings.keep_days == 90
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "says"),
+    [
+        ("keep_runz = 1", "keep_runz", "unknown key: did you mean keep_runs?"),
+        ("[monitors.a]\ntimout = 1", "monitors.a.timout", "unknown key: did you mean timeout?"),
+        ('id = "x"', "id", "this key stands in [monitors.NAME] only"),
+        ('[monitors.a]\napi_key = "x"', "monitors.a.api_key", "this key stands at the top only"),
+        ('[monitors.a]\ntimeout = "5 minutes"', "monitors.a.timeout", "not a duration"),
+        ("timeout = true", "timeout", "not a duration"),
+        ("timeout = -1", "timeout", "not a duration"),
+        ("timeout = inf", "timeout", "not a duration"),
+        ("timeout = nan", "timeout", "not a duration"),
+        ('timeout = "99999d"', "timeout", "not a duration"),
+        ("http_timeout = 0", "http_timeout", "not a duration above zero"),
+        ('keep_runs = "5"', "keep_runs", "not a whole number"),
+        ("keep_runs = true", "keep_runs", "not a whole number"),
+        ("keep_runs = -1", "keep_runs", "not a whole number"),
+        ("keep_runs = 9999999", "keep_runs", "not a whole number"),
+        ('allow_http = "yes"', "allow_http", "not true or false"),
+        ("success_codes = []", "success_codes", "no exit code"),
+        ("success_codes = [256]", "success_codes", "not exit codes"),
+        ("success_codes = [true]", "success_codes", "not exit codes"),
+        ('success_codes = "a"', "success_codes", "not a list of exit codes"),
+        ('output = "some"', "output", "not one of all, on-failure, none"),
+        ('redact = "("', "redact", "not a regular expression"),
+        ('redact = ["a", 1]', "redact", "not a string"),
+        ('meta_regex = "(a)"', "meta_regex", "no named group"),
+        ('base_url = "ftp://host"', "base_url", "not a URL with http or https"),
+        ('base_url = "https://"', "base_url", "not a URL with http or https"),
+        ('base_url = "https://u:hunter2@host"', "base_url", "no user and password"),
+        ('base_url = "https://host/?a=b"', "base_url", "no query"),
+        ('base_url = "https://host:99999"', "base_url", "host or port is wrong"),
+        ('base_url = "https://ho st"', "base_url", "a space"),
+        ('proxy = "host:3128"', "proxy", "not a URL"),
+        ("ca_bundle = 1", "ca_bundle", "not a string"),
+        ('api_key_file = ""', "api_key_file", "not a file name"),
+        ("api_key_command = []", "api_key_command", "names no program"),
+        ('api_key_command = "a \'b"', "api_key_command", "no closing quotation"),
+        ('headers = "a"', "headers", "not a table"),
+        ('[headers]\n"a b" = "c"', 'headers."a b"', "not a header's name"),
+        ('[headers]\nA = "b\\r\\nC: hunter2"', "headers.A", "not a header's value"),
+        ('[headers]\nx-api-key = "hunter2"', "headers.x-api-key", "crontify's own"),
+        ('monitors = "a"', "monitors", "not a table"),
+        ("[monitors]\na = 1", "monitors.a", "not a table: write [monitors.a]"),
+        ('[monitors."a/b"]\nid = "x"', 'monitors."a/b"', "not a monitor"),
+        ('[monitors.a]\nid = "../x"', "monitors.a.id", "not a monitor"),
+        ('[monitors."a.b"]\nx = 1', 'monitors."a.b".x', "unknown key"),
+        ('"a\\nb\\u001b[31m" = 1', r'"a\nb\x1b[31m"', "unknown key"),
+        ('api_key = "hunter2 is secret"', "api_key", "not a key or token"),
+        ('api_key = ""', "api_key", "empty"),
+        ('token = "hunter2\\u0007"', "token", "not a key or token"),
+        ("token = 5", "token", "not a string"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_and_full_path_and_left_out(
+    home: Path, text: str, path: str, says: str
+) -> None:
+    loaded = read(home, f"keep_days = 5\n{text}")
+    (problem,) = loaded.problems
+    assert problem.startswith(f"{loaded.file}: {path}: ")
+    assert says in problem
+    assert problem.isprintable()
+    assert "hunter2" not in problem
+    # The rest of the file still holds, and what is wrong falls back to the default.
+    assert loaded.settings._replace(keep_days=90, monitors={}) == load(os.devnull, {}).settings
+
+
+def test_of_a_credential_only_one_may_stand_in_the_file(home: Path) -> None:
+    loaded = read(home, f'api_key_file = "/x"\napi_key = "{KEY}"')
+    (problem,) = loaded.problems
+    assert "only one of api_key, api_key_file can stand here" in problem
+    assert key_of(loaded) == KEY
+
+
+def test_a_wrong_variable_or_flag_is_named_and_the_next_level_holds(home: Path) -> None:
+    environ = {"CRONTIFY_BASE_URL": "nonsense", "CRONTIFY_API_KEY": "hunter2 x"}
+    loaded = read(home, f'api_key = "{KEY}"', environ, base_url="https://")
+    assert [problem.partition(":")[0] for problem in loaded.problems] == [
+        "--base-url",
+        "CRONTIFY_API_KEY",
+        "CRONTIFY_BASE_URL",
+    ]
+    assert "hunter2" not in str(loaded)
+    assert key_of(loaded) == KEY
+    assert loaded.settings.base_url == "https://api.crontify.com/api/v1"
+
+
+def test_require_lists_every_problem_on_a_line_of_its_own(home: Path) -> None:
+    with pytest.raises(CrontifyError) as caught:
+        require(read(home, "a = 1\nb = 2"))
+    assert caught.value.exit_code == 1
+    assert len(caught.value.message.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a = ", "not TOML"),
+        (b"a = 1\nb = 2\n\xff", "not UTF-8 (at line 3)"),
+        (b"a = " + b"[" * 100_000, "not TOML: nested too deeply"),
+        (b"a = " + b"1" * 10_000, "not TOML"),
+        (b"a = 2020-99-99", "not TOML"),
+        (b"# " + b"x" * 1024 * 1024, "larger than 1 MiB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_problem(home: Path, content: bytes, says: str) -> None:
+    file = Path(write(home, ""))
+    file.write_bytes(content)
+    (problem,) = load(environ={}).problems
+    assert problem.startswith(f"{file}: {says}")
+
+
+def test_a_mark_of_byte_order_is_no_problem(home: Path) -> None:
+    assert read(home, "\ufeffkeep_runs = 3").settings.keep_runs == 3
+
+
+def test_what_is_no_regular_file_is_a_problem_and_never_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    started = time.monotonic()
+    for file in (fifo, tmp_path, Path("/dev/zero"), Path("/dev/tty")):
+        (problem,) = load(str(file), {}).problems
+        assert str(file) in problem
+    assert time.monotonic() - started < 30
+
+
+def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
+    for missing in ("missing.toml", "a\nb.toml"):
+        name = str(tmp_path / missing)
+        for loaded in (load(name, {}), load(environ={"CRONTIFY_CONFIG": name})):
+            (problem,) = loaded.problems
+            assert "No such file" in problem
+            assert problem.isprintable()
+            assert loaded.file == name
+
+
+def test_others_who_can_read_a_secret_are_warned_of(home: Path) -> None:
+    file = Path(write(home, f'api_key = "{KEY}"'))
+    assert load(environ={}).warnings == ()
+    file.chmod(0o640)
+    (warning,) = load(environ={}).warnings
+    assert warning == (
+        f"{file}: holds api_key and others can read it (mode 0640): chmod 600 {file}"
+    )
+    assert key_of(load(environ={})) == KEY
+    for harmless in ("keep_runs = 1", 'proxy = "http://proxy.example"'):
+        file.write_text(harmless)
+        assert load(environ={}).warnings == ()
+    file.write_text('proxy = "http://u:p@proxy.example"')
+    assert len(load(environ={}).warnings) == 1
+
+
+def test_others_who_can_read_a_key_file_are_warned_of(home: Path) -> None:
+    key = home / "key"
+    key.write_text(KEY)
+    key.chmod(0o604)
+    file = write(home, f'api_key_file = "{key}"')
+    (warning,) = load(environ={}).warnings
+    assert f"{key}: is {file}: api_key_file and others can read it (mode 0604)" in warning
+    key.chmod(0o600)
+    assert load(environ={}).warnings == ()
+
+
+def test_a_secret_does_not_show_itself(home: Path) -> None:
+    loaded = read(
+        home,
+        f'api_key = "{KEY}"\ntoken = "eyJhbGciOi.{KEY}"\nproxy = "http://u:{KEY}@p"\n'
+        f'[headers]\nX-Proxy = "{KEY}"',
+    )
+    assert loaded.problems == ()
+    assert KEY not in f"{loaded} {loaded!r} {loaded.settings.api_key} {loaded.settings.proxy}"
+
+
+def test_the_table_the_types_and_the_flags_fit_together() -> None:
+    fields = {*Settings._fields, *MonitorSettings._fields} - {"every_monitor", "monitors"}
+    trios = {name for names in table.CREDENTIALS.values() for name in names}
+    assert set(table.BY_NAME) == fields | trios
+    assert {key.name for key in table.KEYS if key.scope != "top"} == {*MonitorSettings._fields}
+    for key in table.KEYS:
+        assert key.help
+        assert key.default is None or key.kind.read(key.default) == key.default
+    assert OUTPUT == options.OUTPUT
+    flags = {option.name for option in options.OPTIONS}
+    assert {key.name for key in table.KEYS if key.scope == "both"} <= flags
+
+
+def test_loading_brings_in_nothing_heavy(home: Path) -> None:
+    write(home, f'api_key = "{KEY}"\n[monitors.a]\ntimeout = "5m"')
+    heavy = "typer rich httpx subprocess dataclasses logging argparse inspect tomli_w sqlite3"
+    program = (
+        "import sys; from crontify_cli.config import load; print('tomllib' in sys.modules);"
+        f"load('/dev/null'); print('tomllib' in sys.modules); load();"
+        f"print(*set('{heavy}'.split()) & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out == "False\nFalse\n\n"
+
+
+toml_values = st.recursive(
+    st.none().map(lambda _: "")
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.datetimes()
+    | st.sampled_from(["5m", "0,2-5", "https://host", KEY, "all", "(?P<a>1)"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+names = st.sampled_from([*table.BY_NAME, "monitors", "api-key"]) | st.text(max_size=8)
+sections = st.dictionaries(st.text(max_size=5), st.dictionaries(names, toml_values, max_size=6))
+documents = st.builds(
+    lambda top, monitors: {**top, **({"monitors": monitors} if monitors else {})},
+    st.dictionaries(names, toml_values, max_size=8),
+    sections,
+)
+
+
+def fits(value: object, annotation: Any) -> bool:
+    """Whether `value` is of the type that a field is annotated with, as far as it can be seen."""
+    if choices := [c for c in get_args(annotation) if isinstance(c, type)]:
+        if getattr(annotation, "__origin__", None) is None:
+            return isinstance(value, tuple(choices))
+        return isinstance(value, annotation.__origin__)
+    return isinstance(value, annotation)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents)
+def test_no_document_makes_the_loader_raise_and_every_type_is_as_annotated(
+    home: Path, document: dict[str, Any]
+) -> None:
+    loaded = read(home, tomli_w.dumps(document))
+    assert all(problem.isprintable() for problem in loaded.problems)
+    found = loaded.settings
+    for tuple_ in (found, found.every_monitor, *found.monitors.values()):
+        for name, annotation in get_type_hints(type(tuple_)).items():
+            assert fits(getattr(tuple_, name), annotation), name
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary() | st.text().map(str.encode))
+def test_no_bytes_make_the_loader_raise(home: Path, content: bytes) -> None:
+    Path(write(home, "")).write_bytes(content)
+    assert all(problem.isprintable() for problem in load(environ={}).problems)
+
+
+@settings(max_examples=100)
+@given(
+    st.dictionaries(
+        st.sampled_from([key.env for key in table.KEYS if key.env] + ["CREDENTIALS_DIRECTORY"]),
+        st.text() | st.binary().map(os.fsdecode),
+    )
+)
+def test_no_environment_makes_the_loader_raise(environ: dict[str, str]) -> None:
+    assert all(problem.isprintable() for problem in load(environ=environ).problems)
+
+
+def test_an_unreadable_file_is_a_problem(home: Path) -> None:
+    file = Path(write(home, "keep_runs = 1"))
+    file.chmod(0)
+    loaded = load(environ={})
+    if os.geteuid() == 0:
+        assert stat.S_IMODE(file.stat().st_mode) == 0  # root reads it all the same
+        assert loaded.settings.keep_runs == 1
+    else:
+        assert loaded.problems == (f"{file}: Permission denied",)

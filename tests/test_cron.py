@@ -1,0 +1,50 @@
+"""A real cron daemon runs a job through exec, in cron's own poor environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import need
+from tests.server import KEY, ApiServer
+
+SYSTEM = Path("/etc/cron.d/crontify-test")
+
+
+def test_a_crontab_line_for_this_minute_reports(api: ApiServer, tmp_path: Path) -> None:
+    need("cron")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to start a cron daemon")
+    if Path("/run/crond.pid").exists() and _is_running(int(Path("/run/crond.pid").read_text())):
+        pytest.skip("a cron daemon is running here already")
+    key = tmp_path / "api-key"
+    key.touch(0o600)
+    key.write_text(KEY + "\n")
+    config = tmp_path / "config.toml"
+    config.touch(0o600)
+    config.write_text(f'api_key_file = "{key}"\nbase_url = "{api.url}"\n')
+    program = Path(sys.executable).with_name("crontify")
+    job = f"env > {tmp_path}/environ; echo out; exit 7"
+    SYSTEM.touch(0o644)
+    SYSTEM.write_text(
+        f'CRONTIFY_CONFIG={config}\nCRONTIFY_STATE_DIR={tmp_path}/state\nMAILTO=""\n'
+        f"* * * * * root {program} exec backup -- sh -c '{job}'\n"
+    )
+    daemon = subprocess.Popen(["cron", "-f"], start_new_session=True)
+    try:
+        requests = api.wait_for(2, timeout=75)  # it looks at its tables once a minute
+    finally:
+        SYSTEM.unlink()
+        daemon.terminate()
+        daemon.wait(10)
+    assert [request.kind for request in requests] == ["start", "fail"]
+    assert requests[1].json["errorMessage"] == "exited with code 7: out"
+    environ = dict(line.split("=", 1) for line in (tmp_path / "environ").read_text().splitlines())
+    assert "VIRTUAL_ENV" not in environ
+    assert "CRONTIFY_API_KEY" not in environ
+
+
+def _is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
