@@ -1,10 +1,11 @@
 """`crontify sandbox …`: the documented API on this machine."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -13,12 +14,17 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.values import parse_monitor
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from crontify_cli.sandbox.records import Account, Rule
     from crontify_cli.sandbox.store import Store
 
 T = TypeVar("T")
 
 _EPILOG = "Try it:  crontify sandbox serve   and in another window what it prints."
 _NEEDS = ("fastapi", "uvicorn", "jwt")
+# Without this `rule add backup rows lt -1` would be about an option -1.
+_NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
 app = typer.Typer(
     help="The documented API on this machine: try jobs without an account.",
@@ -69,6 +75,15 @@ AccountName = Annotated[
     str, typer.Option("--account", metavar="NAME", help="Whose; made when first named.")
 ]
 MonitorId = Annotated[str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR")]
+OptionalMonitorId = Annotated[
+    str | None,
+    typer.Argument(parser=_argument(parse_monitor), metavar="[MONITOR]", show_default="all"),
+]
+Field = Annotated[str, typer.Argument(metavar="FIELD", help="A name in the meta.")]
+Operator = Annotated[str, typer.Argument(metavar="lt|gt|eq|ne")]
+Number = Annotated[str, typer.Argument(metavar="NUMBER")]
+Limit = Annotated[int, typer.Option(min=1, help="How many.")]
+RunStatus = Literal["running", "success", "failed", "overlapped"]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
@@ -133,19 +148,180 @@ def token(
 
     seconds = DEFAULT_SECONDS if expires is None else expires
     with _store(db, make=True) as store:
-        print(make_token(store.signing_secret(), store.account(account), now(), seconds))
+        print(make_token(store.signing_secret(), store.made_account(account), now(), seconds))
 
 
 @key_app.command()
 def rotate(db: Db = None, account: AccountName = "default") -> None:
     """Print a new API key; the one before it is refused from now on."""
     with _store(db, make=True) as store:
-        print(store.rotate_key(store.account(account)))
+        print(store.rotate_key(store.made_account(account)))
 
 
 @monitor_app.command()
 def add(monitor_id: MonitorId, db: Db = None, account: AccountName = "default") -> None:
     """Make a monitor, so that its pings are taken."""
     with _store(db, make=True) as store:
-        made = store.add_monitor(store.account(account), monitor_id)
+        made = store.add_monitor(store.made_account(account), monitor_id)
     print(f"monitor {monitor_id} {'added' if made else 'was there already'}")
+
+
+@monitor_app.command("list")
+def list_monitors(db: Db = None, account: AccountName = "default", as_json: AsJson = False) -> None:
+    """List the monitors, with their rules and how their newest run stands."""
+    from crontify_cli.sandbox.rules import say
+    from crontify_cli.sandbox.tables import clock, print_table
+    from crontify_cli.sandbox.wire import monitor_data
+
+    with _store(db, make=False) as store:
+        monitors = store.monitors(_holder_of(store, account))
+    if as_json:
+        _print_json(map(monitor_data, monitors))
+        return
+    print_table(
+        ["monitor", "newest run", "last ping", "rules"],
+        [
+            [
+                monitor.id,
+                monitor.last_status or "-",
+                clock(monitor.last_ping_at),
+                ", ".join(map(say, monitor.rules)),
+            ]
+            for monitor in monitors
+        ],
+    )
+
+
+@rule_app.command("add", context_settings=_NEGATIVE_NUMBERS)
+def add_rule(
+    monitor_id: MonitorId,
+    field: Field,
+    operator: Operator,
+    number: Number,
+    db: Db = None,
+    account: AccountName = "default",
+) -> None:
+    """Make a success a silent failure when its meta has FIELD and it stands so to NUMBER."""
+    from crontify_cli.sandbox.rules import MAX_RULES, say
+
+    rule = _rule(field, operator, number)
+    with _store(db, make=False) as store:
+        holder = _holder_of(store, account, monitor_id)
+        if not store.add_rule(holder, monitor_id, rule):
+            raise CrontifyError(
+                f"monitor {monitor_id} has {MAX_RULES} rules, the most it may have: remove one"
+                " with crontify sandbox rule remove"
+            )
+    print(f"monitor {monitor_id} has the rule {say(rule)}")
+
+
+@rule_app.command("remove", context_settings=_NEGATIVE_NUMBERS)
+def remove_rule(
+    monitor_id: MonitorId,
+    field: Field,
+    operator: Operator,
+    number: Number,
+    db: Db = None,
+    account: AccountName = "default",
+) -> None:
+    """Remove an alert rule, named as it was added."""
+    from crontify_cli.sandbox.rules import say
+
+    rule = _rule(field, operator, number)
+    with _store(db, make=False) as store:
+        holder = _holder_of(store, account, monitor_id)
+        if not store.remove_rule(holder, monitor_id, rule):
+            raise CrontifyError(
+                f"monitor {monitor_id} has no rule {say(rule)}: see crontify sandbox monitor list"
+            )
+    print(f"monitor {monitor_id} has no longer the rule {say(rule)}")
+
+
+@app.command()
+def runs(
+    monitor_id: OptionalMonitorId = None,
+    status: Annotated[
+        RunStatus | None, typer.Option(help="Only runs that stand so.", show_default=False)
+    ] = None,
+    limit: Limit = 20,
+    db: Db = None,
+    account: AccountName = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs, the newest first."""
+    from crontify_cli.sandbox.tables import RUN_COLUMNS, print_table, run_row
+    from crontify_cli.sandbox.wire import run_data
+
+    with _store(db, make=False) as store:
+        holder = _holder_of(store, account, monitor_id)
+        found = store.runs(holder, monitor_id, status=status, limit=limit)
+    if as_json:
+        _print_json(map(run_data, found))
+        return
+    print_table(RUN_COLUMNS, map(run_row, found))
+
+
+@app.command()
+def alerts(
+    monitor_id: OptionalMonitorId = None,
+    limit: Limit = 20,
+    db: Db = None,
+    account: AccountName = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Show the alerts that Crontify would have sent, the newest first."""
+    from crontify_cli.sandbox.tables import ALERT_COLUMNS, alert_row, print_table
+    from crontify_cli.sandbox.wire import alert_data
+
+    with _store(db, make=False) as store:
+        holder = _holder_of(store, account, monitor_id)
+        found = store.alerts(holder, monitor_id, limit=limit)
+    if as_json:
+        _print_json(map(alert_data, found))
+        return
+    print_table(ALERT_COLUMNS, map(alert_row, found))
+
+
+@app.command()
+def reset(
+    db: Db = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Monitors, rules, keys and tokens too.")
+    ] = False,
+) -> None:
+    """Forget every run, log and alert; monitors, rules and keys stay."""
+    with _store(db, make=False) as store:
+        if everything:
+            store.forget_all()
+        else:
+            store.forget_runs()
+    print("forgot everything" if everything else "forgot every run, log and alert")
+
+
+def _rule(field: str, operator: str, number: str) -> "Rule":
+    from crontify_cli.sandbox.rules import parse_rule
+
+    try:
+        return parse_rule(field, operator, number)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _holder_of(store: "Store", name: str, monitor_id: str | None = None) -> "Account":
+    """Return the account, once it is sure that the monitor, if any is named, is its own."""
+    account = store.account(name)
+    if not account:
+        raise CrontifyError(
+            f"no account {name} in the sandbox: make it with"
+            f" crontify sandbox key rotate --account {name}"
+        )
+    if monitor_id is not None and not store.monitor(account, monitor_id):
+        raise CrontifyError(
+            f"no monitor {monitor_id} in the sandbox: make it with"
+            f" crontify sandbox monitor add {monitor_id}"
+        )
+    return account
+
+
+def _print_json(things: "Iterable[BaseModel]") -> None:
+    print(json.dumps([thing.model_dump(by_alias=True) for thing in things], indent=2))

@@ -53,11 +53,10 @@ def _admitted(connection: sqlite3.Connection, account: Account, ping: Ping, at: 
         raise unknown_monitor()
     monitor, last_ping_at = found
     if wait := seconds_to_wait(last_ping_at, at, account.min_interval):
-        pause = account.min_interval / 1000
         raise Refusal(
             429,
-            f"Rate limit exceeded: your plan allows one ping every {pause:g} seconds per monitor."
-            f" Wait {wait} seconds.",
+            f"Rate limit exceeded: wait {wait} seconds before the next ping of this monitor"
+            " (your plan's minimum ping interval)",
             retry_after=wait,
         )
     return int(monitor)

@@ -57,11 +57,15 @@ def alerts_of(ping: Ping, rules: Iterable[Rule]) -> Sequence[AlertDraft]:
         return [AlertDraft("failure", ping.error_message or "the job failed", head)]
     if ping.kind == "success":
         return [
-            AlertDraft("silent_failure", f"{rule.field} is {ping.meta[rule.field]}: {say(rule)}")
+            AlertDraft("silent_failure", _silent(rule, ping.meta))
             for rule in rules
             if matches(rule, ping.meta)
         ]
     return []
+
+
+def _silent(rule: Rule, meta: Meta) -> str:
+    return f"{rule.field} is {meta[rule.field]} (the rule: {say(rule)})"
 
 
 OVERLAP_ALERT = AlertDraft("overlapped", "a new run started before this one had ended")

@@ -62,7 +62,7 @@ def serve(options: ServeOptions) -> None:
                 file=sys.stderr,
             )
         store = Store(connection)
-        account = store.account(options.account)
+        account = store.made_account(options.account)
         if options.plan is not None:
             store.set_plan(account, options.plan)
         ready = _ready(store, account, base_url(listener, BASE), options.db)
@@ -77,6 +77,7 @@ def serve(options: ServeOptions) -> None:
                 lifespan="off",
                 ws="none",
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE,
             )
         )

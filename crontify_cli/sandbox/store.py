@@ -48,13 +48,17 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str) -> Account | None:
+        """Return the account of that name."""
+        found = self.connection.execute(_ACCOUNT + "WHERE name = ?", (name,)).fetchone()
+        return Account(*found) if found else None
+
+    def made_account(self, name: str) -> Account:
         """Return the account of that name, made now, without a key, if there is none."""
-        execute = self.connection.execute
-        if not (found := execute(_ACCOUNT + "WHERE name = ?", (name,)).fetchone()):
-            execute("INSERT OR IGNORE INTO accounts (name) VALUES (?)", (name,))
-            found = execute(_ACCOUNT + "WHERE name = ?", (name,)).fetchone()
-        return Account(*found)
+        self.connection.execute("INSERT OR IGNORE INTO accounts (name) VALUES (?)", (name,))
+        account = self.account(name)
+        assert account
+        return account
 
     def account_by_row(self, row: int) -> Account | None:
         """Return the account that a token names."""

@@ -8,7 +8,15 @@ from pydantic.alias_generators import to_camel
 
 from crontify_cli.model import Meta, Ping
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import Monitor, Operator, Receipt, Run, RunStatus
+from crontify_cli.sandbox.records import (
+    Alert,
+    AlertKind,
+    Monitor,
+    Operator,
+    Receipt,
+    Run,
+    RunStatus,
+)
 from crontify_cli.sandbox.rules import ERROR_UNITS, LOG_UNITS, cut, tidy, utf16_units
 
 MAX_BODY = 1024 * 1024
@@ -112,7 +120,7 @@ class RuleData(_Answer):
 
     field: str
     operator: Operator
-    value: float
+    value: int | float
 
 
 class MonitorData(_Answer):
@@ -161,6 +169,18 @@ class RunsAnswer(_Answer):
     next_cursor: str | None
 
 
+class AlertData(_Answer):
+    """An alert, as `crontify sandbox alerts --json` prints it; the API has none."""
+
+    id: str
+    monitor_id: str
+    run_id: str
+    kind: AlertKind
+    message: str
+    log_head: str | None
+    created_at: str
+
+
 def ping_answer(monitor_id: str, receipt: Receipt, at: int) -> PingAnswer:
     """Return the answer to a ping that arrived `at`."""
     data = PingData(
@@ -199,6 +219,12 @@ def run_data(run: Run) -> RunData:
         error_message=run.error_message,
         has_log=run.has_log,
     )
+
+
+def alert_data(alert: Alert) -> AlertData:
+    """Return the alert as it is printed for machines."""
+    fields = alert._asdict() | {"created_at": timestamp(alert.created_at)}
+    return AlertData(**fields)
 
 
 def _time(at: int | None) -> str | None:
