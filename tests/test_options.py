@@ -66,6 +66,7 @@ def by_typer(args: list[str], monkeypatch: pytest.MonkeyPatch) -> ExecOptions | 
 @example(args=["--", "backup", "--", "-x"])
 @example(args=["backup", "--meta", "a=1", "--meta=b=2", "echo"])
 @example(args=["backup", "--shell", "a", "b"])
+@example(args=["--", "--shell", ""])
 def test_what_the_scanner_understands_typer_understands_alike(args: list[str]) -> None:
     """And what the scanner hands over is what Typer has something to say about."""
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -290,7 +290,7 @@ def split(args: "Sequence[str]") -> "tuple[list[str], list[str]]":
 def scan(args: "Sequence[str]") -> ExecOptions | None:
     """Return what the words after `exec` say, None if that is for Typer to explain."""
     ours, rest = split(args)
-    if len(rest) < 2 or not rest[1]:
+    if len(rest) < 2:
         return None
     options = ExecOptions(rest[0], rest[1:])
     try:

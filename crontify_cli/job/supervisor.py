@@ -260,6 +260,7 @@ class Supervisor:
         reporter, options = self._reporter, self._options
         monitor = reporter.monitor
         content = self._recorder.content()
+        errors = errors or content.tail or content.head
         output = Output(content.head, content.dropped, content.tail, errors)
         meta = self._meta(verdict)
         outcome: Outcome = "success" if verdict.succeeded else "fail"
@@ -322,6 +323,8 @@ class Supervisor:
         if self._opened is None and self._state is not None and not self._journal_failed:
             try:
                 self._opened = Journal.open(self._state)
+                if self._opened.warning:
+                    self._say(self._opened.warning)
             except JournalError as error:
                 self._fail_journal(error)
         return self._opened

@@ -13,13 +13,14 @@ WITHHELD = "[log withheld: a --redact pattern could not be applied in time]"
 class Output(NamedTuple):
     """What was kept of a job's output: its head and tail, and how many bytes lie between.
 
-    errors: the end of its stderr alone, empty where that is not known.
+    errors: the end of its stderr, or of all output if it wrote nothing there; None where
+        nobody saw how the run ended.
     """
 
     head: bytes
     dropped: int
     tail: bytes
-    errors: bytes = b""
+    errors: bytes | None = None
 
     @property
     def total(self) -> int:
@@ -51,7 +52,8 @@ def compose(
     log = _whole(output, mask)
     if succeeded:
         return Composed(Ping(monitor_id, "success", meta), log)
-    line = last_telling_line(output.errors or output.tail or output.head, mask)
+    # Where nobody saw the end, the last line printed is not its cause.
+    line = "" if output.errors is None else last_telling_line(output.errors, mask)
     log_output = excerpt(output.head, output.dropped, output.tail, mask) if with_log else ""
     ping = Ping(monitor_id, "fail", meta, error_message(mask(reason), line), log_output or None)
     return Composed(ping, log)

@@ -117,9 +117,10 @@ def journal_path(state: str) -> str:
 class Journal:
     """An open journal. Every method raises JournalError if the file fails it."""
 
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, inode: int) -> None:
         self.path = path
         self._db = connection
+        self._inode = inode
 
     @classmethod
     def open(cls, state: str, *, wait: float = 5.0, create: bool = True) -> "Journal":
@@ -135,13 +136,15 @@ class Journal:
                 if not create:
                     raise JournalError(f"there is no journal yet at {path}")
                 _create(path)
+            inode = os.stat(path).st_ino
             try:
                 return cls._open(path, wait)
             except sqlite3.DatabaseError as error:
                 if not _is_corrupt(error):
                     raise
-                warning = f"{path}: {error}; {_set_aside(path)}, begun anew"
-                _create(path)
+                warning = f"{path}: {error}; {_set_aside(path, inode)}, begun anew"
+                if not os.path.exists(path):
+                    _create(path)
                 journal = cls._open(path, wait)
                 journal.warning = warning
                 return journal
@@ -165,7 +168,7 @@ class Journal:
                 " install the newer crontify, or move the file away"
             )
         db.execute("PRAGMA synchronous = NORMAL")
-        return cls(path, db)
+        return cls(path, db, os.stat(path).st_ino)
 
     def close(self) -> None:
         """Close the connection."""
@@ -199,7 +202,7 @@ class Journal:
     def _failure(self, error: sqlite3.Error) -> JournalError:
         what = f"{self.path}: {error}"
         if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
-            what += f"; {_set_aside(self.path)}"
+            what += f"; {_set_aside(self.path, self._inode)}"
         return JournalError(what)
 
     # Runs
@@ -449,9 +452,17 @@ def _create(path: str) -> None:
                 os.unlink(name)
 
 
-def _set_aside(path: str) -> str:
-    """Rename a corrupt journal, and say so in words."""
+def _set_aside(path: str, inode: int) -> str:
+    """Rename the corrupt journal that was the file `inode`, and say so in words.
+
+    Another thread or process may have done so, and begun a good one in its place.
+    """
     aside = f"{path}.corrupt-{int(time.time())}-{os.getpid()}"
+    try:
+        if os.stat(path).st_ino != inode:
+            return "set aside already"
+    except FileNotFoundError:
+        return "set aside already"
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + suffix, aside + suffix)

@@ -83,6 +83,7 @@ class Reporter(threading.Thread):
         self._report_id: int | None = None
         self._began = time.monotonic()
         self._ended_at = 0.0
+        self._ending = False
         self._ended = threading.Event()
         self._stop = threading.Event()
         self.configured = threading.Event()
@@ -158,6 +159,7 @@ class Reporter(threading.Thread):
         outbox = self._open_outbox(loaded.settings, journal, api)
         self._begin(api, journal, outbox)
         self._ended.wait()
+        self._ending = True
         if self._final and not self._stop.is_set():
             self._end(self._final, api, journal, outbox)
 
@@ -296,8 +298,8 @@ class Reporter(threading.Thread):
             self._ways.trace(f"{what}: not delivered: {sent.message}")
 
     def _wait(self, seconds: float, *, rate_limited: bool) -> bool:
-        if not self._ended.is_set():
-            return not self._ended.wait(seconds)
+        if not self._ending:
+            return not self._ended.wait(seconds)  # nothing but a first attempt outlasts the job
         self.rate_limited = rate_limited
         if rate_limited:
             self.rate_limited_until = time.monotonic() + seconds

@@ -1,0 +1,159 @@
+"""When the API is away: the job does not notice, and no outcome is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import faults
+from tests.conftest import Crontify
+from tests.server import KEY, ApiServer, answer
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
+    """The settings of a run, with little patience, so that the tests are quick."""
+    config = tmp_path / "quick.toml"
+    config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
+    config.chmod(0o600)
+    url = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    return {**url, "CRONTIFY_CONFIG": str(config)}
+
+
+def test_a_backlog_goes_out_before_the_next_start_and_old_successes_not_at_all(
+    crontify: Crontify, api: ApiServer, env: dict[str, str]
+) -> None:
+    api.down()
+    for command, code in (("true", 0), ("false", 1), ("true", 0)):
+        done = crontify("exec", "backup", "--", command, env=env)
+        assert (done.returncode, done.stderr) == (code, "")  # cron mail stays quiet in a blip
+    api.up()
+    crontify("exec", "backup", "--", "true", env=env)
+    assert api.kinds() == ["fail", "start", "success"]
+    late = api.requests[0].json
+    assert late["meta"]["late_seconds"] >= 0
+    assert late["meta"]["exit_code"] == 1
+    assert "late" in late["errorMessage"]
+    assert "exited with code 1" in late["errorMessage"]
+    assert "late_seconds" not in api.requests[2].json["meta"]
+
+
+@pytest.mark.parametrize("fault", [faults.close, faults.reset, faults.hang_after_reading])
+def test_a_start_without_an_answer_is_never_sent_twice(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], fault: object
+) -> None:
+    api.script(fault, kind="start")  # type: ignore[arg-type]  # the faults are behaviours
+    crontify("exec", "backup", "--", "sleep", "0.5", env=env)
+    assert api.kinds() == ["start", "success"]
+
+
+@pytest.mark.parametrize("fault", [faults.close, faults.reset, answer(500), answer(503)])
+def test_an_end_without_an_answer_is_sent_again_with_the_same_body(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], fault: object
+) -> None:
+    api.script(fault, kind="fail")  # type: ignore[arg-type]  # the faults are behaviours
+    crontify("exec", "backup", "--", "sh", "-c", "echo why; exit 1", env=env)
+    assert api.kinds() == ["start", "fail", "fail"]
+    assert api.requests[1].body == api.requests[2].body
+    assert b"why" in api.requests[1].body
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        answer(429, {"message": "slow down"}, {"Retry-After": "1"}),
+        answer(429, {"message": "Rate limit exceeded, wait 1 seconds"}),
+    ],
+)
+def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], limit: object
+) -> None:
+    api.script(limit, kind="success")  # type: ignore[arg-type]  # answers are behaviours
+    done = crontify("exec", "backup", "--", "true", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert api.kinds() == ["start", "success", "success"]
+    assert api.requests[2].arrived - api.requests[1].arrived >= 1
+
+
+@pytest.mark.parametrize("status", [401, 404, 400])
+def test_a_refusal_is_said_and_not_repeated(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], status: int
+) -> None:
+    api.default = answer(status, {"message": "the server's own words"})
+    done = crontify("exec", "backup", "--", "true", env=env)
+    assert done.returncode == 0
+    assert api.kinds() == ["start", "success"]
+    assert str(status) in done.stderr
+    assert "the server's own words" in done.stderr
+
+
+def test_a_refusing_server_costs_three_seconds_at_most_not_the_whole_patience(
+    crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    """The start is given up with the job, and the end after what policy allows."""
+    api.down()
+    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    began = time.monotonic()
+    done = crontify("exec", "backup", "--", "true", env=settings)
+    assert done.returncode == 0
+    assert time.monotonic() - began < 15  # report_timeout is 20 s
+
+
+def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    script = "echo before; touch begun; until [ -e go ]; do sleep .01; done"
+    wrapper = subprocess.Popen(
+        [PYTHON, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
+    )
+    api.wait_for(1)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.01)
+    wrapper.send_signal(signal.SIGKILL)
+    wrapper.wait()
+    crontify("exec", "backup", "--", "true", env=env)
+    assert api.kinds() == ["start", "start", "success"]  # the job itself still lives
+    (tmp_path / "go").touch()
+    deadline = time.monotonic() + 20
+    while "fail" not in api.kinds() and time.monotonic() < deadline:
+        crontify("exec", "backup", "--", "true", env=env)
+    fails = [request for request in api.requests if request.kind == "fail"]
+    assert len(fails) == 1
+    assert "the wrapper was killed, the job's outcome is unknown" in fails[0].json["errorMessage"]
+    assert fails[0].json["logOutput"] == "before\n"
+
+
+def test_a_broken_journal_is_set_aside_and_the_report_goes_out(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    (state / "journal.db").write_bytes(os.urandom(8192))
+    done = crontify("exec", "backup", "--", "true", env={**env, "CRONTIFY_STATE_DIR": str(state)})
+    assert done.returncode == 0
+    assert api.kinds() == ["start", "success"]
+    assert "journal.db" in done.stderr
+    assert "set aside" in done.stderr
+    assert list(state.glob("journal.db.corrupt-*"))
+
+
+def test_a_state_folder_that_cannot_be_made_costs_a_warning(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = crontify(
+        *("exec", "backup", "--", "sh", "-c", "echo ran; exit 3"),
+        env={**env, "CRONTIFY_STATE_DIR": str(tmp_path / "file" / "state")},
+    )
+    assert (done.returncode, done.stdout) == (3, "ran\n")
+    assert api.kinds() == ["start", "fail"]
+    assert "no record on disk" in done.stderr
