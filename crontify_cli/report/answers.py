@@ -1,0 +1,159 @@
+"""Reading what the API answered, in whatever shape it comes: CONTRACT.md, "Answers".
+
+The bytes are a stranger's: anything may stand in them.
+"""
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from crontify_cli.report.excerpt import clean, cut, units
+
+_LONGEST_WAIT = 86_400.0
+_LONGEST_WORDS = 300
+_LONGEST_TEXT = 200
+
+
+def run_id(body: bytes) -> str | None:
+    """Return the `runId` of a ping's answer, None if it has none that could be one."""
+    found = _unwrapped(body).get("runId")
+    if not isinstance(found, str) or not 0 < len(found) <= 200 or not found.isprintable():
+        return None
+    return found
+
+
+def log(body: bytes) -> tuple[bool, str | None]:
+    """Return whether a run has a log, and the log: `{"hasLog", "content"}`, wrapped or bare.
+
+    Raises ValueError if the answer is neither.
+    """
+    found = _unwrapped(body)
+    has_log, content = found.get("hasLog"), found.get("content")
+    if has_log is False:
+        return False, None
+    if has_log is not True or not isinstance(content, str):
+        raise ValueError("the answer is not the log that the API documents")
+    return True, content.encode("utf-8", "replace").decode()  # JSON can escape half a pair
+
+
+def server_words(status: int, body: bytes) -> str:
+    """Return in one line what the server says about its refusal.
+
+    Its `message` (a string or a list), `error`, or `error.message`; else the first 200
+    characters of the text; else the status's own name.
+    """
+    whole = _json(body)
+    words = _words(whole) if isinstance(whole, dict) else ""
+    most = _LONGEST_WORDS if words else _LONGEST_TEXT
+    line = " ".join(clean(words.encode("utf-8", "replace") if words else body[:4096]).split())
+    if units(line) > most:
+        line = cut(line, most - 1) + "…"
+    return line or _phrase(status)
+
+
+def _words(whole: dict[object, object]) -> str:
+    error = whole.get("error")
+    inner = error.get("message") if isinstance(error, dict) else error
+    for words in (whole.get("message"), inner):
+        if isinstance(words, list):
+            words = "; ".join(word for word in words if isinstance(word, str))
+        if isinstance(words, str) and words.strip():
+            return words
+    return ""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+def _unwrapped(body: bytes) -> dict[object, object]:
+    whole = _json(body)
+    if not isinstance(whole, dict):
+        return {}
+    data = whole.get("data")
+    return data if isinstance(data, dict) else whole
+
+
+def _json(body: bytes) -> object:
+    try:
+        found: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def retry_after(field: str | None, date: str | None, words: str, now: float) -> float | None:
+    """Return how many seconds the server asks to wait, 0 to 86,400; None if it does not say.
+
+    field: `Retry-After`, seconds or an HTTP date (RFC 9110, 10.2.3).
+    date: the answer's own `Date`, by which a date in the field is read; without one
+        by our clock.
+    words: the server's message, in which the seed promises a number of seconds.
+    now: our clock, seconds since the epoch.
+    """
+    seconds = _in_field(field.strip(), date, now) if field else None
+    if seconds is None:
+        seconds = _in_words(words.lower())
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def _in_field(field: str, date: str | None, now: float) -> float | None:
+    if re.fullmatch(r"\d{1,20}(?:\.\d{1,20})?", field, re.ASCII):
+        return float(field)
+    until = _moment(field)
+    if until is None:
+        return None
+    return until - ((_moment(date) if date else None) or now)
+
+
+def _moment(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+_AMOUNT = re.compile(
+    r"(\d{1,6}(?:\.\d{1,6})?) ?"
+    r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])",
+    re.ASCII,
+)
+_ASKED = re.compile(r"\b(?:wait|again|retry|retry-after|another|next)\b[^\d]{0,40}(?=\d)", re.ASCII)
+_BARE = re.compile(r"\d{1,6}", re.ASCII)
+_JOINT = re.compile(r"(?:,? and |, | )?")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _in_words(words: str) -> float | None:
+    """Return the seconds in "wait 42 seconds", "again in 1 minute 30s", "retry after 42".
+
+    Where no word says which of several is meant, the longest: waiting too long is
+    never refused again.
+    """
+    words = words[: 2 * _LONGEST_WORDS]
+    if asked := _ASKED.search(words):
+        first = _AMOUNT.match(words, asked.end())
+        bare = _BARE.match(words, asked.end())
+        if first:
+            return _amount(words, first)
+        if bare:
+            return float(bare[0])
+    return max((_amount(words, found) for found in _AMOUNT.finditer(words)), default=None)
+
+
+def _amount(words: str, found: re.Match[str]) -> float:
+    """Return the seconds of an amount, with smaller ones that follow: `1 minute and 30s`."""
+    seconds = float(found[1]) * _unit(found)
+    joint = _JOINT.match(words, found.end())
+    following = _AMOUNT.match(words, joint.end()) if joint else None
+    if following and _unit(following) < _unit(found):
+        seconds += _amount(words, following)
+    return seconds
+
+
+def _unit(found: re.Match[str]) -> float:
+    return 0.001 if found[2].startswith(("ms", "mil")) else _SECONDS[found[2][0]]
