@@ -46,10 +46,14 @@ def server_words(status: int, body: bytes) -> str:
     whole = _json(body)
     words = _words(whole) if isinstance(whole, dict) else ""
     most = _LONGEST_WORDS if words else _LONGEST_TEXT
-    line = " ".join(clean(words.encode("utf-8", "replace") if words else body[:4096]).split())
-    if units(line) > most:
-        line = cut(line, most - 1) + "…"
-    return line or _phrase(status)
+    text = words or body[:4096].decode("utf-8", "replace")
+    return one_line(text, most) or _phrase(status)
+
+
+def one_line(text: str, most: int = _LONGEST_WORDS) -> str:
+    """Return a stranger's text fit for our stderr: one line of at most `most` units."""
+    line = " ".join(clean(text.encode("utf-8", "replace")).split())
+    return line if units(line) <= most else cut(line, most - 1) + "…"
 
 
 def _words(whole: dict[object, object]) -> str:
