@@ -4,6 +4,7 @@ The bytes are a stranger's: anything may stand in them.
 """
 
 import json
+import math
 import re
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -121,14 +122,12 @@ def _moment(date: str) -> float | None:
         return None
 
 
-_AMOUNT = re.compile(
-    r"(\d{1,6}(?:\.\d{1,6})?) ?"
-    r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])",
-    re.ASCII,
+_AMOUNT = (
+    r"(?a)(\d{1,6}(?:\.\d{1,6})?) ?"
+    r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"
 )
-_ASKED = re.compile(r"\b(?:wait|again|retry|retry-after|another|next)\b[^\d]{0,40}(?=\d)", re.ASCII)
-_BARE = re.compile(r"\d{1,6}", re.ASCII)
-_JOINT = re.compile(r"(?:,? and |, | )?")
+_ASKED = r"(?a)\b(?:wait|again|retry|retry-after|another|next)\b[^\d]{0,40}(?=\d)"
+_JOINT = r"(?:,? and |, | )?"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -139,23 +138,25 @@ def _in_words(words: str) -> float | None:
     never refused again.
     """
     words = words[: 2 * _LONGEST_WORDS]
-    if asked := _ASKED.search(words):
-        first = _AMOUNT.match(words, asked.end())
-        bare = _BARE.match(words, asked.end())
-        if first:
-            return _amount(words, first)
+    if asked := re.search(_ASKED, words):
+        wanted = words[asked.end() :]
+        bare = re.match(r"(?a)\d{1,6}", wanted)
+        if re.match(_AMOUNT, wanted):
+            return _amount(wanted)
         if bare:
             return float(bare[0])
-    return max((_amount(words, found) for found in _AMOUNT.finditer(words)), default=None)
+    return max(
+        (_amount(words[found.start() :]) for found in re.finditer(_AMOUNT, words)), default=None
+    )
 
 
-def _amount(words: str, found: re.Match[str]) -> float:
-    """Return the seconds of an amount, with smaller ones that follow: `1 minute and 30s`."""
-    seconds = float(found[1]) * _unit(found)
-    joint = _JOINT.match(words, found.end())
-    following = _AMOUNT.match(words, joint.end()) if joint else None
-    if following and _unit(following) < _unit(found):
-        seconds += _amount(words, following)
+def _amount(words: str) -> float:
+    """Return the seconds that `words` begin with, and smaller ones after them: `1m and 30s`."""
+    seconds, smaller = 0.0, math.inf
+    while (found := re.match(_AMOUNT, words)) and _unit(found) < smaller:
+        smaller = _unit(found)
+        seconds += float(found[1]) * smaller
+        words = re.sub(_JOINT, "", words[found.end() :], count=1)
     return seconds
 
 

@@ -20,20 +20,30 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report import answers
 from crontify_cli.report.mask import Masker
-from crontify_cli.report.network import Network, trusted
 
-# `import httpx` brings its own command line with it, with click, rich and pygments:
-# half of the import's time, for nothing. None makes that one import fail, as where
-# they are not installed.
-if "httpx" in sys.modules:
-    import httpx
-else:
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # documented in the import system
+
+@contextlib.contextmanager
+def _without(*modules: str) -> Iterator[None]:
+    """Make imports of these fail meanwhile, as where they are not installed.
+
+    None in sys.modules does that: the import system's documentation.
+    """
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # typeshed knows no None there
     try:
-        import httpx
+        yield
     finally:
-        del sys.modules["httpx._main"]
-import httpcore
+        for name in absent:
+            sys.modules.pop(name, None)
+
+
+# httpx imports its own command line, with click, rich and pygments: half of its time.
+# httpcore imports what only its asynchronous half needs.
+with _without("httpx._main", "anyio", "trio"):
+    import httpcore
+    import httpx
+
+    from crontify_cli.report.network import Network, trusted
 
 _MOST_BYTES = 1024 * 1024
 """Of an answer; what is longer is not read."""
