@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crontify_cli.report.answers import log, retry_after, run_id, server_words
 from crontify_cli.report.excerpt import units
+from crontify_cli.report.mask import Masker
 
 NOW = 1_790_000_000.0
 JSON = st.recursive(
@@ -127,7 +128,18 @@ def test_no_answer_breaks_the_reading(body: bytes, status: int) -> None:
 def test_how_long_to_wait_is_read_from_the_field_else_from_the_words(
     field: str | None, date: str | None, words: str, seconds: float | None
 ) -> None:
-    assert retry_after(field, date, words, NOW) == seconds
+    assert retry_after(429, field, date, words, NOW) == seconds
+
+
+def test_only_a_server_that_asks_to_wait_is_taken_at_its_words() -> None:
+    words = "upstream timed out after 30 seconds"
+    assert retry_after(504, None, None, words, NOW) is None
+    assert retry_after(503, "7", None, words, NOW) == 7
+
+
+def test_a_message_is_masked_before_it_is_cut() -> None:
+    body = b"x" * 190 + b"ck_live_0123456789abcdef"
+    assert server_words(400, body, Masker()) == "x" * 190 + "[masked]"
 
 
 @given(st.none() | st.text(max_size=40), st.none() | st.text(max_size=40), st.text(max_size=80))
@@ -135,5 +147,5 @@ def test_how_long_to_wait_is_read_from_the_field_else_from_the_words(
 def test_no_field_and_no_words_break_the_reading(
     field: str | None, date: str | None, words: str
 ) -> None:
-    seconds = retry_after(field, date, words, NOW)
+    seconds = retry_after(429, field, date, words, NOW)
     assert seconds is None or 0 <= seconds <= 86_400

@@ -6,10 +6,16 @@ The bytes are a stranger's: anything may stand in them.
 import json
 import math
 import re
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from crontify_cli.report.excerpt import clean, cut, units
+
+Mask = Callable[[str], str]
+
+ASKS_TO_WAIT = (408, 425, 429)
+"""The statuses with which a server asks for the same again, later."""
 
 _LONGEST_WAIT = 86_400.0
 _LONGEST_WORDS = 300
@@ -38,7 +44,11 @@ def log(body: bytes) -> tuple[bool, str | None]:
     return True, content.encode("utf-8", "replace").decode()  # JSON can escape half a pair
 
 
-def server_words(status: int, body: bytes) -> str:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def server_words(status: int, body: bytes, mask: Mask = _as_it_is) -> str:
     """Return in one line what the server says about its refusal.
 
     Its `message` (a string or a list), `error`, or `error.message`; else the first 200
@@ -48,12 +58,15 @@ def server_words(status: int, body: bytes) -> str:
     words = _words(whole) if isinstance(whole, dict) else ""
     most = _LONGEST_WORDS if words else _LONGEST_TEXT
     text = words or body[:4096].decode("utf-8", "replace")
-    return one_line(text, most) or _phrase(status)
+    return one_line(text, most, mask) or _phrase(status)
 
 
-def one_line(text: str, most: int = _LONGEST_WORDS) -> str:
-    """Return a stranger's text fit for our stderr: one line of at most `most` units."""
-    line = " ".join(clean(text.encode("utf-8", "replace")).split())
+def one_line(text: str, most: int = _LONGEST_WORDS, mask: Mask = _as_it_is) -> str:
+    """Return a stranger's text fit for our stderr: one line of at most `most` units.
+
+    mask: called before the line is cut.
+    """
+    line = mask(" ".join(clean(text.encode("utf-8", "replace")).split()))
     return line if units(line) <= most else cut(line, most - 1) + "…"
 
 
@@ -91,17 +104,20 @@ def _json(body: bytes) -> object:
     return found
 
 
-def retry_after(field: str | None, date: str | None, words: str, now: float) -> float | None:
+def retry_after(
+    status: int, field: str | None, date: str | None, words: str, now: float
+) -> float | None:
     """Return how many seconds the server asks to wait, 0 to 86,400; None if it does not say.
 
     field: `Retry-After`, seconds or an HTTP date (RFC 9110, 10.2.3).
     date: the answer's own `Date`, by which a date in the field is read; without one
         by our clock.
-    words: the server's message, in which the seed promises a number of seconds.
+    words: the server's message, in which the seed promises a number of seconds; only
+        where the status asks to wait: a 504 may speak of seconds too.
     now: our clock, seconds since the epoch.
     """
     seconds = _in_field(field.strip(), date, now) if field else None
-    if seconds is None:
+    if seconds is None and status in ASKS_TO_WAIT:
         seconds = _in_words(words.lower())
     return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT)
 

@@ -157,9 +157,8 @@ class Api:
             return Answer(reply.fate, message=reply.message)
         if 200 <= reply.status < 300:
             return Answer("received", reply.status, answers.run_id(reply.body))
-        wait = answers.retry_after(
-            reply.headers.get("retry-after"), reply.headers.get("date"), reply.message, time.time()
-        )
+        field, date = reply.headers.get("retry-after"), reply.headers.get("date")
+        wait = answers.retry_after(reply.status, field, date, reply.message, time.time())
         return Answer("refused", reply.status, None, reply.message, wait)
 
     def log(self, monitor_id: str, run_id: str) -> LogAnswer:
@@ -194,7 +193,7 @@ class Api:
             except (httpx.InvalidURL, ValueError):
                 return reply
             if reply.status not in _SAME_BODY or _origin(there) != _origin(target):
-                words = self._mask(answers.one_line(str(there)))
+                words = answers.one_line(str(there), mask=self._mask)
                 return reply._replace(message=f"{self._host} redirects to {words}")
             target = there
         return reply._replace(message=f"{self._host} redirects in a circle")
@@ -227,7 +226,7 @@ class Api:
             else:
                 whole = True
         status, content = response.status_code, bytes(body[:_MOST_BYTES])
-        words = "" if response.is_success else self._mask(answers.server_words(status, content))
+        words = "" if response.is_success else answers.server_words(status, content, self._mask)
         location = str(response.extensions["location"])
         return _Reply("answered", status, response.headers, location, content, words, whole)
 
@@ -245,11 +244,10 @@ class Api:
             words = f"its certificate is not trusted: {cause.verify_message}"
         elif isinstance(error, httpcore.ProxyError):
             words = f"the proxy refused: {words}"
-        what = answers.one_line(words) or type(cause).__name__
-        place = f"{self._host}{self._via}"
+        what = answers.one_line(words, mask=self._mask) or type(cause).__name__
         if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
-            return self._mask(f"cannot connect to {place}: {what}")
-        return self._mask(f"no answer from {place}: {what}")
+            return f"cannot connect to {self._host}{self._via}: {what}"
+        return f"no answer from {self._host}{self._via}: {what}"
 
 
 def _body(ping: Ping) -> bytes:

@@ -9,6 +9,7 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from crontify_cli.model import Answer, Ping
+from crontify_cli.report.answers import ASKS_TO_WAIT
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 8.0
@@ -19,8 +20,6 @@ UNSENT_BUDGET = 3.0
 
 RATE_LIMIT_PAUSE = 60.0
 """Seconds where a 429 does not say how long: the free plan's interval."""
-
-_WAIT = frozenset((408, 425, 429))
 
 
 class Budget(NamedTuple):
@@ -76,7 +75,7 @@ def decide(
         return Next("delivered")
     if answer.fate == "unknown" and ping.kind == "start":
         return Next("drop", message=f"{answer.message}; the start may have arrived: not sent again")
-    if answer.fate == "refused" and answer.status in _WAIT:
+    if answer.fate == "refused" and answer.status in ASKS_TO_WAIT:
         return _wait_as_told(answer, budget, jitter)
     if answer.fate == "refused" and (answer.status or 0) < 500:
         return Next("give_up", message=_what_to_mend(ping, answer))
