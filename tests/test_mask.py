@@ -97,6 +97,7 @@ def test_unmistakable_shapes_are_masked_whoever_they_belong_to(text: str, masked
     [
         "Authorization: failed for user bob",
         "authorization = required",
+        "authorization token refreshed",
         "http://host:8080/a@b and mail bob@example.com",
         "ck_live_… and ck_live keys",
         "eyJust a word.eyJ",

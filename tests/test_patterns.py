@@ -139,17 +139,16 @@ def test_a_line_torn_by_dropped_output_makes_no_false_number(
     scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crontify_cli.report.patterns._BUFFERED", 1000)
-    search = scan(r"^n=(?P<n>\d+)$", r"^m=(?P<m>\d+)$")
+    search = scan(r"^n=(?P<n>\d+)$", r"^m=(?P<m>\d+)$", r"^(?P<rest>\d+)$")
     os.kill(search._child.pid, signal.SIGSTOP)
-    search.feed(b"fill the pipe\n" * 100_000)
     search.feed(b"n=1")
-    search.feed(b"m=5\n", 2)
-    search.feed(b"x" * 1000)  # pushes what is before it out
-    search.feed(b"2\n" + b"m=6\n")
+    search.feed(b"fill the pipe\n" * 100_000, 2)
+    search.feed(b"x" * 1001)  # dropped
+    search.feed(b"2\nm=6\n")
     os.kill(search._child.pid, signal.SIGCONT)
     numbers, warnings = search.finish(PLENTY)
     assert numbers == {"m": 6}
-    assert "not searched" in warnings[0]
+    assert "1,001 bytes of output were not searched" in warnings[0]
 
 
 def test_a_search_whose_process_died_is_a_warning(scan: Scan) -> None:

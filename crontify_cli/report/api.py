@@ -1,74 +1,102 @@
-"""Crontify's HTTP API (the only httpx): a request out, the facts of its answer back.
+"""The Crontify HTTP API: requests out, the facts of their answers back.
 
-httpx's exceptions are translated here and nowhere else. CONTRACT.md, "Requests"
-and "Answers", is the rule; what to do about an answer is `policy.py`'s.
+CONTRACT.md, "Requests". The only user of httpx, and the one place where its
+exceptions become an `Answer`: nothing that a network can do raises from here.
 """
 
 import contextlib
-import email.utils
 import json
-import os
+import math
 import re
-import socket
+import ssl
 import sys
-import threading
 import time
-from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 from crontify_cli import __version__
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
-
-if TYPE_CHECKING:
-    import ssl
-
-    from crontify_cli.config import Settings
-
-MAX_BODY = 1024 * 1024
-"""Bytes of an answer that are read; what we want of it is far less."""
-MAX_RETRY_AFTER = 86400.0
-_SHOWN = 200
+from crontify_cli.report import answers
+from crontify_cli.report.mask import Masker
 
 
-def _import_httpx() -> ModuleType:
-    """Import httpx without its own command line and asyncio's half, which are half its weight.
+@contextlib.contextmanager
+def _without(*modules: str) -> Iterator[None]:
+    """Make imports of these fail meanwhile, as where they are not installed.
 
-    None in `sys.modules` makes an import fail as if the package were not installed,
-    which httpx and httpcore are prepared for.
+    None in sys.modules does that: the import system's documentation.
     """
-    unwanted = [name for name in ("httpx._main", "anyio", "trio") if name not in sys.modules]
-    blank: dict[str, ModuleType | None] = dict.fromkeys(unwanted)
-    sys.modules.update(blank)  # type: ignore[arg-type]  # None is what the import system documents
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # typeshed knows no None there
     try:
-        import httpx
+        yield
     finally:
-        for name in unwanted:
-            del sys.modules[name]
-    return httpx
+        for name in absent:
+            sys.modules.pop(name, None)
 
 
-if TYPE_CHECKING:
+# httpx imports its own command line, with click, rich and pygments: half of its time.
+# httpcore imports what only its asynchronous half needs.
+with _without("httpx._main", "anyio", "trio"):
+    import httpcore
     import httpx
-else:
-    httpx = _import_httpx()
+
+    from crontify_cli.report.network import Network, trusted
+
+_MOST_BYTES = 1024 * 1024
+"""Of an answer; what is longer is not read."""
+
+_IDLE = 4.0
+"""Seconds after which an unused connection is not used again: many servers close
+theirs after 5, and a request that crosses with that has an unknown fate."""
+
+_FRAMING = ("connection", "content-length", "transfer-encoding", "upgrade")
+_REDIRECTS = 3
+_SAME_BODY = (307, 308)
 
 
 class LogAnswer(NamedTuple):
     """What came of asking for a run's log.
 
-    fate: "log" (`content` is it), "no log", "refused" (an HTTP error), "unreachable".
+    fate, status, message: as in `Answer`; an answer that is no log is "refused".
+    has_log, content: what the server has; content is None where has_log is False.
     """
 
-    fate: Literal["log", "no log", "refused", "unreachable"]
-    content: str = ""
+    fate: Literal["received", "refused", "unsent", "unknown"]
     status: int | None = None
+    has_log: bool = False
+    content: str | None = None
     message: str = ""
 
 
+class _Reply(NamedTuple):
+    """One HTTP answer, whole or as far as it came, or why there is none."""
+
+    fate: Literal["answered", "unsent", "unknown"]
+    status: int = 0
+    headers: Mapping[str, str] = {}
+    location: str = ""
+    body: bytes = b""
+    message: str = ""
+    whole: bool = True
+
+
 class Api:
-    """A client of one server with one kept connection; to be used by one thread."""
+    """One client with one kept-alive connection; for use by one thread.
+
+    base_url: with or without a trailing slash.
+    api_key: for pings; token: the user's JWT, for logs.
+    connect_timeout: seconds for a connection; http_timeout: for a whole request,
+        however slowly the answer trickles in. Neither bounds the name lookup,
+        which the system's resolver does not let be interrupted.
+    proxy: its URL; None for what the environment says (`HTTPS_PROXY`, `NO_PROXY`).
+    ca_bundle: file or folder of certificates to trust instead of the system's.
+    headers: sent with every request.
+
+    Raises CrontifyError for a value that no request could be made with.
+    """
 
     def __init__(
         self,
@@ -82,261 +110,291 @@ class Api:
         ca_bundle: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._key = api_key
-        self._token = token
-        self._limit = http_timeout
-        self._connect_timeout = min(connect_timeout, http_timeout)
-        self._socket: socket.socket | None = None
+        self._key = _header("the API key", api_key)
+        self._token = _header("the token", token)
+        self._connect_timeout = connect_timeout
+        self._http_timeout = http_timeout
+        extra = _headers(headers or {})
+        self._mask = Masker(extra.values(), own=(self._key, self._token))
+        self._base = _base(base_url)
+        self._network = Network()
+        through = _proxy(proxy) if proxy else _environment_proxy(self._base)
+        self._host = self._base.netloc.decode("ascii")
+        self._via = f" through the proxy {through.netloc.decode('ascii')}" if through else ""
+        secure = "https" in (self._base.scheme, through.scheme if through else "")
+        context = trusted(ca_bundle) if secure else None
         self._client = httpx.Client(
-            timeout=httpx.Timeout(http_timeout, connect=self._connect_timeout),
-            headers={"User-Agent": f"crontify-cli/{__version__}", **(headers or {})},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=_tls(self._base_url, ca_bundle),
-            proxy=proxy,
+            transport=_Transport(self._network, context, through),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"crontify-cli/{__version__}",
+                **extra,
+            },
+            timeout=httpx.Timeout(http_timeout, connect=connect_timeout),
+            trust_env=False,
         )
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
     def ping(self, ping: Ping) -> Answer:
-        """Make one attempt to deliver `ping`."""
-        url = f"{self._base_url}/ping/{ping.monitor_id}/{ping.kind}"
-        headers = {"X-API-Key": self._key or ""}
-        content = _body(ping)
-        if content:
+        """Send one ping, once."""
+        url = f"{self._base}/ping/{quote(ping.monitor_id, safe='')}/{ping.kind}"
+        body = _body(ping)
+        headers = {"X-API-Key": self._key} if self._key else {}
+        if body:
             headers["Content-Type"] = "application/json"
-        request = self._client.build_request("POST", url, headers=headers, content=content)
-        try:
-            response, body = self._exchange(request)
-        except httpx.HTTPError as error:
-            sent = not isinstance(error, _UNSENT)
-            return Answer("unknown" if sent else "unsent", message=self._clean(_cause(error)))
-        if response.is_success:
-            return Answer("received", response.status_code, _run_id(body))
-        message = self._message(response, body)
-        return Answer(
-            "refused",
-            response.status_code,
-            message=message,
-            retry_after=_retry_after(response.headers, message),
-        )
+        reply = self._request("POST", url, headers, body)
+        if reply.fate != "answered":
+            return Answer(reply.fate, message=reply.message)
+        if 200 <= reply.status < 300:
+            return Answer("received", reply.status, answers.run_id(reply.body))
+        field, date = reply.headers.get("retry-after"), reply.headers.get("date")
+        wait = answers.retry_after(reply.status, field, date, reply.message, time.time())
+        return Answer("refused", reply.status, None, reply.message, wait)
 
     def log(self, monitor_id: str, run_id: str) -> LogAnswer:
-        """Fetch a run's log with the user's token, in the bare or the wrapped form."""
-        url = f"{self._base_url}/monitors/{monitor_id}/runs/{run_id}/log"
-        headers = {"Authorization": f"Bearer {self._token or ''}"}
+        """Ask for the log of one run."""
+        monitor, run = quote(monitor_id, safe=""), quote(run_id, safe="")
+        url = f"{self._base}/monitors/{monitor}/runs/{run}/log"
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        reply = self._request("GET", url, headers, b"")
+        if reply.fate != "answered":
+            return LogAnswer(reply.fate, message=reply.message)
+        if not 200 <= reply.status < 300:
+            return LogAnswer("refused", reply.status, message=reply.message)
+        if not reply.whole:
+            return LogAnswer("unknown", reply.status, message=f"{self._host} broke its answer off")
         try:
-            response, body = self._exchange(self._client.build_request("GET", url, headers=headers))
-        except httpx.HTTPError as error:
-            return LogAnswer("unreachable", message=self._clean(_cause(error)))
-        if not response.is_success:
-            message = self._message(response, body)
-            return LogAnswer("refused", status=response.status_code, message=message)
-        answer = _object(body)
-        data = answer.get("data")
-        log = data if isinstance(data, dict) else answer
-        content = log.get("content")
-        if log.get("hasLog") and isinstance(content, str):
-            return LogAnswer("log", content, response.status_code)
-        if "hasLog" in log:
-            return LogAnswer("no log", status=response.status_code)
-        message = "the answer is not a log's"
-        return LogAnswer("refused", status=response.status_code, message=message)
+            return LogAnswer("received", reply.status, *answers.log(reply.body))
+        except ValueError as error:
+            return LogAnswer("refused", reply.status, message=str(error))
 
-    def get(self, path: str) -> dict[str, object]:
-        """Fetch `path` (below the base URL) with the user's token; the object it answers with.
-
-        For the lists that the sandbox has beyond the document. Raises CrontifyError.
-        """
-        headers = {"Authorization": f"Bearer {self._token or ''}"}
-        request = self._client.build_request("GET", f"{self._base_url}{path}", headers=headers)
-        try:
-            response, body = self._exchange(request)
-        except httpx.HTTPError as error:
-            raise CrontifyError(f"{path}: {self._clean(_cause(error))}") from None
-        if not response.is_success:
-            words = self._message(response, body)
-            raise CrontifyError(f"{path}: HTTP {response.status_code}: {words}")
-        return _object(body)
-
-    def _exchange(self, request: "httpx.Request") -> "tuple[httpx.Response, bytes]":
-        """Send a request; return the answer with the beginning of its body.
-
-        httpx's timeouts are a socket operation's, so a server that sends a byte a second
-        would keep us for ever: after `http_timeout` as a whole the socket is shut. A
-        status that has come is an answer, whatever becomes of its body.
-        """
-        request.extensions["trace"] = self._trace
-        alarm = threading.Timer(self._limit + self._connect_timeout, self._shut)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            response = self._client.send(request, stream=True)
-            body = b""
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> _Reply:
+        """Send one request, following the server on its own ground, and read the answer."""
+        self._network.deadline = time.monotonic() + self._http_timeout
+        target = httpx.URL(url)
+        for _ in range(_REDIRECTS + 1):
+            reply = self._once(method, target, headers, body)
+            if not 300 <= reply.status < 400 or not reply.location:
+                return reply
             try:
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        break
-            except httpx.HTTPError:
-                pass
-            finally:
-                response.close()
-            return response, body
-        finally:
-            alarm.cancel()
+                there = target.join(reply.location).copy_with(username=None, password=None)
+            except (httpx.InvalidURL, ValueError):
+                return reply
+            if reply.status not in _SAME_BODY or _origin(there) != _origin(target):
+                words = answers.one_line(str(there), mask=self._mask)
+                return reply._replace(message=f"{self._host} redirects to {words}")
+            target = there
+        return reply._replace(message=f"{self._host} redirects in a circle")
 
-    def _trace(self, event: str, info: Mapping[str, object]) -> None:
-        """Remember the connection's socket; httpx calls this with what it is about to do."""
-        if event == "connection.connect_tcp.complete":
-            stream = info["return_value"]
-            self._socket = stream.get_extra_info("socket")  # type: ignore[attr-defined]  # httpcore's NetworkStream
+    def _once(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> _Reply:
+        sent = False
 
-    def _shut(self) -> None:
-        if self._socket:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+        def trace(event: str, info: Mapping[str, Any]) -> None:  # what httpcore hands over
+            nonlocal sent
+            if event == "http11.send_request_headers.started":
+                sent = sent or info["request"].method != b"CONNECT"  # which is for the proxy
 
-    def _message(self, response: "httpx.Response", body: bytes) -> str:
-        if response.is_redirect:
-            return self._clean(f"it points to {response.headers.get('Location', 'nowhere')}")
-        return self._clean(_error_words(body))
+        try:
+            request = self._client.build_request(
+                method, url, headers=headers, content=body or None, extensions={"trace": trace}
+            )
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                return self._read(response)
+        except Exception as error:  # the boundary: whatever it was, the job's report goes on
+            return _Reply("unknown" if sent else "unsent", message=self._why(error))
 
-    def _clean(self, text: str) -> str:
-        for secret in filter(None, (self._key, self._token)):
-            text = text.replace(secret, "[masked]")
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    def _read(self, response: httpx.Response) -> _Reply:
+        """Read the answer as far as it is of use: its status alone says what became of us."""
+        body, whole = bytearray(), False
+        with contextlib.suppress(Exception):
+            for piece in response.iter_raw():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    break
+            else:
+                whole = True
+        status, content = response.status_code, bytes(body[:_MOST_BYTES])
+        words = "" if response.is_success else answers.server_words(status, content, self._mask)
+        location = str(response.extensions["location"])
+        return _Reply("answered", status, response.headers, location, content, words, whole)
 
-
-# Nothing of the request can have reached the server.
-_UNSENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-)
-
-
-def open_api(settings: "Settings", api_key: str | None, token: str | None = None) -> Api:
-    """Return a client as the settings have it."""
-    return Api(
-        settings.base_url,
-        api_key,
-        token=token,
-        connect_timeout=settings.connect_timeout,
-        http_timeout=settings.http_timeout,
-        proxy=settings.proxy.reveal() if settings.proxy else None,
-        ca_bundle=settings.ca_bundle,
-        headers={name: value.reveal() for name, value in settings.headers.items()},
-    )
-
-
-def _tls(base_url: str, ca_bundle: str | None) -> "ssl.SSLContext":
-    """Return what to trust: the named bundle, the system's certificates, or certifi's.
-
-    OpenSSL reads its hashed folder as it needs it; certifi's bundle is parsed whole,
-    which takes as long as everything else that is loaded here.
-    """
-    import ssl
-
-    if base_url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: no redirect is followed
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if ca_bundle:
-        context.load_verify_locations(ca_bundle)
-        return context
-    paths = ssl.get_default_verify_paths()
-    folder = paths.capath
-    if os.environ.get("SSL_CERT_FILE") or not folder or not _has_hashes(folder):
-        if os.environ.get("SSL_CERT_FILE") or paths.cafile:
-            context.load_default_certs()
-        else:
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-        return context
-    context.load_verify_locations(capath=folder)
-    return context
-
-
-def _has_hashes(folder: str) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return any(re.fullmatch(r"[0-9a-f]{8}\.\d", entry.name) for entry in entries)
-    except OSError:
-        return False
+    def _why(self, error: Exception) -> str:
+        """Return in one line why there was no answer, for a person who knows no Python."""
+        if isinstance(error, httpcore.ConnectTimeout):
+            return f"no connection to {self._host}{self._via} within {self._connect_timeout:g}s"
+        if isinstance(error, httpcore.TimeoutException):
+            return f"no answer from {self._host}{self._via} within {self._http_timeout:g}s"
+        cause: BaseException = error
+        while cause.__cause__ or cause.__context__:
+            cause = cause.__cause__ or cause.__context__ or cause
+        words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            words = f"its certificate is not trusted: {cause.verify_message}"
+        elif isinstance(error, httpcore.ProxyError):
+            words = f"the proxy refused: {words}"
+        what = answers.one_line(words, mask=self._mask) or type(cause).__name__
+        if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
+            return f"cannot connect to {self._host}{self._via}: {what}"
+        return f"no answer from {self._host}{self._via}: {what}"
 
 
 def _body(ping: Ping) -> bytes:
-    fields: dict[str, object] = {}
-    if ping.error_message is not None:
-        fields["errorMessage"] = ping.error_message
-    if ping.meta:
-        fields["meta"] = dict(ping.meta)
-    if ping.log_output is not None:
-        fields["logOutput"] = ping.log_output
-    return json.dumps(fields, allow_nan=False).encode() if fields else b""
+    """Return the JSON of a ping, empty where it has nothing to say.
+
+    As UTF-8 rather than escaped: a third of the size for most scripts, and a
+    server's limit for bodies counts bytes. No NaN, U+0000 or half surrogate pair:
+    they are not JSON, or not text, to a server.
+    """
+    content: dict[str, object] = {}
+    if ping.kind == "fail" and ping.error_message:
+        content["errorMessage"] = _text(ping.error_message)
+    if ping.kind != "start" and (
+        meta := {name: value for name, value in ping.meta.items() if math.isfinite(value)}
+    ):
+        content["meta"] = meta
+    if ping.kind == "fail" and ping.log_output:
+        content["logOutput"] = _text(ping.log_output)
+    return json.dumps(content, ensure_ascii=False).encode() if content else b""
 
 
-def _object(body: bytes) -> dict[str, object]:
+def _text(text: str) -> str:
+    return (
+        text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )
+
+
+def _header(what: str, value: str | None) -> str:
+    value = (value or "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise CrontifyError(f"{what} has characters that cannot be sent in a header")
+    return value
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's headers; those that frame the request are not theirs to set."""
+    for name in headers:
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or name.lower() in _FRAMING:
+            raise CrontifyError(f"headers: {name!r} is not a header that can be set")
+    return {name: _header(f"header {name}", value) for name, value in headers.items()}
+
+
+def _base(base_url: str) -> httpx.URL:
+    url = _url("base_url", base_url, ("http", "https"))
+    if url.userinfo or url.query or url.fragment:
+        raise CrontifyError("base_url must have neither a password nor a '?' or '#' in it")
+    return url.copy_with(path=url.path.rstrip("/"))
+
+
+def _url(what: str, text: str, schemes: tuple[str, ...]) -> httpx.URL:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        url = httpx.URL(text.strip())
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme not in schemes or not re.fullmatch(r"[\w.:-]+", url.host):
+        raise CrontifyError(f"{what} is not a URL that begins with {' or '.join(schemes)}://")
+    return url
 
 
-def _run_id(body: bytes) -> str | None:
-    data = _object(body).get("data")
-    run_id = data.get("runId") if isinstance(data, dict) else None
-    # It will stand in a URL and on a terminal.
-    safe = isinstance(run_id, str) and re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", run_id)
-    return str(run_id) if safe else None
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
-def _error_words(body: bytes) -> str:
-    """Return the server's own words: CONTRACT.md names the places where they may stand."""
-    answer = _object(body)
-    error = answer.get("error")
-    places = [answer.get("message"), error.get("message") if isinstance(error, dict) else error]
-    for words in places:
-        if isinstance(words, list):
-            words = "; ".join(word for word in words if isinstance(word, str))
-        if isinstance(words, str) and words.strip():
-            return words[:1000]
-    return body.decode("utf-8", "replace")[:_SHOWN]
+def _proxy(address: str) -> httpx.URL:
+    url = _url("proxy", address, ("http", "https", "socks5", "socks5h"))
+    if url.scheme.startswith("socks"):
+        try:
+            import socksio  # type: ignore[import-not-found]  # noqa: F401 - httpx's extra
+        except ImportError:
+            raise CrontifyError("a SOCKS proxy needs the package socksio installed") from None
+    return url
 
 
-_SECONDS = re.compile(
-    r"(\d{1,6}(?:\.\d{1,3})?)\s{0,3}(s|sec|secs|seconds?|m|min|mins|minutes?)\b", re.IGNORECASE
-)
+def _environment_proxy(base: httpx.URL) -> httpx.URL | None:
+    from urllib.request import getproxies, proxy_bypass  # loaded by httpx
 
-
-def _retry_after(headers: Mapping[str, str], message: str) -> float | None:
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return min(float(value), MAX_RETRY_AFTER)
-    if value and (then := _timestamp(value)) is not None:
-        now = _timestamp(headers.get("Date", ""))
-        return min(max(0.0, then - (time.time() if now is None else now)), MAX_RETRY_AFTER)
-    if match := _SECONDS.search(message):
-        unit = 60.0 if match[2].lower().startswith("m") else 1.0
-        return min(float(match[1]) * unit, MAX_RETRY_AFTER)
-    return None
-
-
-def _timestamp(date: str) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(date).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
+    proxies = getproxies()
+    address = proxies.get(base.scheme) or proxies.get("all")
+    if not address or proxy_bypass(base.netloc.decode("ascii")):
         return None
+    return _proxy(address if "://" in address else f"http://{address}")
 
 
-def _cause(error: Exception) -> str:
-    """Return the cause in words: httpx's own are sometimes empty."""
-    words = str(error) or type(error).__name__
-    return words if len(words) <= 300 else words[:300]
+class _Transport(httpx.BaseTransport):
+    """httpcore's pool on our own network, which has one deadline for all of a request.
+
+    httpx's own transport bounds each read by itself: an answer that comes byte by
+    byte would keep it for ever.
+    """
+
+    def __init__(
+        self, network: Network, context: ssl.SSLContext | None, proxy: httpx.URL | None
+    ) -> None:
+        through = None
+        if proxy:
+            auth = (proxy.username, proxy.password) if proxy.userinfo else None
+            through = httpcore.Proxy(
+                _core(proxy.copy_with(username=None, password=None)),
+                auth=auth,
+                ssl_context=context if proxy.scheme == "https" else None,
+            )
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            proxy=through,
+            max_connections=1,
+            keepalive_expiry=_IDLE,
+            network_backend=network,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        response = self._pool.handle_request(
+            httpcore.Request(
+                request.method,
+                _core(request.url),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        assert isinstance(response.stream, Iterable)
+        # Client would judge a redirect itself, and raise for an address it cannot read.
+        location = [value for name, value in response.headers if name.lower() == b"location"]
+        return httpx.Response(
+            response.status,
+            headers=[pair for pair in response.headers if pair[0].lower() != b"location"],
+            stream=_Body(response.stream),
+            extensions={"location": b"".join(location[:1]).decode("latin-1")},
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _core(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: Iterable[bytes]) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        if hasattr(self._stream, "close"):
+            self._stream.close()

@@ -19,19 +19,19 @@ _GAP_LINE = 4096
 """Bytes at a gap in the recording that may belong to a line torn by it."""
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
+# Patterns are compiled when they are first used: most runs need none of them.
+#
 # ECMA-48's and xterm's escape sequences, in their seven-bit form only: in UTF-8 the
 # eight-bit one is more often a mangled quotation mark. Possessive, so that what does
 # not match is never tried again; a string without its end loses only its introducer.
-_ESCAPES = re.compile(
-    r"""(?: \x1b\[ [0-?]*+ [ -/]*+ [@-~]?                  # CSI: colours, cursor
+_ESCAPES = r"""(?x)
+        (?: \x1b\[ [0-?]*+ [ -/]*+ [@-~]?                  # CSI: colours, cursor
           | \x1b\] [^\x07\x1b\n\r]*+ (?:\x07|\x1b\\)       # OSC: titles, links
           | \x1b[PX^_] [^\x1b]*+ \x1b\\                    # DCS, SOS, PM, APC
           | \x1b [ -/]*+ [0-~]?                            # ESC and one character
-        )++""",
-    re.VERBOSE,
-)
+        )++"""
 # All but tab, newline, carriage return and backspace, which mean something below.
-_CONTROLS = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]++")
+_CONTROLS = r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]++"
 
 
 def clean(data: bytes) -> str:
@@ -42,7 +42,7 @@ def clean(data: bytes) -> str:
     returns only what was written last; backspaces erase.
     """
     text = data.decode("utf-8", "replace")
-    text = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\r\n", "\n")
+    text = re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text)).replace("\r\n", "\n")
     if "\r" in text or "\b" in text:
         text = "\n".join(map(_standing, text.split("\n")))
     return text

@@ -20,15 +20,12 @@ _SHORTEST_OWN = 4
 # with a literal, and is bounded or cannot begin again inside itself: a search stays
 # linear, and fast.
 _SHAPES = (
-    re.compile(r"()ck_(?:live|test)_[A-Za-z0-9_-]{4,}+"),
-    re.compile(r"()eyJ(?<![A-Za-z0-9_-]eyJ)[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+", re.ASCII),
-    re.compile(r"(://[^\s:/@\"']{0,200}:)[^\s/@\"']{1,200}(?=@)"),
-    re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]++"),
-    re.compile(
-        r"((?:authorization[\"']?[ ]{0,4}[:=][ ]{0,4}[\"']?(?:bearer|basic|token)"
-        r"|x-api-key[\"']?[ ]{0,4}[:=])[ ]{0,4}[\"']?)[^\s\"',;]{8,}+",
-        re.IGNORECASE,
-    ),
+    r"()ck_(?:live|test)_[A-Za-z0-9_-]{4,}+",
+    r"(?a)()eyJ(?<![A-Za-z0-9_-]eyJ)[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+",
+    r"(://[^\s:/@\"']{0,200}:)[^\s/@\"']{1,200}(?=@)",
+    r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]++",
+    r"(?i)(authorization[\"']? ?[:=] ?[\"']?(?:bearer|basic|token) )[^\s\"',;]{8,}+",
+    r"(?i)(x-api-key[\"']? ?[:=] ?[\"']?)[^\s\"',;]{8,}+",
 )
 
 
@@ -61,7 +58,7 @@ class Masker:
             done = end
         masked = "".join([*parts, text[done:]])
         for shape in _SHAPES:
-            masked = shape.sub(rf"\1{MASKED}", masked)
+            masked = re.sub(shape, rf"\1{MASKED}", masked)
         return masked
 
 
@@ -108,22 +105,20 @@ def _union(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 # A word of a variable's name: NPM_TOKEN, PGPASSWORD, SECRET_KEY_BASE; or its last one.
-_SECRET_WORD = re.compile(
-    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|APIKEY|CREDENTIAL|WEBHOOK)S?$"
-)
-_SECRET_END = re.compile(r"(?:^|_)(?:PASS|PWD|KEYS?|PAT|AUTH|AUTHORIZATION|COOKIE|JWT)$")
-_SECRET_PART = re.compile(r"(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION)_KEY")
+_SECRET_WORD = r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|APIKEY|CREDENTIAL|WEBHOOK)S?$"
+_SECRET_END = r"(?:^|_)(?:PASS|PWD|KEYS?|PAT|AUTH|AUTHORIZATION|COOKIE|JWT)$"
+_SECRET_PART = r"(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION)_KEY"
 # The last word where the value is not the secret but something about it.
-_ABOUT = re.compile(
+_ABOUT = (
     r"(?:^|_)(?:FILES?|PATH|DIR|DIRECTORY|SOCK|SOCKET|INFO|TTL|LIFETIME|EXPIRY|EXPIRES|TIMEOUT|NAME"
     r"|TYPE|ID|HOST|PORT|USER|USERNAME|ENABLED|COMMAND|CMD|HELPER|METHOD|ALGORITHM|VERSION)$"
 )
-_PATH = re.compile(
+_PATH = (
     r"(?:~|\.{1,2}|/(?:bin|dev|etc|home|mnt|nix|opt|private|proc|root|run|srv|sys|tmp|usr|Users|var))"
     r"(?:/[^\n]*)?"
 )
 _HARMLESS = frozenset(("disabled", "required", "optional", "undefined"))
-_USERINFO = re.compile(r"[a-z][a-z0-9+.-]*+://([^\s:/@]*+)(?::([^\s/@]*+))?@", re.IGNORECASE)
+_USERINFO = r"(?i)[a-z][a-z0-9+.-]*+://([^\s:/@]*+)(?::([^\s/@]*+))?@"
 
 
 def secret_values(environ: Mapping[str, str]) -> list[str]:
@@ -136,7 +131,7 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
     found: dict[str, None] = {}
     for name, value in environ.items():
         value = value.strip()
-        if _names_a_secret(name) and not _PATH.fullmatch(value):
+        if _names_a_secret(name) and not re.fullmatch(_PATH, value):
             found[value] = None
         found |= dict.fromkeys(_in_url(value))
     return [value for value in found if len(value) >= _SHORTEST and value.lower() not in _HARMLESS]
@@ -145,16 +140,16 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
 def _names_a_secret(name: str) -> bool:
     name = name.upper().replace("-", "_").strip("_")
     words = name.split("_")
-    if _ABOUT.search(name) or name in ("PWD", "OLDPWD"):
+    if re.search(_ABOUT, name) or name in ("PWD", "OLDPWD"):
         return False
     if words[-1] in ("URL", "URI"):
         return "WEBHOOK" in words
-    named = any(_SECRET_WORD.search(word) for word in words)
-    return named or bool(_SECRET_END.search(name) or _SECRET_PART.search(name))
+    named = any(re.search(_SECRET_WORD, word) for word in words)
+    return named or bool(re.search(_SECRET_END, name) or re.search(_SECRET_PART, name))
 
 
 def _in_url(value: str) -> Iterator[str]:
-    if match := _USERINFO.match(value):
+    if match := re.match(_USERINFO, value):
         user, password = match.groups()
         secret = password or (user if len(user) >= 2 * _SHORTEST else "")
         yield from (secret, unquote(secret))

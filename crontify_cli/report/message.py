@@ -62,7 +62,7 @@ def _plain(line: str) -> str:
 
 # Python.
 
-_TRACEBACK = re.compile(r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):")
+_TRACEBACK = r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):"
 
 
 def _python_exception(lines: Sequence[str]) -> str:
@@ -72,7 +72,7 @@ def _python_exception(lines: Sequence[str]) -> str:
     on for longer, it was not what ended it.
     """
     for at in range(len(lines) - 1, -1, -1):
-        if not (header := _TRACEBACK.fullmatch(lines[at])):
+        if not (header := re.fullmatch(_TRACEBACK, lines[at])):
             continue
         margin = len(header[1]) + 2 * ("+ Exception" in lines[at])
         for below, line in enumerate(lines[at + 1 :], at + 1):
@@ -135,8 +135,8 @@ def _without_properties(lines: Sequence[str]) -> Sequence[str]:
     return lines
 
 
-_UNTELLING = re.compile(
-    r"""\s*+(?:
+_UNTELLING = r"""(?xi)
+    \s*+(?:
         [\W_]*                                           # blank, rulers, ^^^^, ~~~~
       | (?<=\s)at\ .* | (?<=\s)\.\.\.\ \d+\ .*           # Java, node, .NET
       | File\ ".*",\ line\ \d+.* | Traceback\ \(most\ recent\ call\ last\):   # Python
@@ -149,10 +149,8 @@ _UNTELLING = re.compile(
       | \++\ .*                                          # sh -x
       | make(?:\[\d+\])?:\ .*
       | npm\ (?:ERR!|error)(?:\ A\ complete\ log\ of\ .*|\ .*/_logs/.*)?
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    )"""
 
 
 def _tells(line: str) -> bool:
-    return not _UNTELLING.fullmatch(line[:1000])
+    return not re.fullmatch(_UNTELLING, line[:1000])

@@ -7,13 +7,36 @@ import random
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from crontify_cli.model import Answer, PingKind
+from crontify_cli.model import Answer, Ping
+from crontify_cli.report.answers import ASKS_TO_WAIT
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 8.0
+"""Seconds: pauses double from the first to the longest, each with full jitter."""
+
+UNSENT_BUDGET = 3.0
+"""Seconds in the foreground for a server that cannot be reached at all."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 """Seconds between which the upper bound of a pause doubles with each attempt."""
 RATE_LIMIT_PAUSE = 60.0
-"""Seconds to wait where a 429 does not say how long."""
-_TRY_LATER = (408, 425, 429)
+"""Seconds where a 429 does not say how long: the free plan's interval."""
+
+
+class Budget(NamedTuple):
+    """Seconds that may still be spent waiting in the foreground.
+
+    report: for anything but a rate limit (`report_timeout`).
+    rate_limit: for a rate limit (`rate_limit_wait`).
+    unsent: for a server that cannot be reached; at most `report`.
+    """
+
+    report: float = inf
+    rate_limit: float = inf
+    unsent: float = inf
+
+
+UNLIMITED = Budget()
 
 
 class Next(NamedTuple):
@@ -40,28 +63,13 @@ def decide(
     """
     if answer.fate == "received":
         return Next("delivered")
-    what = f"{kind} of {monitor_id}"
-    if answer.fate == "unsent":
-        return Next("retry", f"{what}: {answer.message}", _pause(attempts, jitter))
-    if answer.fate == "unknown":
-        message = f"{what}: sent, but not answered: {answer.message}"
-        if kind == "start":  # a second one would close the first run as overlapped
-            return Next("dropped", message)
-        return Next("retry", message, _pause(attempts, jitter))
-    status = answer.status or 0
-    words = f": {answer.message}" if answer.message else ""
-    if status in _TRY_LATER:
-        named = answer.retry_after
-        if status == 429:
-            pause = RATE_LIMIT_PAUSE if named is None else named
-            # Up to half a second more, so that those who wait do not all come at once.
-            message = f"{what}: rate limit, to be tried again in {pause:.0f} s{words}"
-            return Next("retry", message, pause + 0.5 * jitter(), rate_limited=True)
-        pause = _pause(attempts, jitter) if named is None else named
-        return Next("retry", f"{what}: HTTP {status}{words}", pause)
-    if status >= 500:
-        return Next("retry", f"{what}: HTTP {status}{words}", _pause(attempts, jitter))
-    return Next("refused", f"{what} was refused: {_explain(status, monitor_id)}{words}")
+    if answer.fate == "unknown" and ping.kind == "start":
+        return Next("drop", message=f"{answer.message}; the start may have arrived: not sent again")
+    if answer.fate == "refused" and answer.status in ASKS_TO_WAIT:
+        return _wait_as_told(answer, budget, jitter)
+    if answer.fate == "refused" and (answer.status or 0) < 500:
+        return Next("give_up", message=_what_to_mend(ping, answer))
+    return _again(attempts, answer, budget, jitter)
 
 
 def _pause(attempts: int, jitter: Callable[[], float]) -> float:
