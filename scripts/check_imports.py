@@ -21,6 +21,7 @@ ALLOWED = {
 }
 HOMES = {
     "httpx": ("report/api.py",),
+    "httpcore": ("report/api.py", "report/network.py"),
     "sqlite3": ("report/journal.py", "sandbox/"),
     "platformdirs": ("paths.py",),
     "rich": ("cli/", "sandbox/"),

@@ -27,7 +27,7 @@ class Sandbox(NamedTuple):
         return data
 
     def log(self, run_id: str) -> str:
-        return Api(self.url, token=self.token).log("clnightly", run_id).content
+        return Api(self.url, token=self.token).log("clnightly", run_id).content or ""
 
 
 @contextlib.contextmanager

@@ -88,6 +88,12 @@ def _phrase(status: int) -> str:
         return "no reason given"
 
 
+def fields(body: bytes) -> dict[str, object]:
+    """Return the object that an answer is, empty where it is none."""
+    found = _json(body)
+    return found if isinstance(found, dict) else {}
+
+
 def _unwrapped(body: bytes) -> dict[object, object]:
     whole = _json(body)
     if not isinstance(whole, dict):

@@ -12,7 +12,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from crontify_cli import __version__
@@ -20,6 +20,9 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report import answers
 from crontify_cli.report.mask import Masker
+
+if TYPE_CHECKING:
+    from crontify_cli.config import Settings
 
 
 @contextlib.contextmanager
@@ -69,6 +72,20 @@ class LogAnswer(NamedTuple):
     has_log: bool = False
     content: str | None = None
     message: str = ""
+
+
+def open_api(settings: "Settings", api_key: str | None, token: str | None = None) -> "Api":
+    """Return a client as the settings have it."""
+    return Api(
+        settings.base_url,
+        api_key,
+        token=token,
+        connect_timeout=settings.connect_timeout,
+        http_timeout=settings.http_timeout,
+        proxy=settings.proxy.reveal() if settings.proxy else None,
+        ca_bundle=settings.ca_bundle,
+        headers={name: value.reveal() for name, value in settings.headers.items()},
+    )
 
 
 class _Reply(NamedTuple):
@@ -177,6 +194,17 @@ class Api:
             return LogAnswer("received", reply.status, *answers.log(reply.body))
         except ValueError as error:
             return LogAnswer("refused", reply.status, message=str(error))
+
+    def get(self, path: str) -> dict[str, object]:
+        """Fetch `path`, below the base URL, with the user's token: the object it answers with.
+
+        For the lists that the sandbox has beyond the document. Raises CrontifyError.
+        """
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        reply = self._request("GET", f"{self._base}{path}", headers)
+        if reply.fate != "answered" or not 200 <= reply.status < 300:
+            raise CrontifyError(f"{path}: {reply.message}")
+        return answers.fields(reply.body)
 
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""

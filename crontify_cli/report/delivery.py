@@ -22,10 +22,6 @@ class Sender(Protocol):
         """Make one attempt and say what came of it."""
 
 
-UNSENT_SECONDS = 3.0
-"""How long a server is tried, after a job's end, that does not even take our connection."""
-
-
 class Budget(NamedTuple):
     """Until when to try again, as time.monotonic().
 
@@ -37,10 +33,15 @@ class Budget(NamedTuple):
     rate_limit_until: float
     unsent_until: float
 
+    def left(self) -> policy.Budget:
+        """Return what is left of it."""
+        now = time.monotonic()
+        return policy.Budget(self.until - now, self.rate_limit_until - now, self.unsent_until - now)
+
     @classmethod
     def after(cls, moment: float, report_timeout: float, rate_limit_wait: float) -> "Budget":
         """Return the budget of a report whose run ended at `moment`."""
-        unsent = moment + min(UNSENT_SECONDS, report_timeout)
+        unsent = moment + min(policy.UNSENT_BUDGET, report_timeout)
         return cls(moment + report_timeout, moment + rate_limit_wait, unsent)
 
 
@@ -74,17 +75,14 @@ def send(sender: Sender, ping: Ping, budget: Budget, wait: Waits) -> Sent:
     while True:
         answer = sender.ping(ping)
         attempts += 1
-        step = policy.decide(ping.kind, ping.monitor_id, attempts, answer)
-        if step.verdict != "retry":
-            return Sent(step.verdict, answer, step.message)
-        if step.rate_limited:
-            until = budget.rate_limit_until
-        else:
-            until = budget.unsent_until if answer.fate == "unsent" else budget.until
-        if time.monotonic() + step.pause > until or not wait(
-            step.pause, rate_limited=step.rate_limited
-        ):
-            return Sent("pending", answer, step.message)
+        step = policy.decide(ping, attempts, answer, budget.left())
+        message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
+        if step.verdict == "delivered":
+            return Sent("delivered", answer)
+        if step.verdict in ("give_up", "drop"):
+            return Sent("refused" if step.verdict == "give_up" else "dropped", answer, message)
+        if step.verdict == "keep" or not wait(step.pause, rate_limited=step.waits_for_rate_limit):
+            return Sent("pending", answer, message)
 
 
 def mark_late(queued: Queued, now: float) -> Ping:

@@ -1,10 +1,11 @@
-"""What to do next, for an attempt and its answer: CONTRACT.md, "Answers", and nothing else.
+"""What to do next, for an attempt and its answer: CONTRACT.md, "Answers", row by row.
 
-Pure: no clock, no network. Budgets are the caller's.
+Pure: no clock, no network, and chance comes in as an argument.
 """
 
 import random
 from collections.abc import Callable
+from math import inf
 from typing import Literal, NamedTuple
 
 from crontify_cli.model import Answer, Ping
@@ -17,8 +18,6 @@ LONGEST_PAUSE = 8.0
 UNSENT_BUDGET = 3.0
 """Seconds in the foreground for a server that cannot be reached at all."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
-"""Seconds between which the upper bound of a pause doubles with each attempt."""
 RATE_LIMIT_PAUSE = 60.0
 """Seconds where a 429 does not say how long: the free plan's interval."""
 
@@ -40,26 +39,37 @@ UNLIMITED = Budget()
 
 
 class Next(NamedTuple):
-    """verdict: "delivered"; "retry" after `pause` seconds; "refused" for good; "dropped", since
-    another attempt would do harm. rate_limited: the server named the pause. message: one
-    line for a person, empty when delivered."""
+    """What becomes of a ping.
 
-    verdict: Literal["delivered", "retry", "refused", "dropped"]
-    message: str = ""
+    verdict:
+        "delivered": the server has it.
+        "retry": again after `pause`.
+        "keep": not within the budget; a queued report is due again in `pause`.
+        "give_up": the server will never take it; `message` says what to mend.
+        "drop": a start that may have arrived. A second one would close the run
+            as overlapped, so it is over and done.
+    pause: seconds.
+    message: for a person, in one line; empty when delivered.
+    waits_for_rate_limit: `pause` comes out of the rate limit's budget.
+    """
+
+    verdict: Literal["delivered", "retry", "keep", "give_up", "drop"]
     pause: float = 0.0
-    rate_limited: bool = False
+    message: str = ""
+    waits_for_rate_limit: bool = False
 
 
 def decide(
-    kind: PingKind,
-    monitor_id: str,
+    ping: Ping,
     attempts: int,
     answer: Answer,
+    budget: Budget = UNLIMITED,
+    *,
     jitter: Callable[[], float] = random.random,
 ) -> Next:
-    """Return what follows from the answer to attempt number `attempts` (from 1).
+    """Return what to do after the `attempts`-th attempt (from 1) was answered so.
 
-    jitter: a number from 0 to 1; pauses are spread over their whole range by it.
+    jitter: returns numbers from 0 to 1.
     """
     if answer.fate == "received":
         return Next("delivered")
@@ -72,15 +82,36 @@ def decide(
     return _again(attempts, answer, budget, jitter)
 
 
-def _pause(attempts: int, jitter: Callable[[], float]) -> float:
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 16)) * jitter()
+def _wait_as_told(answer: Answer, budget: Budget, jitter: Callable[[], float]) -> Next:
+    told = answer.retry_after
+    # A little more, so that the jobs of one minute do not all come back in the same instant.
+    pause = (RATE_LIMIT_PAUSE if told is None else max(told, 0.0)) + jitter() * 0.5
+    verdict: Literal["retry", "keep"] = "retry" if pause <= budget.rate_limit else "keep"
+    message = f"the server asks to wait ({answer.status}: {answer.message})"
+    return Next(verdict, pause, message, waits_for_rate_limit=True)
 
 
-def _explain(status: int, monitor_id: str) -> str:
-    if status == 401:
-        return "HTTP 401, the API key is missing or invalid (mend api_key or api_key_file)"
-    if status == 404:
-        return f"HTTP 404, no monitor {monitor_id} in this key's account (check its id)"
-    if 300 <= status < 400:
-        return f"HTTP {status}, the address is wrong (mend base_url)"
-    return f"HTTP {status}"
+def _again(attempts: int, answer: Answer, budget: Budget, jitter: Callable[[], float]) -> Next:
+    # The exponent is held down: 2.0 ** 1100 is an OverflowError.
+    ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 10))
+    pause = max(ceiling * min(max(jitter(), 0.0), 1.0), answer.retry_after or 0.0)
+    left = min(budget.report, budget.unsent) if answer.fate == "unsent" else budget.report
+    message = f"{answer.status}: {answer.message}" if answer.status else answer.message
+    return Next("retry" if pause <= left else "keep", pause, message)
+
+
+def _what_to_mend(ping: Ping, answer: Answer) -> str:
+    said = f"({answer.status}: {answer.message})"
+    if answer.status == 401:
+        return (
+            f"the server does not accept the API key {said}: check api_key in the config,"
+            " CRONTIFY_API_KEY or --api-key-file"
+        )
+    if answer.status == 404:
+        return (
+            f"no monitor {ping.monitor_id!r} in the API key's account {said}:"
+            " check the monitor's id, or which key is used"
+        )
+    if 300 <= (answer.status or 0) < 400:
+        return f"{answer.message}: check base_url"
+    return f"the server rejected the {ping.kind} of monitor {ping.monitor_id!r} {said}"
