@@ -4,7 +4,7 @@ import os
 
 from crontify_cli.state import state_dir
 
-__all__ = ["config_files", "state_dir"]
+__all__ = ["config_files", "state_dir", "user_config_file"]
 
 
 def config_files() -> list[str]:
@@ -24,3 +24,13 @@ def config_files() -> list[str]:
         # platformdirs raises where there is neither HOME nor such a user.
         directories = [places.site_config_dir]
     return [os.path.join(directory, "config.toml") for directory in directories]
+
+
+def user_config_file() -> str:
+    """Return the user's own place for the config file; raises OSError where there is no home."""
+    from platformdirs.unix import Unix
+
+    try:
+        return os.path.join(Unix("crontify").user_config_dir, "config.toml")
+    except RuntimeError as error:
+        raise OSError(str(error)) from None

@@ -271,6 +271,12 @@ def test_require_lists_every_problem_on_a_line_of_its_own(home: Path) -> None:
     assert len(caught.value.message.splitlines()) == 2
 
 
+def test_a_file_of_another_kind_is_not_listed_line_by_line(home: Path) -> None:
+    problems = read(home, "".join(f"k{n} = 1\n" for n in range(10_000))).problems
+    assert len(problems) == 101
+    assert problems[-1] == "and 9900 more"
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -279,6 +285,7 @@ def test_require_lists_every_problem_on_a_line_of_its_own(home: Path) -> None:
         (b"a = " + b"[" * 100_000, "not TOML: nested too deeply"),
         (b"a = " + b"1" * 10_000, "not TOML"),
         (b"a = 2020-99-99", "not TOML"),
+        (b".".join([b"a"] * 500_000) + b" = 1", "too many dots on a line"),
         (b"# " + b"x" * 1024 * 1024, "larger than 1 MiB"),
     ],
 )

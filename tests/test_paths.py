@@ -51,10 +51,13 @@ def test_a_user_without_a_home_still_has_the_sites_places(
         try:
             os.setuid(54321)
             found.write_text("\n".join(paths.config_files()))
+            with pytest.raises(OSError, match="HOME"):
+                paths.user_config_file()
+            found.write_text(f"{found.read_text()}, no place of its own")
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert found.read_text() == f"{tmp_path}/etc-xdg/crontify/config.toml"
+    assert found.read_text() == f"{tmp_path}/etc-xdg/crontify/config.toml, no place of its own"
 
 
 def set_or_delete(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:

@@ -28,7 +28,7 @@ KeyArgument = Annotated[
 
 @config.command(epilog="Example: ls -l $(crontify config path)")
 def path() -> None:
-    """Print the config file's name, whether it exists or not."""
+    """Print the name of the config file that is changed, whether it exists or not."""
     print(config_file())
 
 
@@ -183,12 +183,18 @@ def register(app: typer.Typer) -> None:
 
 
 def config_file() -> str:
-    """Return the file that is read, else the one that would be written: never the site's."""
+    """Return the file that is named, else the user's own: never the site's.
+
+    Raises CrontifyError where there is no home to have one in.
+    """
     if named := os.environ.get("CRONTIFY_CONFIG"):
         return os.path.expanduser(named)
-    from crontify_cli.paths import config_files
+    from crontify_cli.paths import user_config_file
 
-    return config_files()[0]
+    try:
+        return user_config_file()
+    except OSError as error:
+        raise CrontifyError(f"no place for a config file: {error}, or --config FILE") from None
 
 
 def _load() -> "Loaded":

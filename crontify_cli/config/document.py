@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 LARGEST = 1024 * 1024  # bytes
+_DOTS = 4_000_000  # the sum of the lines' squares: 2,000 on one line
 
 
 class Document(NamedTuple):
@@ -96,6 +97,9 @@ def parse(content: bytes) -> dict[str, object]:
         raise ValueError(f"not UTF-8 (at line {line})") from None
     if not text.strip():
         return {}
+    # tomllib keeps every prefix of a dotted key: a line of 100 kB could take all memory.
+    if sum(line.count(".") ** 2 for line in text.split("\n")) > _DOTS:
+        raise ValueError("too many dots on a line")
     import tomllib
 
     try:

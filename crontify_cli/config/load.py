@@ -18,6 +18,7 @@ from crontify_cli.config.table import Key
 from crontify_cli.values import parse_monitor
 
 Values = dict[str, Value]
+_SHOWN = 100
 _NONE: Mapping[str, object] = MappingProxyType({})
 
 
@@ -55,6 +56,8 @@ def load(
             path = key_path("monitors", alias, name)
             values[path] = flags.get(name, value)
     warnings = [*_exposed_config(document, top), *_exposed_files(credentials)]
+    if len(problems) > _SHOWN:  # a file of another kind, and cron would mail every line
+        problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more"]
     return Loaded(settings, tuple(problems), tuple(warnings), document.file, values)
 
 
@@ -135,7 +138,9 @@ def _take(
     """Put one key of the file into `values`, or say in `problems` why not."""
     key, file = known.get(name), path[0]
     if key is None:
-        problems.append(f"{_at(*path)}: {explain_unknown(name, known)}")
+        # The nearest of the known takes time: not for a file that is of another kind anyway.
+        words = explain_unknown(name, known) if len(problems) < _SHOWN else "unknown key"
+        problems.append(f"{_at(*path)}: {words}")
         return
     if name == "headers" and isinstance(raw, Mapping):
         raw = _good_headers(raw, path, problems)
