@@ -157,3 +157,38 @@ def test_a_state_folder_that_cannot_be_made_costs_a_warning(
     assert (done.returncode, done.stdout) == (3, "ran\n")
     assert api.kinds() == ["start", "fail"]
     assert "no record on disk" in done.stderr
+
+
+def test_flush_delivers_the_queue_and_says_with_its_exit_code_what_is_left(
+    crontify: Crontify, api: ApiServer, env: dict[str, str]
+) -> None:
+    api.down()
+    for monitor in ("one", "two"):
+        for command in ("true", "false", "true"):
+            crontify("exec", monitor, "--", command, env=env)
+    left = crontify("flush", "--wait", "0", env=env)
+    assert left.returncode == 75
+    assert "4 reports still queued" in left.stderr  # the first successes are superseded
+    api.up()
+    done = crontify("flush", "-v", env=env)
+    assert done.returncode == 0
+    assert "one: 2 delivered, 0 superseded" in done.stderr
+    sent = [(request.path.split("/")[4], request.kind) for request in api.requests]
+    assert sent == [("one", "fail"), ("one", "success"), ("two", "fail"), ("two", "success")]
+    assert crontify("flush", env=env).returncode == 0
+    assert len(api.requests) == 4
+
+
+def test_several_flushes_at_once_send_each_report_once(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    api.down()
+    for number in range(4):
+        crontify("exec", f"monitor{number}", "--", "false", env=env)
+    api.up()
+    command = [PYTHON, "-m", "crontify_cli", "flush", "--quiet"]
+    flushes = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(4)]
+    for flush in flushes:
+        assert flush.wait(60) in (0, 75)
+    monitors = sorted(request.path.split("/")[4] for request in api.requests)
+    assert monitors == ["monitor0", "monitor1", "monitor2", "monitor3"]

@@ -1,0 +1,120 @@
+"""`crontify flush`: delivers what is queued and reports the runs that died."""
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crontify_cli.durations import parse_duration
+from crontify_cli.errors import CrontifyError, ExitCode
+
+if TYPE_CHECKING:
+    from crontify_cli.config import Settings
+    from crontify_cli.report.api import Api
+    from crontify_cli.report.delivery import Backlog
+    from crontify_cli.report.journal import Journal
+
+WAIT = 60.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add `flush` to the app."""
+    epilog = "In a crontab:  */5 * * * *  crontify flush --quiet"
+    app.command("flush", epilog=epilog)(flush)
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def flush(
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            parser=_duration, metavar="DURATION", help="How long to try.", show_default="1m"
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for each monitor.")
+    ] = False,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Try again what the server had refused.")
+    ] = False,
+) -> None:
+    """Deliver what is queued, and report the runs whose wrapper or host died.
+
+    Exit 0 when nothing is left in the queue, 75 when something still is.
+    """
+    from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.report.api import open_api
+    from crontify_cli.report.journal import Journal, JournalError
+    from crontify_cli.report.reporter import NO_KEY
+    from crontify_cli.state import state_dir
+
+    loaded = load()
+    for line in (*loaded.problems, *loaded.warnings):
+        _say(line)
+    key = api_key(loaded.settings)
+    if key is None:
+        raise CrontifyError(NO_KEY)
+    check_base_url(loaded.settings)
+    api = open_api(loaded.settings, key)
+    try:
+        journal = Journal.open(state_dir())
+        if journal.warning:
+            _say(journal.warning)
+        if refused:
+            journal.requeue_refused(loaded.settings.base_url)
+        left = _deliver(journal, api, loaded.settings, key, WAIT if wait is None else wait, verbose)
+    except (JournalError, OSError) as error:
+        raise CrontifyError(str(error)) from None
+    finally:
+        api.close()
+    if left and not quiet:
+        _say(f"{left} report{'s' if left > 1 else ''} still queued")
+    raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
+
+
+def _deliver(
+    journal: "Journal", api: "Api", settings: "Settings", key: str, wait: float, verbose: bool
+) -> int:
+    """Recover and deliver within `wait` seconds; return how many reports are left."""
+    from crontify_cli import processes
+    from crontify_cli.report.delivery import Budget
+    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.outbox import Outbox
+    from crontify_cli.state import state_dir
+
+    # The dead run's own environment and --redact are gone with it; these are the next best.
+    masker = Masker(secret_values(os.environ), (key,))
+    outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), masker)
+    for run in outbox.recover():
+        if verbose:
+            _say(f"run {run} had died: its report is queued")
+
+    def seen(monitor: str, backlog: "Backlog") -> None:
+        if backlog.failure and (verbose or backlog.failure.verdict == "refused"):
+            _say(backlog.failure.message)
+        if verbose:
+            counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
+            _say(f"{monitor}: {counts}, {backlog.refused} refused")
+
+    now = time.monotonic()
+    outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen)
+    outbox.prune()
+    return journal.queue(settings.base_url)[0]
+
+
+def _pause(seconds: float, *, rate_limited: bool) -> bool:
+    time.sleep(seconds)
+    return True
+
+
+def _say(line: str) -> None:
+    print(f"crontify: {line}", file=sys.stderr)
