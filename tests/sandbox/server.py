@@ -1,0 +1,142 @@
+"""A sandbox under test: a process of its own, asked over HTTP and looked into beside it."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.store import Store
+
+PROGRAM = [sys.executable, "-m", "crontify_cli"]
+_numbers = itertools.count(1)
+
+
+class Server(NamedTuple):
+    """A running sandbox; `http` knows the base URL, but sends no key and no token."""
+
+    process: "subprocess.Popen[str]"
+    db: Path
+    url: str
+    api_key: str
+    token: str
+    http: httpx.Client
+
+    def monitor(self, account: str = "default") -> str:
+        """Make a monitor that no other test knows, and return its id."""
+        monitor_id = f"clmonitor{next(_numbers)}"
+        with opened(self.db, make=False) as connection:
+            store = Store(connection)
+            assert store.add_monitor(store.made_account(account), monitor_id)
+        return monitor_id
+
+    def command(self, *args: str) -> str:
+        """Return what `crontify sandbox ARGS` prints, beside the running server."""
+        return sandbox(*args, "--db", str(self.db), check=True).stdout.strip()
+
+    def ping(self, monitor_id: str, kind: str, body: object = None, **more: Any) -> httpx.Response:
+        """Send a ping with the key; `body` goes as JSON if there is one."""
+        headers = {"X-API-Key": self.api_key, **more.pop("headers", {})}
+        if body is not None:
+            more["json"] = body
+        return self.http.post(f"/ping/{monitor_id}/{kind}", headers=headers, **more)
+
+    def send(self, monitor_id: str, kind: str, body: object = None) -> str:
+        """Send a ping that must be taken, and return its run id."""
+        answer = self.ping(monitor_id, kind, body)
+        assert answer.status_code == 200, answer.text
+        run_id = answer.json()["data"]["runId"]
+        assert isinstance(run_id, str)
+        return run_id
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        """Ask for what wants the user's token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self.http.get(path, headers=headers, params=params)
+
+    def runs(self, monitor_id: str) -> list[dict[str, Any]]:
+        """Return the monitor's newest runs."""
+        data = self.get(f"/monitors/{monitor_id}/runs", limit=100).json()["data"]
+        assert isinstance(data, list)
+        return data
+
+    def log(self, monitor_id: str, run_id: str) -> dict[str, Any]:
+        """Return the answer of the log endpoint."""
+        answer = self.get(f"/monitors/{monitor_id}/runs/{run_id}/log")
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert isinstance(found, dict)
+        return found
+
+    def alerts(self, monitor_id: str) -> list[dict[str, Any]]:
+        """Return the monitor's alerts, the newest first."""
+        found = json.loads(self.command("alerts", monitor_id, "--json"))
+        assert isinstance(found, list)
+        return found
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without any setting of crontify."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CRONTIFY_", "XDG_")) and not name.lower().endswith("_proxy")
+    }
+
+
+def sandbox(
+    *args: str, check: bool = False, before: Sequence[str] = (), env: Mapping[str, str] = {}
+) -> "subprocess.CompletedProcess[str]":
+    """Run `crontify sandbox ARGS` to its end; `before` stands in front of the program."""
+    return subprocess.run(
+        [*before, *PROGRAM, "sandbox", *args],
+        env=environment() | env,
+        check=check,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+@contextlib.contextmanager
+def serving(db: Path, *args: str, before: Sequence[str] = ()) -> Iterator[Server]:
+    """Yield a running sandbox on a free port, and end it."""
+    command = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
+    with subprocess.Popen(
+        [*before, *PROGRAM, *command, "--db", str(db), *args],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            ready = json.loads(process.stdout.readline())
+            key = ready.get("api_key", "")
+            with httpx.Client(base_url=ready["url"], timeout=30) as http:
+                yield Server(process, db, ready["url"], key, ready["token"], http)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def as_printed(answer: httpx.Response) -> str:
+    """Return the answer laid out as in the user's document, ids and times blanked out."""
+    text = json.dumps(answer.json(), indent=0, ensure_ascii=False)
+    return blanked(text)
+
+
+def blanked(text: str) -> str:
+    """Return `text` with its ids and times replaced by words, an id by the same word each time."""
+    text = re.sub(r'"monitorId": "[^"]*"', '"monitorId": "(id)"', text)
+    text = re.sub(r'"runId": "[^"]*"', '"runId": "(id)"', text)
+    return re.sub(r'"timestamp": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"', "(time)", text)
