@@ -196,12 +196,14 @@ def _show(runs: list[Run]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in ("   status", "rows_processed", "exit_code"):
         table.add_column(name, no_wrap=True)
-    table.add_column("message", overflow="fold")
     for run in runs:
         colour = {"success": "green", "failed": "red"}.get(run.status, "yellow")
         numbers = [str(run.meta.get(name, "-")) for name in ("rows_processed", "exit_code")]
-        table.add_row(Text(f"   {run.status}", colour), *numbers, Text(run.message))
+        table.add_row(Text(f"   {run.status}", colour), *numbers)
     console().print(table)
+    for run in runs:
+        if run.message:
+            print(f"   message: {run.message}")
 
 
 def _check(runs: list[Run]) -> Run:
