@@ -93,16 +93,17 @@ def test_a_refusal_is_said_and_not_repeated(
     assert "the server's own words" in done.stderr
 
 
-def test_a_refusing_server_costs_three_seconds_at_most_not_the_whole_patience(
+def test_a_refusing_server_does_not_cost_the_whole_patience(
     crontify: Crontify, api: ApiServer, tmp_path: Path
 ) -> None:
     """The start is given up with the job, and the end after what policy allows."""
+    config = tmp_path / "patient.toml"
+    config.write_text('report_timeout = "10m"\n')
+    config.chmod(0o600)
     api.down()
     settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    began = time.monotonic()
-    done = crontify("exec", "backup", "--", "true", env=settings)
-    assert done.returncode == 0
-    assert time.monotonic() - began < 15  # report_timeout is 20 s
+    done = crontify("exec", "b", "--", "true", env={**settings, "CRONTIFY_CONFIG": str(config)})
+    assert done.returncode == 0  # before the runner's own minute is over
 
 
 def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
