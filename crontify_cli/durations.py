@@ -1,9 +1,12 @@
-"""Durations as people write them: `90`, `90s`, `5m`, `1h30m`.
+"""Durations as people write them: `90`, `90s`, `5m`, `1h30m`, `2d`.
 
 Loaded before the spawn when a flag needs it, so without `re`.
 """
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+LONGEST = 10_000 * 86400.0
+"""Seconds, 27 years: ten times more overflows the system's clocks and timers."""
 
 
 def parse_duration(text: str) -> float:
@@ -14,7 +17,14 @@ def parse_duration(text: str) -> float:
 
     Raises ValueError, with a message for a person, for anything else.
     """
-    problem = f"not a duration: {text!r} (write 90, 90s, 5m or 1h30m)"
+    seconds = _seconds(text)
+    if seconds > LONGEST:
+        raise ValueError(f"not a duration of at most 10000d: {text!r}")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    problem = f"not a duration: {text!r} (write 90, 90s, 5m, 1h30m or 2d)"
     if _is_number(text):
         return float(text)
     seconds, digits, units = 0.0, "", list(_UNITS)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crontify_cli.durations import format_duration, parse_duration
+from crontify_cli.durations import LONGEST, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,19 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> N
 )
 def test_what_is_no_duration_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["10000d", "864000000", "9999d24h"])
+def test_the_longest_duration_is_taken(text: str) -> None:
+    assert parse_duration(text) == LONGEST
+
+
+@pytest.mark.parametrize(
+    "text", ["10001d", "9223372037", "999999999999999", "10000d1s", "9" * 15 + "d"]
+)
+def test_what_would_overflow_a_timer_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration of at most 10000d"):
         parse_duration(text)
 
 

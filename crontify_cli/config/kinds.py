@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crontify_cli.config.credentials import Secret, parse_secret
-from crontify_cli.durations import parse_duration
+from crontify_cli.durations import LONGEST, parse_duration
 from crontify_cli.values import (
     Codes,
     parse_codes,
@@ -49,15 +49,12 @@ def _text_kind(name: str, parse: Callable[[str], object]) -> Kind:
     return Kind(name, lambda value: parse(_text(value)), _one)
 
 
-_LONGEST = 1e9  # seconds, 31 years: more overflows the clocks that wait for it
-
-
 def _read_duration(value: object) -> float:
     if isinstance(value, str):
         value = parse_duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError('not a duration: write a number of seconds, or "90s", "5m", "1h30m"')
-    if not 0 <= value <= _LONGEST:  # NaN among it
+    if not 0 <= value <= LONGEST:  # NaN among it
         raise ValueError("not a duration from 0 to 10000d")
     return float(value)
 
