@@ -6,17 +6,24 @@ import sys
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit code."""
     args = sys.argv[1:]
-    if args and args[0] == "exec":
-        from crontify_cli.job.options import scan
+    try:
+        if args and args[0] == "exec":
+            from crontify_cli.job.options import scan
 
-        options = scan(args[1:])
-        if options is not None:
-            from crontify_cli.job.wrapper import run
+            options = scan(args[1:])
+            if options is not None:
+                from crontify_cli.job.wrapper import run
 
-            return run(options)
-    from crontify_cli.cli.app import run_app
+                return run(options)
+        from crontify_cli.cli.app import run_app
 
-    return run_app(args)
+        return run_app(args)
+    except KeyboardInterrupt:
+        return 130  # before anything was ready to handle it
+    except Exception as error:
+        from crontify_cli.cli.boundary import tell_internal
+
+        return tell_internal(error, "exec" if args[:1] == ["exec"] else "crontify")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ class ExitCode:
     OK = 0
     FAILURE = 1
     USAGE = 2
+    INTERNAL = 70  # EX_SOFTWARE: a fault of ours, its traceback is in a file
     TEMPORARY = 75  # EX_TEMPFAIL: overlap skipped, or reports still queued
     TIMEOUT = 124  # as timeout(1)
     NOT_EXECUTABLE = 126  # as sh(1)
     NOT_FOUND = 127  # as sh(1)
     SIGNAL_BASE = 128  # 128 + N for a job that died of signal N
+    INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT
 
 
 class CrontifyError(Exception):

@@ -1,7 +1,6 @@
-"""The Typer app: every command's place, and the one boundary for errors."""
+"""The Typer app: every command's place."""
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from crontify_cli import __version__
 from crontify_cli.cli import config as config_command
 from crontify_cli.cli import demo, flush, init, sandbox
 from crontify_cli.cli import exec as exec_command
-from crontify_cli.errors import CrontifyError
+from crontify_cli.cli.boundary import guarded
 
 app = typer.Typer(
     name="crontify",
@@ -57,12 +56,17 @@ app.add_typer(sandbox.app, name="sandbox")
 
 
 def run_app(args: list[str]) -> int:
-    """Run `args` through Typer and return the exit code; an error is one line on stderr."""
-    try:
-        code = app(args, prog_name="crontify", standalone_mode=True)
-    except SystemExit as exit_:
-        code = exit_.code
-    except CrontifyError as error:
-        print(f"crontify: {error.message}", file=sys.stderr)
-        code = error.exit_code
-    return code if isinstance(code, int) else 0
+    """Run `args` through Typer and return the exit code; an error is one line on stderr.
+
+    `help COMMAND` is `COMMAND --help`.
+    """
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
+    command = typer.main.get_group(app)
+
+    def run() -> None:
+        # Not through the app's own call, which would show errors in its own way.
+        with command.make_context("crontify", args) as context:
+            command.invoke(context)
+
+    return guarded(run, next((word for word in args if word in command.commands), "crontify"))

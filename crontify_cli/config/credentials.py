@@ -15,6 +15,14 @@ OBTAIN_SECONDS = 10.0
 _LONGEST = 16 * 1024  # characters; a header line of a server has at most 8 KiB as a rule
 
 
+_held: dict[str, None] = {}
+
+
+def held_secrets() -> tuple[str, ...]:
+    """Return every secret that this process has come to know, for a mask to hide."""
+    return tuple(_held)
+
+
 class Secret:
     """A text that does not show itself: only `reveal()` gives it out."""
 
@@ -22,6 +30,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        _held[text] = None
 
     def reveal(self) -> str:
         """Return the text, for a request and nothing else."""
@@ -63,6 +72,7 @@ def parse_secret(text: str) -> str:
         raise ValueError("not a key or token: it has a space, a control or a non-ASCII character")
     if len(text) > _LONGEST:
         raise ValueError("not a key or token: too long")
+    _held[text] = None
     return text
 
 

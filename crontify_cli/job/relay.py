@@ -81,14 +81,16 @@ class Early:
 class Relay:
     """The two pipes of a job, and the loop that empties them.
 
+    streams: the pipes' read ends, each with 1 or 2; what is read to its end is closed, and
+        taken out.
     error_tail: the end of what the job wrote to stderr.
     held: True when a process other than the job kept a pipe open at the end.
     """
 
-    def __init__(self, recorder: Recorder, out: int, err: int, wake: int) -> None:
+    def __init__(self, recorder: Recorder, streams: dict[int, int], wake: int) -> None:
         self._recorder = recorder
         self._wake = wake
-        self._streams = {out: STDOUT, err: STDERR}
+        self._streams = streams
         self.error_tail = b""
         self.held = False
         for fd in self._streams:

@@ -108,7 +108,7 @@ class Supervisor:
         reporter = self._reporter = self._new_reporter()
         reporter.start()
         self._warn_of_the_start()
-        relay = Relay(self._recorder, self._started.out, self._started.err, wake)
+        relay = Relay(self._recorder, self._started.streams, wake)
         if self._process.pid:
             relay.run(self._process, self._sink)
             relay.leave()

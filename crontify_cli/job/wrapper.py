@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 class Started:
     """What the supervisor takes over.
 
-    out, err: the read ends of the job's pipes. problem: why there is no job, with
-    `exit_code` for it; empty if there is one. warnings: lines for a person.
+    streams: the read ends of the job's pipes that are still open, each with 1 for stdout
+    or 2 for stderr. problem: why there is no job, with `exit_code` for it; empty if there
+    is one. warnings: lines for a person.
     """
 
     __slots__ = (
         "command",
-        "err",
         "exit_code",
         "options",
-        "out",
         "problem",
         "process",
         "recorder",
+        "streams",
         "warnings",
     )
 
@@ -40,7 +40,7 @@ class Started:
         self.process = process
         self.recorder = recorder
         self.command = command_line(options)
-        self.out = self.err = -1
+        self.streams: dict[int, int] = {}
         self.problem = ""
         self.exit_code = 0
         self.warnings: list[str] = []
@@ -71,9 +71,14 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
     if lock.problem:
         started.warnings.append(f"no overlap lock for this run: {lock.problem}")
     _spawn(started)
-    from crontify_cli.job.supervisor import supervise
+    try:
+        from crontify_cli.job.supervisor import supervise
 
-    return supervise(started, show_wait)
+        return supervise(started, show_wait)
+    except Exception as error:
+        from crontify_cli.job.rescue import see_to_its_end
+
+        os._exit(see_to_its_end(started, error))  # as supervise ends, whatever still hangs
 
 
 def command_line(options: ExecOptions) -> "list[str]":
@@ -109,8 +114,9 @@ def _spawn(started: Started) -> None:
         environ["CRONTIFY_META"] = recorder.meta_path
     else:
         environ.pop("CRONTIFY_META", None)  # an outer run's is not ours to write to
-    started.out, out = os.pipe2(os.O_CLOEXEC)
-    started.err, err = os.pipe2(os.O_CLOEXEC)
+    out_read, out = os.pipe2(os.O_CLOEXEC)
+    err_read, err = os.pipe2(os.O_CLOEXEC)
+    started.streams = {out_read: 1, err_read: 2}
     try:
         started.process.spawn(started.command, environ, out, err)
     except (OSError, ValueError) as error:

@@ -1,0 +1,89 @@
+"""The file with the traceback of an internal error, for whoever mends it.
+
+No local variables, no arguments of the command line, secrets masked: it may be sent
+to a stranger.
+"""
+
+import contextlib
+import os
+import platform
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+from crontify_cli import __version__
+from crontify_cli.report.mask import Masker, secret_values
+from crontify_cli.state import state_dir
+
+KEPT = 10
+"""How many files are kept, the newest."""
+
+
+class Kept(NamedTuple):
+    """What to say of an internal error, each part without a secret and on one line."""
+
+    words: str
+    place: str
+
+
+def keep(error: BaseException, command: str) -> Kept:
+    """Write the traceback of `error` into a file of its own; raises nothing.
+
+    command: the name of the command that ran, without its arguments.
+    """
+    words = type(error).__name__
+    try:
+        mask = _masker()
+        text = mask(_text(error, command))
+        words = _words(error, mask)
+        path = _write(text)
+    except Exception as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
+        return Kept(words, f"no file with the traceback could be written: {reason}")
+    return Kept(words, f"the traceback is in {path}: please send it with a report of what you did")
+
+
+def _masker() -> Masker:
+    from crontify_cli.config.credentials import held_secrets
+
+    held = held_secrets()
+    in_urls = secret_values({str(number): text for number, text in enumerate(held)})
+    return Masker([*secret_values(os.environ), *in_urls], held)
+
+
+def _text(error: BaseException, command: str) -> str:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return (
+        f"crontify {__version__}, Python {platform.python_version()}, {system}\n"
+        f"command: {command}\nat: {now}\n\n{''.join(traceback.format_exception(error))}"
+    )
+
+
+def _words(error: BaseException, mask: Masker) -> str:
+    """Return type, message and place of the error in one line."""
+    from crontify_cli.report.answers import one_line
+
+    message = one_line(str(error), 200, mask)
+    words = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    package = str(Path(__file__).parent.parent) + os.sep
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith(package):
+            return f"{words} ({frame.filename.removeprefix(package)}:{frame.lineno})"
+    return words
+
+
+def _write(text: str) -> str:
+    folder = os.path.join(state_dir(), "errors")
+    os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+    path = os.path.join(folder, f"{name}-{time.monotonic_ns() % 1_000_000:06d}.txt")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with open(fd, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    for old in sorted(os.listdir(folder))[:-KEPT]:  # their names sort by time
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, old))
+    return path
