@@ -1,4 +1,4 @@
-"""The program: `exec` by the fast path, everything else by Typer."""
+"""The program: `exec` and a TAB's questions by the fast path, everything else by Typer."""
 
 import sys
 
@@ -15,6 +15,10 @@ def main() -> int:
                 from crontify_cli.job.wrapper import run
 
                 return run(options)
+        elif args and args[0] == "__complete":
+            from crontify_cli.candidates import answer
+
+            return answer(args[1:])
         from crontify_cli.cli.app import run_app
 
         return run_app(args)

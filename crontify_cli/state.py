@@ -20,14 +20,15 @@ def state_dir() -> str:
         return os.path.abspath(named)
     base = os.environ.get("XDG_STATE_HOME", "")
     if not base.startswith("/"):  # the specification: a relative path is to be ignored
-        base = os.path.join(_home(), ".local/state")
+        base = os.path.join(home(), ".local/state")
     return os.path.join(base, "crontify")
 
 
-def _home() -> str:
-    home = os.environ.get("HOME", "")
-    if home.startswith("/"):
-        return home
+def home() -> str:
+    """Return the home directory; raises OSError where there is none."""
+    named = os.environ.get("HOME", "")
+    if named.startswith("/"):
+        return named
     import pwd
 
     try:

@@ -1,0 +1,183 @@
+"""What a TAB asks for: monitors and recent runs, at little more than a bare Python's price.
+
+The shells' completions call `crontify __complete …` while a person waits for a key
+press, so nothing heavy is loaded (tomllib alone would double the time), and a problem
+is no message but an answer with less in it.
+"""
+
+import os
+
+from crontify_cli.state import home, state_dir
+from crontify_cli.values import parse_monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Candidate = tuple[str, str]  # the word, and what is said beside it
+
+MONITORS, RUNS = 200, 50  # more than anybody looks through
+_LOCK_SECONDS = 0.2
+_LARGEST = 1024 * 1024  # bytes, as config/document.py has it
+
+# A seek in the index for each monitor: DISTINCT would walk through all runs.
+_MONITORS = """
+WITH RECURSIVE seen (monitor) AS (
+  SELECT min(monitor) FROM runs
+  UNION ALL
+  SELECT (SELECT min(monitor) FROM runs WHERE monitor > seen.monitor)
+  FROM seen WHERE seen.monitor IS NOT NULL
+)
+SELECT seen.monitor, outcome, started_at FROM seen
+JOIN runs ON seq = (SELECT max(seq) FROM runs WHERE runs.monitor = seen.monitor)
+ORDER BY seq DESC LIMIT ?
+"""
+_RUNS = "SELECT id, outcome, started_at FROM runs {} ORDER BY seq DESC LIMIT ?"
+
+
+def answer(words: "list[str]") -> int:
+    """Print what `words` ask for, a line each: the word, a tab, its description. Always 0.
+
+    `monitors`, `runs`, or `runs MONITOR`; anything else has no answer.
+    """
+    found: Iterable[Candidate] = ()
+    try:
+        if words == ["monitors"]:
+            found = monitors()
+        elif words[:1] == ["runs"]:
+            found = runs(words[1] if len(words) > 1 else None)
+        text = "".join(f"{word}\t{said}\n" for word, said in found)
+        os.write(1, text.encode())
+    except (OSError, ValueError, OverflowError):
+        pass  # a file is not what it should be, or nobody is listening any more
+    return 0
+
+
+def monitors() -> "list[Candidate]":
+    """Return the config's aliases in its order, then other monitors, the newest run first."""
+    ran = {
+        str(name): f"{_outcome(outcome)}, {_clock(at)}"
+        for name, outcome, at in _query(_MONITORS, (MONITORS,))
+    }
+    aliases = dict.fromkeys(_aliases(), "no run yet")
+    return [(name, said) for name, said in (aliases | ran).items() if _is_monitor(name)]
+
+
+def runs(monitor: "str | None") -> "list[Candidate]":
+    """Return the ids of the newest runs, of one monitor or of all, the newest first."""
+    where, values = ("WHERE monitor = ?", (monitor,)) if monitor else ("", ())
+    rows = _query(_RUNS.format(where), (*values, RUNS))
+    return [(str(run), f"{_clock(at)}, {_outcome(outcome)}") for run, outcome, at in rows]
+
+
+def config_files() -> "list[str]":
+    """Return the places of the config file, as `paths.config_files` does (a test holds them equal).
+
+    Written out here because platformdirs takes as long to load as all the rest.
+    """
+    own = os.environ.get("XDG_CONFIG_HOME", "").strip()
+    site = os.environ.get("XDG_CONFIG_DIRS", "").split(":")
+    folders = [name for name in map(str.strip, site) if name.startswith("/")] or ["/etc/xdg"]
+    try:
+        folders.insert(0, own if own.startswith("/") else os.path.join(home(), ".config"))
+    except OSError:
+        pass
+    return [os.path.join(folder, "crontify/config.toml") for folder in folders]
+
+
+def section_names(text: str) -> "list[str] | None":
+    """Return the NAMEs of the lines [monitors.NAME]; None where only a TOML parser can tell.
+
+    Enough for what `crontify config set` writes, and for most of what people write.
+    """
+    if '"""' in text or "'''" in text:
+        return None
+    names = []
+    for line in text.split("\n"):
+        words = line.partition("#")[0].strip()
+        if "monitors" not in words:
+            continue
+        key, equals, _ = words.partition("=")
+        if equals and key.strip().isidentifier() and key.strip() != "monitors":
+            continue  # a value that has the word in it
+        name = words.removeprefix("[monitors.").removesuffix("]")
+        if len(words) != len(name) + len("[monitors.]"):
+            return None
+        quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "\"'"
+        bare = name[1:-1] if quoted else name
+        if not _is_monitor(bare) or (not quoted and ("." in bare or "~" in bare)):
+            return None
+        names.append(bare)
+    return names
+
+
+def _aliases() -> "list[str]":
+    content = _config()
+    try:
+        names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
+        if names is None:
+            from crontify_cli.config.document import parse
+
+            sections = parse(content).get("monitors")
+            return list(map(str, sections)) if isinstance(sections, dict) else []
+    except ValueError:
+        return []
+    return names
+
+
+def _config() -> bytes:
+    named = os.environ.get("CRONTIFY_CONFIG")
+    for file in [os.path.expanduser(named)] if named else config_files():
+        try:
+            # Not blocking: a FIFO in this place must not hold the shell up.
+            fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError):
+            break
+        try:
+            return os.read(fd, _LARGEST)
+        except OSError:
+            break
+        finally:
+            os.close(fd)
+    return b""
+
+
+def _query(sql: str, values: "tuple[object, ...]") -> "Iterator[tuple[object, ...]]":
+    """Yield the journal's rows, none if it cannot be read: never made, migrated, set aside."""
+    try:
+        path = os.path.join(state_dir(), "journal.db")
+    except OSError:
+        return
+    if not os.path.exists(path):
+        return
+    import sqlite3
+
+    try:
+        quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        db = sqlite3.connect(f"file:{quoted}?mode=ro", timeout=_LOCK_SECONDS, uri=True)
+        try:
+            yield from db.execute(sql, values)
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError, ValueError):
+        return
+
+
+def _is_monitor(name: str) -> bool:
+    try:
+        parse_monitor(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _outcome(outcome: object) -> str:
+    return "running" if outcome is None else str(outcome)
+
+
+def _clock(at: object) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(at))))
