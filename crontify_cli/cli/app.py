@@ -7,7 +7,7 @@ import typer
 
 from crontify_cli import __version__
 from crontify_cli.cli import config as config_command
-from crontify_cli.cli import demo, flush, init, sandbox
+from crontify_cli.cli import demo, flush, init, runs, sandbox
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
 
@@ -50,6 +50,7 @@ def _root(
 exec_command.register(app)
 demo.register(app)
 flush.register(app)
+runs.register(app)
 config_command.register(app)
 init.register(app)
 app.add_typer(sandbox.app, name="sandbox")

@@ -84,7 +84,11 @@ class Queued(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """A run as the journal knows it now; `report` and `last_error` are its final report's."""
+    """A run as the journal knows it now.
+
+    From `report` on the fields are its final report's: `report` is None where there is
+    none, `message` is its error message, `settled_at` when it was sent or given up.
+    """
 
     seq: int
     id: str
@@ -107,6 +111,17 @@ class RunRow(NamedTuple):
     report: ReportState | None
     attempts: int
     last_error: str | None
+    message: str | None
+    settled_at: float | None
+
+
+class Lap(NamedTuple):
+    """What statistics need of a run: times in seconds, `started_at` since the epoch."""
+
+    monitor: str
+    outcome: str | None
+    started_at: float
+    duration: float | None
 
 
 def journal_path(state: str) -> str:
@@ -298,10 +313,33 @@ class Journal:
             yield _run_row(row)
 
     def find_runs(self, name: str, limit: int = 2) -> list[RunRow]:
-        """Return the runs that `name` may mean: a remote run id, a local id or its start."""
+        """Return the runs that `name` may mean: a remote run id, a local id or its start.
+
+        The newest first.
+        """
         end = name[:-1] + chr(ord(name[-1]) + 1) if name else ""
-        sql = f"{_RUN_ROWS} WHERE remote_run_id = ? OR (runs.id >= ? AND runs.id < ?) LIMIT ?"
+        where = "remote_run_id = ? OR (runs.id >= ? AND runs.id < ?)"
+        sql = f"{_RUN_ROWS} WHERE {where} ORDER BY seq DESC LIMIT ?"
         return [_run_row(row) for row in self._query(sql, (name, name, end, limit))]
+
+    def laps(self, *, monitor: str | None = None, since: float | None = None) -> Iterator[Lap]:
+        """Yield what statistics need of the runs that `runs` would yield, in its order."""
+        rows = self._query(
+            "SELECT monitor, outcome, started_at, duration FROM runs"
+            " WHERE (?1 IS NULL OR monitor = ?1) AND (?2 IS NULL OR started_at >= ?2)"
+            " ORDER BY seq DESC",
+            (monitor, since),
+        )
+        yield from map(Lap._make, rows)
+
+    def recent_successes(self, monitor: str, among: int = 100) -> list[float]:
+        """Return how long the successes took, in seconds, among a monitor's newest runs."""
+        rows = self._query(
+            "SELECT duration FROM (SELECT outcome, duration FROM runs WHERE monitor = ?"
+            " ORDER BY seq DESC LIMIT ?) WHERE outcome = 'success' AND duration IS NOT NULL",
+            (monitor, among),
+        )
+        return [float(str(duration)) for (duration,) in rows]
 
     # Reports
 
@@ -515,7 +553,8 @@ _QUEUED = (
 _RUN_ROWS = (
     "SELECT seq, runs.id, monitor, runs.monitor_id, runs.base_url, command, wrapper_pid,"
     " wrapper_start, boot_id, started_at, start_state, remote_run_id, outcome, reason, exit_code,"
-    " runs.ended_at, duration, runs.meta, excerpt, state, attempts, last_error"
+    " runs.ended_at, duration, runs.meta, excerpt, state, attempts, last_error, error_message,"
+    " settled_at"
     " FROM runs LEFT JOIN reports ON reports.run_id = runs.id"
 )
 

@@ -1,0 +1,260 @@
+"""`crontify runs`: what is in the journal, for a person and for a program."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.cli import runs_rows, stats
+from crontify_cli.cli.moments import brief
+from crontify_cli.model import Ending, Outcome, Ping, Run
+from crontify_cli.report.journal import Journal, ReportState
+from crontify_cli.state import state_dir
+from tests.conftest import Crontify
+from tests.screen import screen
+from tests.server import KEY, ApiServer
+
+NOW = time.time()
+
+
+class Past:
+    """A journal that tests fill with runs of days gone by."""
+
+    def __init__(self) -> None:
+        self.journal = Journal.open(state_dir())
+        self.count = 0
+
+    def run(
+        self,
+        monitor: str,
+        outcome: Outcome | None = "success",
+        *,
+        ago: float = 60,
+        duration: float = 10,
+        code: int = 0,
+        report: ReportState | None = "delivered",
+        message: str | None = None,
+        error: str = "",
+    ) -> str:
+        self.count += 1
+        run_id = f"{self.count:012x}"
+        began = NOW - ago
+        run = Run(run_id, monitor, monitor, "http://x", ("job",), (1, 1), (1, 1), "boot", began)
+        if outcome is None:
+            self.journal.begin(run)
+            return run_id
+        ending = Ending(outcome, f"exited with code {code}", code, began + duration, duration)
+        kind = "fail" if outcome == "fail" else "success"
+        ping = Ping(monitor, kind, error_message=message) if report else None
+        report_id = self.journal.finish(run, ending, ping, None)
+        if report_id and (report != "queued" or error):
+            self.journal.settle(report_id, report or "queued", error=error, run_id=f"clr{run_id}")
+        return run_id
+
+
+@pytest.fixture
+def past(home: Path) -> Past:
+    return Past()
+
+
+def rows(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_a_pipe_gets_every_column_whole_and_the_newest_first(
+    crontify: Crontify, past: Past
+) -> None:
+    message = "exited with code 3: " + "a very long message\twith a tab\n and a line " * 9
+    past.run("backup", "fail", ago=300, code=3, message=message, duration=1.5)
+    past.run("backup", "skipped", ago=60, code=75, report=None, duration=0)
+    newest, oldest = rows(crontify("runs"))
+    assert len(newest) == len(oldest) == len(runs_rows.COLUMNS)
+    assert oldest[1:5] == ["backup", "failed", "3", "1.500"]
+    assert oldest[5] == "late"  # it is settled now, minutes after that run's end
+    assert oldest[6:8] == ["000000000001", "clr000000000001"]
+    assert oldest[8].replace(" ", "") == re.sub(r"\s", "", message)
+    assert newest[2:] == [
+        "skipped", "75", "0.000", "-", "000000000002", "-", "exited with code 75",
+    ]  # fmt: skip
+    assert oldest[0] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - 300))
+
+
+def test_filters_leave_out_what_is_not_meant(crontify: Crontify, past: Past) -> None:
+    old = past.run("backup", "fail", ago=3 * 86400, code=1)
+    lost = past.run("report", "lost", ago=86400)
+    good = past.run("report", ago=60)
+
+    def ids(*args: str) -> list[str]:
+        return [row[6] for row in rows(crontify("runs", *args))]
+
+    assert ids() == [good, lost, old]
+    assert ids("report") == [good, lost]
+    assert ids("--failed") == [lost, old]
+    assert ids("--since", "2d") == [good, lost]
+    assert ids("--since", time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW - 7200))) == [good]
+    assert ids("--limit", "1") == [good]
+    assert ids("report", "--failed", "--since", "1h") == []
+    assert "neither a duration nor a date" in crontify("runs", "--since", "soon").stderr
+
+
+def test_a_monitor_is_found_by_its_alias_and_by_its_id(
+    crontify: Crontify, past: Past, tmp_path: Path
+) -> None:
+    past.run("clxxx")
+    past.run("backup")
+    past.run("other")
+    config = tmp_path / "c.toml"
+    config.write_text('[monitors.backup]\nid = "clxxx"\n')
+    env = {"CRONTIFY_CONFIG": str(config)}
+    for name in ("backup", "clxxx"):
+        assert [row[1] for row in rows(crontify("runs", name, env=env))] == ["backup", "clxxx"]
+
+
+def test_each_state_of_a_report_is_visible(crontify: Crontify, past: Past) -> None:
+    past.run("m", ago=1, duration=0.5)
+    past.run("m", ago=4000)
+    past.run("m", "fail", ago=50, code=1, report="queued", error="no answer from x within 10s")
+    past.run("m", report="superseded", ago=40)
+    past.run("m", "fail", report="refused", ago=30, code=1, error="fail of m: 404")
+    found = {row[6][-1]: row[5] for row in rows(crontify("runs"))}
+    assert found == {
+        "1": "delivered",
+        "2": "late",
+        "3": "queued",
+        "4": "superseded",
+        "5": "refused",
+    }
+    shown = screen(["runs"])
+    for word in ("queued", "superseded", "refused", "late", "no answer from x within 10s"):
+        assert word in shown
+    assert "crontify flush" in shown
+
+
+def test_a_running_run_and_a_dead_one_are_told_apart(
+    past: Past, crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    past.run("dead", None, ago=9)
+    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    wait = "until [ -e go ]; do sleep .02; done"
+    job = subprocess.Popen(
+        [sys.executable, "-m", "crontify_cli", "exec", "living", "--", "sh", "-c", wait],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+    )
+    api.wait_for(1)
+    found = {row[1]: row[2] for row in rows(crontify("runs"))}
+    (tmp_path / "go").touch()
+    assert job.wait(20) == 0
+    assert found == {"living": "running", "dead": "died"}
+    assert rows(crontify("runs", "living"))[0][2] == "success"
+
+
+def test_json_has_the_documented_keys(crontify: Crontify, past: Past) -> None:
+    past.run("m", "fail", code=1, message="exited with code 1: é")
+    document = (Path(__file__).parent.parent / "docs/output.md").read_text()
+    for args, heading in ((["runs"], "crontify runs --json"), (["runs", "--stats"], "--stats")):
+        (found,) = json.loads(crontify(*args, "--json").stdout)
+        section = document.split(f"{heading}`\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(found)
+    assert json.loads(crontify("runs", "nothing", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 140, 250])
+@pytest.mark.parametrize("args", [["runs"], ["runs", "--stats"]])
+def test_a_window_of_any_width_holds_every_line(past: Past, columns: int, args: list[str]) -> None:
+    past.run("a-monitor-with-a-very-long-name-of-its-own-indeed", "fail", code=1, message="b" * 300)
+    for number in range(5):
+        past.run("m", duration=10 + number)
+    lines = screen(args, columns, {"NO_COLOR": "1"}).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any("When" in line or "Monitor" in line for line in lines)
+
+
+def test_without_colour_no_escape_sequence_comes_out(past: Past) -> None:
+    past.run("m", "fail", code=1)
+    assert "\x1b[" in screen(["runs"])
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in screen(["runs"], env=env)
+        assert "failed" in screen(["runs"], env=env)
+
+
+def test_the_table_goes_through_the_pager(past: Past) -> None:
+    past.run("m")
+    assert "PAGED" in screen(["runs"], env={"CRONTIFY_PAGER": "sed s/^/PAGED/"})
+    plain = screen(["runs"], env={"CRONTIFY_PAGER": "", "PAGER": "sed s/^/PAGED/"})
+    assert "PAGED" not in plain
+    assert "success" in screen(["runs"], env={"CRONTIFY_PAGER": "no-such-pager"})
+
+
+def test_a_reader_that_stops_early_is_no_error(past: Past) -> None:
+    for _ in range(200):
+        past.run("m")
+    command = f"{sys.executable} -m crontify_cli runs -n 200 --json | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_an_empty_history_is_said_to_a_person_only(crontify: Crontify, home: Path) -> None:
+    assert crontify("runs").stdout == ""
+    assert crontify("runs", "--json").stdout == "[]\n"
+    assert "no runs yet" in screen(["runs"])
+    assert list(home.iterdir()) == []
+
+
+def test_statistics_are_right(crontify: Crontify, past: Past) -> None:
+    for number in range(1, 19):
+        past.run("m", ago=9000 - number, duration=number)
+    past.run("m", "fail", duration=100, code=2, message="exited with code 2: boom")
+    past.run("m", "tolerated", duration=19, code=2, ago=50)
+    past.run("m", "skipped", report=None)
+    (found,) = json.loads(crontify("runs", "--stats", "--json").stdout)
+    assert (found["runs"], found["success"], found["failed"]) == (20, 18, 1)
+    assert (found["tolerated"], found["skipped"], found["success_rate"]) == (1, 1, 0.9)
+    assert (found["p50"], found["p95"]) == (10, 19)
+    assert found["durations"][-2:] == [100, 19]
+    assert found["last_failure"]["exit_code"] == 2
+    (row,) = rows(crontify("runs", "--stats"))
+    assert row[:5] == ["m", "20", "0.900", "10.000", "19.000"]
+    assert len(row) == len(stats.COLUMNS)
+    (last,) = json.loads(crontify("runs", "--stats", "--json", "--limit", "3").stdout)
+    assert (last["runs"], last["success"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.25s"), (4.21, "4.2s"), (59.7, "1m"), (134, "2m14s"), (3600, "1h"), (100800, "1d4h")],
+)
+def test_spans_are_written_briefly(seconds: float, text: str) -> None:
+    assert brief(seconds) == text
+
+
+def test_a_hundred_thousand_runs_cost_no_more_than_a_few(crontify: Crontify, past: Past) -> None:
+    past.run("m")
+    past.journal.close()
+    db = sqlite3.connect(os.path.join(state_dir(), "journal.db"))
+    with db:
+        db.execute(
+            "INSERT INTO runs (id, monitor, monitor_id, base_url, command, wrapper_pid,"
+            " wrapper_start, job_pid, job_start, boot_id, started_at, outcome, duration)"
+            " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+            " SELECT printf('%012x', i + 16), 'm' || i % 20, 'm', '', '[]', 1, 1, 1, 1, '',"
+            " i, 'success', i % 7 FROM n"
+        )
+    db.close()
+
+    def quickest(*args: str) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            assert crontify(*args).returncode == 0
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    assert quickest("runs") <= 3 * quickest("--version")
