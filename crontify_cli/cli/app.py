@@ -7,7 +7,7 @@ import typer
 
 from crontify_cli import __version__
 from crontify_cli.cli import config as config_command
-from crontify_cli.cli import demo, flush, init, runs, sandbox
+from crontify_cli.cli import demo, flush, init, logs, runs, sandbox
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
 
@@ -51,6 +51,7 @@ exec_command.register(app)
 demo.register(app)
 flush.register(app)
 runs.register(app)
+logs.register(app)
 config_command.register(app)
 init.register(app)
 app.add_typer(sandbox.app, name="sandbox")

@@ -1,0 +1,198 @@
+"""`crontify logs`: from the API or from here, live or over, and never what a terminal acts on."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.report.live import HOLD, Lines
+from tests.conftest import Crontify
+from tests.sandbox_process import Sandbox
+from tests.screen import screen
+from tests.server import KEY, TOKEN, ApiServer, answer
+
+CRONTIFY = [sys.executable, "-m", "crontify_cli"]
+FAILING = ["exec", "clnightly", "--", "sh", "-c", "echo what it said; exit 3"]
+
+
+def own(api: ApiServer, token: str = TOKEN) -> dict[str, str]:
+    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url, "CRONTIFY_TOKEN": token}
+
+
+def test_the_newest_failure_is_shown_from_the_sandbox(crontify: Crontify, sandbox: Sandbox) -> None:
+    env = {
+        "CRONTIFY_API_KEY": sandbox.api_key,
+        "CRONTIFY_BASE_URL": sandbox.url,
+        "CRONTIFY_TOKEN": sandbox.token,
+    }
+    assert crontify(*FAILING, env=env).returncode == 3
+    assert crontify("exec", "clnightly", "--", "echo", "all well", env=env).returncode == 0
+    done = crontify("logs", "clnightly", env=env)
+    assert (done.returncode, done.stdout) == (0, "what it said\n")
+    assert "from the API" in done.stderr
+    last = crontify("logs", "clnightly", "-1", env=env)
+    assert last.stdout == "all well\n"
+    assert "the API has no log of it" in last.stderr
+    assert crontify("logs", "clnightly", "-2", env=env).stdout == "what it said\n"
+    none = crontify("logs", "clnightly", "-1", "--remote", env=env)
+    assert (none.returncode, none.stdout) == (0, "")
+    assert "the API has none" in none.stderr
+    missing = crontify("logs", "clnightly", "nosuchrun", env=env)
+    assert missing.returncode == 1
+    assert "knows no run nosuchrun" in missing.stderr
+    refused = crontify("logs", "clnightly", "--remote", env={**env, "CRONTIFY_TOKEN": "wrong"})
+    assert refused.returncode == 1
+    assert "not valid (401)" in refused.stderr
+    assert "crontify sandbox token" in refused.stderr
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_answer_is_read_bare_and_wrapped(
+    crontify: Crontify, api: ApiServer, wrapped: bool
+) -> None:
+    crontify(*FAILING, env=own(api))
+    body = {"hasLog": True, "content": "a\x1b[31mred\x1b[0m\x1b]0;title\x07\nb"}
+    for raw in (False, True):
+        api.script(answer(200, {"success": True, "data": body} if wrapped else body), kind="log")
+        done = crontify("logs", *(["--raw"] if raw else []), env=own(api))
+        assert done.stdout == (f"{body['content']}\n" if raw else "ared\nb\n")
+    api.script(answer(200, {"hasLog": False, "content": None}), kind="log")
+    found = json.loads(crontify("logs", "--remote", "--json", env=own(api)).stdout)
+    document = (Path(__file__).parent.parent / "docs/output.md").read_text()
+    section = document.split("crontify logs --json`\n")[1]
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(found)
+    assert (found["source"], found["has_log"], found["content"]) == ("api", False, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(401, "not valid (401)"), (404, "knows no run"), (429, "(429)"), (500, "(500)")],
+)
+def test_where_the_api_gives_nothing_the_local_copy_is_shown_and_named(
+    crontify: Crontify, api: ApiServer, status: int, says: str
+) -> None:
+    crontify(*FAILING, env=own(api))
+    api.script(answer(status, {"message": "no"}), answer(status, {"message": "no"}), kind="log")
+    done = crontify("logs", "clnightly", env=own(api))
+    assert (done.returncode, done.stdout) == (0, "what it said\n")
+    assert "this machine's copy" in done.stderr
+    assert says in done.stderr
+    insisted = crontify("logs", "clnightly", "--remote", env=own(api))
+    assert (insisted.returncode, insisted.stdout) == (1, "")
+    assert says in insisted.stderr
+    assert TOKEN not in done.stderr + insisted.stderr
+
+
+def test_an_expired_token_is_told_from_a_wrong_one(crontify: Crontify, api: ApiServer) -> None:
+    crontify(*FAILING, env=own(api))
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() - 90000}).encode()).decode()
+    done = crontify("logs", "--remote", env=own(api, f"e30.{claims.rstrip('=')}.sig"))
+    assert "the token expired 1d ago" in done.stderr
+    assert "crontify config set token" in done.stderr
+
+
+def test_without_token_or_server_the_local_copy_is_shown(
+    crontify: Crontify, api: ApiServer
+) -> None:
+    crontify(*FAILING, env=own(api))
+    done = crontify("logs", env=own(api, ""))
+    assert done.stdout == "what it said\n"
+    assert "no user token" in done.stderr
+    api.down()
+    assert crontify("logs", env=own(api)).stdout == "what it said\n"
+    before = len(api.requests)
+    assert crontify("logs", "--local", env=own(api)).stdout == "what it said\n"
+    assert len(api.requests) == before
+
+
+def test_a_run_is_found_by_any_of_its_names(crontify: Crontify, api: ApiServer) -> None:
+    for word in ("one", "two"):
+        crontify("exec", "m", "--", "echo", word, env=own(api))
+    listed = [line.split("\t") for line in crontify("runs").stdout.splitlines()]
+    for row, word in zip(listed, ("two", "one"), strict=True):
+        local, remote = row[6], row[7]
+        for args in ((local,), (local[:8],), (remote,), ("m", local), ("m", remote)):
+            assert crontify("logs", *args, "--local").stdout == f"{word}\n", args
+    assert crontify("logs", "-2", "--local").stdout == "one\n"
+    assert "there are 2 such runs only" in crontify("logs", "m", "-3").stderr
+    unknown = crontify("logs", "m", "zz", "--local")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "not in the journal here" in unknown.stderr
+
+
+def test_the_last_lines_and_the_pager(crontify: Crontify, api: ApiServer) -> None:
+    crontify("exec", "m", "--", "seq", "9", env=own(api))
+    assert crontify("logs", "m", "-n", "2", "--local").stdout == "8\n9\n"
+    shown = screen(["logs", "m", "--local"], env={"CRONTIFY_PAGER": "sed s/^/PAGED/"})
+    assert "PAGED9" in shown
+
+
+def test_follow_shows_a_line_as_soon_as_it_is_printed_and_the_outcome(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    secret = "hush-hush-0123456789"
+    script = (
+        'echo first "$DB_PASSWORD"; touch begun; until [ -e go ]; do sleep .01; done;'
+        "printf '\\033[31mred\\033[0m\\n'; date +%s.%N; until [ -e end ]; do sleep .01; done;"
+        "printf last; exit 7"
+    )
+    job = subprocess.Popen(
+        [*CRONTIFY, "exec", "m", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **own(api), "DB_PASSWORD": secret},
+        stdout=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 20
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    reader = subprocess.Popen(
+        [*CRONTIFY, "logs", "m", "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **own(api)},
+    )
+    assert reader.stdout
+    assert reader.stdout.readline() == "first [masked]\n"
+    (tmp_path / "go").touch()
+    assert reader.stdout.readline() == "red\n"
+    printed = float(reader.stdout.readline())
+    delay = time.time() - printed
+    (tmp_path / "end").touch()
+    out, err = reader.communicate(timeout=30)
+    assert job.wait(30) == 7
+    assert (out, reader.returncode) == ("last\n", 0)
+    assert "m: failed: exited with code 7" in err
+    assert delay < 2  # 0.3 s is promised; the machine of a test may be busy
+
+
+def test_following_nothing_shows_the_last_log_and_ends(crontify: Crontify, api: ApiServer) -> None:
+    crontify(*FAILING, env=own(api))
+    done = crontify("logs", "clnightly", "-f", env=own(api))
+    assert (done.returncode, done.stdout) == (0, "what it said\n")
+    assert "no job of clnightly is running" in done.stderr
+
+
+def test_lines_are_held_until_they_are_whole_or_old() -> None:
+    lines = Lines()
+    assert lines.feed(b"one\ntw", 0) == "one\n"
+    assert lines.feed("ö".encode()[:1], 0.5) == ""
+    assert lines.feed("ö".encode()[1:] + b"\x1b[1m\nx", 0.6) == "twö\n"
+    assert lines.feed(b"", 0.7) == ""
+    assert lines.feed(b"", 0.6 + HOLD) == "x"
+    assert lines.feed(b"y", 3) == ""
+    assert lines.finish() == "y"
+
+
+def test_nothing_ran_is_one_line(crontify: Crontify) -> None:
+    done = crontify("logs", "m")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert crontify("logs", "m", "--remote", "--local").returncode == 2
