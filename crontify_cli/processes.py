@@ -74,19 +74,35 @@ def carries(name: str, value: str) -> bool:
 
 def descendants(pid: int) -> list[int]:
     """Return the pids of the children of `pid`, theirs, and so on; empty without /proc."""
-    try:
-        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    except OSError:
-        return []
-    parents = {}
-    for child in pids:
-        fields = _read(f"/proc/{child}/stat").rpartition(")")[2].split()
-        if len(fields) > 1:
-            parents[child] = int(fields[1])
+    parents = {child: int(fields[1]) for child, fields in _all_stats()}
     found = [pid]
     for ancestor in found:  # grows while it is read
         found += [child for child, parent in parents.items() if parent == ancestor]
     return found[1:]
+
+
+def is_group_alive(group: int) -> bool:
+    """Tell whether a process of that group still runs.
+
+    kill(2) alone would count zombies, and a container's PID 1 may never bury any.
+    """
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    if not os.path.exists("/proc/self/stat"):
+        return True
+    return any(int(fields[2]) == group and fields[0] not in "ZX" for _, fields in _all_stats())
+
+
+def _all_stats() -> "list[tuple[int, list[str]]]":
+    """Return (pid, the fields of its stat from the third on) of all processes; see proc(5)."""
+    try:
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return []
+    stats = ((pid, _read(f"/proc/{pid}/stat").rpartition(")")[2].split()) for pid in pids)
+    return [(pid, fields) for pid, fields in stats if len(fields) > 2]
 
 
 def identity() -> str:

@@ -13,7 +13,7 @@ import _signal as signal  # type: ignore[import-not-found]  # the C half of `sig
 import os
 import time
 
-from crontify_cli.processes import descendants
+from crontify_cli.processes import descendants, is_group_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Process:
         self._deadline: float | None = None
         self._kill_at: float | None = None
         self._kill_after = 10.0
+        self._killed = False
         self._mask: set[int] = set()
         self._terminal: int | None = None
         self._reaps_all = os.getpid() == 1
@@ -156,16 +157,11 @@ class Process:
     @property
     def over(self) -> bool:
         """Whether the job has ended; and with it, if its time ran out, its whole group."""
-        return self.status is not None and (self._kill_at is None or not self._group_lives())
-
-    def _group_lives(self) -> bool:
-        if self.on_terminal:
+        if self.status is None:
             return False
-        try:
-            os.killpg(self.pid, 0)
-        except OSError:
-            return False
-        return True
+        if self._kill_at is None or self._killed or self.on_terminal:
+            return True
+        return not is_group_alive(self.pid)
 
     def _on_signal(self, signum: int, _frame: object) -> None:
         self._note(signum)
@@ -198,6 +194,7 @@ class Process:
                 self._set_alarm(self._kill_at)
             else:
                 self._end(signal.SIGKILL)
+                self._killed = True
         elif self._deadline is not None and self.status is None:
             if now < self._deadline:
                 self._set_alarm(self._deadline)

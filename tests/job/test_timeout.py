@@ -1,0 +1,105 @@
+"""`--timeout` ends the job and all that belongs to it, and says so."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.job.conftest import PROGRAM, Launch, settings
+from tests.server import ApiServer
+from tests.waiting import is_running, until_exists
+
+
+def test_a_timeout_is_term_exit_124_and_a_message(launch: Launch, api: ApiServer) -> None:
+    script = "trap 'echo got TERM; exit 0' TERM; while :; do sleep 60 & wait $!; done"
+    process = launch("--timeout", "1s", "--", "bash", "-c", script)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (124, "got TERM\n")
+    fail = api.requests[-1]
+    assert fail.kind == "fail"
+    assert fail.json["errorMessage"].startswith("timed out after 1s")
+    assert fail.json["logOutput"] == "got TERM\n"
+    assert fail.json["meta"]["exit_code"] == 124
+    assert fail.json["meta"]["duration_ms"] >= 950
+
+
+def test_what_ignores_the_term_is_killed(launch: Launch, api: ApiServer, tmp_path: Path) -> None:
+    script = "trap '' TERM; sh -c 'echo $$ > grandchild; exec sleep 60'; sleep 60"
+    process = launch("--timeout", "0.5s", "--kill-after=0.3s", "--", "bash", "-c", script)
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+    assert not is_running(int((tmp_path / "grandchild").read_text()))
+    assert api.requests[-1].json["errorMessage"].startswith("timed out after 0.5s")
+
+
+def test_a_grandchild_that_outlives_the_job_in_its_group_is_killed_too(
+    launch: Launch, tmp_path: Path
+) -> None:
+    script = "(trap '' TERM; sh -c 'echo $PPID > survivor'; while :; do sleep .1; done) & sleep 60"
+    process = launch("--timeout", "1s", "--kill-after", "0.3s", "--", "bash", "-c", script)
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+    assert not is_running(int((tmp_path / "survivor").read_text()))
+
+
+def test_a_flood_of_output_does_not_hold_up_the_timeout(launch: Launch, api: ApiServer) -> None:
+    process = launch("--timeout", "1s", "-q", "--", "yes")
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+    assert 1000 <= api.requests[-1].json["meta"]["duration_ms"] < 10_000
+
+
+def test_a_stopped_job_is_ended_too(launch: Launch, tmp_path: Path) -> None:
+    process = launch("--timeout", "1s", "--", "sh", "-c", "touch begun; kill -STOP $$; sleep 60")
+    until_exists(tmp_path / "begun")
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+
+
+def test_a_timeout_keeps_the_output_up_to_then(launch: Launch, api: ApiServer) -> None:
+    process = launch("--timeout", "1s", "--", "sh", "-c", "echo one; echo two; exec sleep 60")
+    out, _ = process.communicate(timeout=30)
+    assert out == "one\ntwo\n"
+    assert api.requests[-1].json["logOutput"] == "one\ntwo\n"
+
+
+def test_a_job_that_ends_in_time_is_left_alone(launch: Launch, api: ApiServer) -> None:
+    process = launch("--timeout", "1m", "--", "sh", "-c", "exit 3")
+    process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "timed out" not in api.requests[-1].json["errorMessage"]
+
+
+def test_the_config_may_set_the_timeout(launch: Launch, api: ApiServer, home: Path) -> None:
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[monitors.backup]\ntimeout = "1s"\nkill_after = "0.2s"\n')
+    process = launch("--", "bash", "-c", "trap '' TERM; while :; do sleep .1; done")
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+
+
+def test_a_stop_during_the_grace_after_the_timeout_still_reaches_the_job(
+    launch: Launch, tmp_path: Path
+) -> None:
+    script = "trap 'touch asked' TERM; trap 'exit 6' HUP; until false; do sleep .02; done"
+    process = launch("--timeout", "0.5s", "--kill-after", "30s", "--", "bash", "-c", script)
+    until_exists(tmp_path / "asked")
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == 124
+
+
+def test_zombies_that_nobody_buries_do_not_hold_up_the_end(api: ApiServer, tmp_path: Path) -> None:
+    """A container's PID 1 is often a program that never waits for orphans."""
+    job = ["bash", "-c", "trap '' TERM; while :; do sleep .1; done"]
+    command = [*PROGRAM, "exec", "--timeout", "1s", "--kill-after", "0.3s", "backup", "--", *job]
+    lazy = (
+        "import ctypes, os, subprocess, sys\n"
+        "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n"  # PR_SET_CHILD_SUBREAPER
+        f"sys.exit(subprocess.run({command!r}, timeout=20).returncode)\n"
+    )
+    environ = {**os.environ, **settings(api)}
+    done = subprocess.run([sys.executable, "-c", lazy], env=environ, cwd=tmp_path, check=False)
+    assert done.returncode == 124
