@@ -1,0 +1,106 @@
+"""`--overlap`: one run of a monitor at a time on this host."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.report.journal import Journal
+from tests.conftest import Crontify
+from tests.job.conftest import Launch, settings
+from tests.server import ApiServer
+from tests.waiting import until, until_exists
+
+HOLD = "touch holding; until [ -e go ]; do sleep .02; done"
+
+
+def test_skip_is_75_and_one_line_and_nothing_sent(
+    launch: Launch, crontify: Crontify, api: ApiServer, tmp_path: Path, home: Path
+) -> None:
+    first = launch("--overlap", "skip", "--", "sh", "-c", HOLD)
+    until_exists(tmp_path / "holding")
+    until(lambda: api.kinds() == ["start"], "the first run's start came")
+    options = ("--overlap", "skip", "--", "touch", "ran")
+    second = crontify("exec", "backup", *options, env=settings(api))
+    assert (second.returncode, second.stdout) == (75, "")
+    line = f"crontify: backup is already running (pid {first.pid}): this run is skipped\n"
+    assert second.stderr == line
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "go").touch()
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert api.kinds() == ["start", "success"]
+    journal = Journal.open(os.fspath(home / ".local/state/crontify"))
+    outcomes = [run.outcome for run in journal.runs()]
+    assert sorted(map(str, outcomes)) == ["skipped", "success"]
+
+
+def test_wait_runs_after_the_other_has_ended(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    first = launch("--overlap", "wait", "--", "sh", "-c", f"{HOLD}; echo first >> order")
+    until_exists(tmp_path / "holding")
+    second = launch("--overlap", "wait", "--", "sh", "-c", "echo second >> order")
+    until(lambda: _waits_for_lock(second.pid), "the second waits")
+    assert not (tmp_path / "order").exists()
+    (tmp_path / "go").touch()
+    assert first.wait(30) == second.wait(30) == 0
+    assert (tmp_path / "order").read_text() == "first\nsecond\n"
+    assert api.kinds() == ["start", "success", "start", "success"]
+
+
+def _waits_for_lock(pid: int) -> bool:
+    return f" {pid} " in "".join(
+        line for line in Path("/proc/locks").read_text().splitlines(True) if "->" in line
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_while_waiting_ends_it_without_a_job(
+    launch: Launch, api: ApiServer, tmp_path: Path, name: str
+) -> None:
+    launch("--overlap", "wait", "--", "sh", "-c", HOLD)
+    until_exists(tmp_path / "holding")
+    second = launch("--overlap", "wait", "--", "touch", "ran")
+    until(lambda: _waits_for_lock(second.pid), "the second waits")
+    second.send_signal(getattr(signal, name))
+    _, err = second.communicate(timeout=30)
+    assert second.returncode == 128 + getattr(signal, name)
+    assert err == "crontify: backup: stopped while waiting for the run before this one\n"
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "go").touch()
+
+
+def test_the_lock_dies_with_its_process_and_the_job_does_not_inherit_it(
+    launch: Launch, crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    first = launch("--overlap", "skip", "--", "sh", "-c", f"echo $$ > job; {HOLD}")
+    until_exists(tmp_path / "holding")
+    first.kill()
+    first.wait(30)
+    second = crontify("exec", "backup", "--overlap", "skip", "--", "echo", "ran", env=settings(api))
+    assert (second.returncode, second.stdout) == (0, "ran\n")
+    (tmp_path / "go").touch()
+
+
+def test_monitors_do_not_lock_each_other_and_allow_locks_nothing(
+    launch: Launch, crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    launch("--overlap", "skip", "--", "sh", "-c", HOLD)
+    until_exists(tmp_path / "holding")
+    for words in (("other", "--overlap", "skip"), ("backup",), ("backup", "--overlap=allow")):
+        done = crontify("exec", *words, "--", "echo", "ran", env=settings(api))
+        assert (done.returncode, done.stdout) == (0, "ran\n")
+    (tmp_path / "go").touch()
+
+
+def test_without_a_place_for_the_lock_the_job_runs_and_a_line_says_so(
+    crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(tmp_path / "file")}
+    done = crontify("exec", "backup", "--overlap", "skip", "--", "echo", "ran", env=env)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert "no overlap lock for this run: " in done.stderr
+    assert api.kinds() == ["start", "success"]
