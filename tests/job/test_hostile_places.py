@@ -1,0 +1,134 @@
+"""No home, no room, no rights, hardly any descriptors: the job runs all the same."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Crontify
+from tests.job.conftest import PROGRAM, Launch, settings
+from tests.programs import need
+from tests.server import ApiServer
+
+JOB = ("--", "sh", "-c", "echo out; exit 7")
+NOBODY = 65534
+
+
+def check(done: "subprocess.CompletedProcess[str]", api: ApiServer, *warnings: str) -> None:
+    """The job ran, its code came back, the report arrived, a warning says what was lost."""
+    assert (done.returncode, done.stdout) == (7, "out\n"), done.stderr
+    assert "Traceback" not in done.stderr
+    for warning in warnings:
+        assert warning in done.stderr
+    assert api.kinds() == ["start", "fail"]
+    assert api.requests[-1].json["logOutput"] == "out\n"
+
+
+def test_no_home_in_the_environment(
+    crontify: Crontify, api: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HOME")
+    # The account's own home is the tester's: keep out of it.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    check(crontify("exec", "backup", *JOB, env=settings(api)), api)
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/nowhere", ""])
+def test_a_home_that_cannot_be_written(crontify: Crontify, api: ApiServer, home: str) -> None:
+    env = {**settings(api), "HOME": home} if home else {**settings(api), "HOME": "/proc/1/none"}
+    done = crontify("exec", "backup", *JOB, env=env)
+    check(done, api, "no record on disk of this run", "the run is not in the journal")
+
+
+def test_a_state_dir_that_is_a_file(crontify: Crontify, api: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(tmp_path / "file")}
+    check(crontify("exec", "backup", *JOB, env=env), api, "no record on disk of this run")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A mounted file system of 128 KiB; needs the right to mount."""
+    need("mount", "umount")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=128k,mode=0700", "tmpfs", str(folder)]
+    mounted = subprocess.run(["mount", *options], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"may not mount here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_state_dir_on_a_full_disk(crontify: Crontify, api: ApiServer, small_disk: Path) -> None:
+    filler = ["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=4k"]
+    assert b"No space left" in subprocess.run(filler, capture_output=True).stderr
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk / "state")}
+    done = crontify("exec", "backup", "--overlap", "skip", *JOB, env=env)
+    check(done, api, "no record on disk of this run: ", "No space left")
+
+
+def test_a_disk_too_small_for_the_record(
+    crontify: Crontify, api: ApiServer, small_disk: Path
+) -> None:
+    """It is preallocated, so that no hole of it can be met later as SIGBUS."""
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk / "state")}
+    script = "yes | head -c 5000000 >&2; echo out; exit 7"
+    done = crontify("exec", "backup", "--", "sh", "-c", script, env=env)
+    assert (done.returncode, done.stdout) == (7, "out\n")
+    assert "no record on disk of this run: " in done.stderr
+    assert api.kinds() == ["start", "fail"]
+    assert list((small_disk / "state/live").glob("*.rec")) == []
+
+
+def test_a_read_only_state_dir(crontify: Crontify, api: ApiServer, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk)}
+    done = crontify("exec", "backup", "--overlap=wait", *JOB, env=env)
+    check(done, api, "Read-only file system")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_state_dir_of_another_user(crontify: Crontify, api: ApiServer, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o777)
+    os.chown(state, NOBODY, NOBODY)
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(state)}
+    done = crontify("exec", "backup", *JOB, env=env)
+    check(done, api, f"{state} belongs to another user (uid {NOBODY})")
+
+
+def test_hardly_any_descriptors(launch: Launch, api: ApiServer) -> None:
+    limit = (16, 16)
+    process = launch(*JOB, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (7, "out\n"), err
+    assert "Traceback" not in err
+    assert api.kinds() == ["start", "fail"]
+
+
+def test_no_file_may_grow(launch: Launch, api: ApiServer) -> None:
+    process = launch(
+        *("--overlap", "skip", *JOB),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (7, "out\n"), err
+    assert "no record on disk of this run" in err
+    assert "Traceback" not in err
+    assert api.kinds() == ["start", "fail"]
+
+
+def test_a_working_folder_that_was_removed(api: ApiServer, tmp_path: Path) -> None:
+    command = [*PROGRAM, "exec", "backup", "--", "env", "printf", "out\\n"]
+    shell = ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *command]
+    environ = {**os.environ, **settings(api), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        shell, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+    assert api.kinds() == ["start", "success"]
