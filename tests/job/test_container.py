@@ -1,0 +1,147 @@
+"""As PID 1 of a container: the runtime's TERM reaches the job, and nobody stays a zombie."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.job.conftest import PROGRAM, settings
+from tests.programs import need
+from tests.server import ApiServer
+from tests.waiting import until, until_exists
+
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+@pytest.fixture(autouse=True)
+def namespaces() -> None:
+    """Skip where no PID namespace can be made."""
+    need("unshare")
+    made = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no PID namespace here: {made.stderr.strip()}")
+
+
+@pytest.fixture
+def containers() -> Iterator[list["subprocess.Popen[str]"]]:
+    """What was started; ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def start(
+    containers: list["subprocess.Popen[str]"],
+    api: ApiServer,
+    tmp_path: Path,
+    script: str,
+    **env: str,
+) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [*UNSHARE, *PROGRAM, "exec", "backup", "--", "bash", "-c", script],
+        env={**os.environ, **settings(api), **env},
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    containers.append(process)
+    return process
+
+
+def entrypoint(process: "subprocess.Popen[str]") -> int:
+    """Return the pid, as seen from here, of the container's PID 1."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(children.read_text, "there is a PID 1")
+    return int(children.read_text().split()[0])
+
+
+def test_it_is_pid_1_and_the_runtimes_term_reaches_the_job_and_is_reported(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    script = (
+        "trap 'echo stopping; exit 9' TERM; echo $PPID > parent;"
+        " while :; do sleep 60 & wait $!; done"
+    )
+    process = start(containers, api, tmp_path, script)
+    until_exists(tmp_path / "parent")
+    os.kill(entrypoint(process), signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (9, "stopping\n"), err
+    assert (tmp_path / "parent").read_text() == "1\n"
+    assert api.kinds() == ["start", "fail"]
+    assert "asked to stop by SIGTERM" in api.requests[-1].json["errorMessage"]
+
+
+def test_a_job_without_a_handler_dies_of_the_term(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    """The job is no PID 1, so the kernel's protection of that is not its own."""
+    process = start(containers, api, tmp_path, "touch begun; sleep 60; echo unreached")
+    until_exists(tmp_path / "begun")
+    os.kill(entrypoint(process), signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (143, "")
+    assert api.requests[-1].json["errorMessage"].startswith("terminated by SIGTERM")
+
+
+def test_orphans_are_reaped(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    orphans = (
+        "for n in 1 2 3 4 5; do (sleep 0.0$n & ) ; done;"
+        f"{sys.executable} - <<'END'\n"
+        "import os, time\n"
+        "def zombies():\n"
+        "    states = []\n"
+        "    for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "        try: stat = open(f'/proc/{pid}/stat').read()\n"
+        "        except OSError: continue\n"
+        "        fields = stat.rpartition(')')[2].split()\n"
+        "        if fields[1] == '1': states.append(fields[0])\n"
+        "    return states\n"
+        "deadline = time.monotonic() + 15\n"
+        "while len(zombies()) > 1 and time.monotonic() < deadline: time.sleep(.05)\n"
+        "print('children of PID 1:', len(zombies()))\n"
+        "END\n"
+    )
+    process = start(containers, api, tmp_path, orphans)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "children of PID 1: 1\n"), err
+
+
+@pytest.mark.parametrize("state", ["/proc/none", "/sys/state"])
+def test_a_state_dir_that_cannot_be_costs_a_warning_only(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path, state: str
+) -> None:
+    process = start(containers, api, tmp_path, "echo ran; exit 4", CRONTIFY_STATE_DIR=state)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (4, "ran\n"), err
+    assert "no record on disk of this run" in err
+    assert api.kinds() == ["start", "fail"]
+
+
+def test_what_a_container_left_queued_its_successor_delivers(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    """Killed whole by the runtime; the next one, PID 1 again, finds the record in the volume."""
+    first = start(containers, api, tmp_path, "touch begun; sleep 60")
+    until_exists(tmp_path / "begun")
+    until(lambda: api.kinds() == ["start"], "the start came")
+    os.kill(entrypoint(first), signal.SIGKILL)
+    first.wait(20)
+    second = start(containers, api, tmp_path, "echo again")
+    second.communicate(timeout=30)
+    assert api.kinds() == ["start", "fail", "start", "success"]
+    assert "the wrapper was killed" in api.requests[1].json["errorMessage"]

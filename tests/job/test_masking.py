@@ -1,0 +1,83 @@
+"""Secrets stay out of what is kept and sent; what passes through is untouched."""
+
+import os
+from pathlib import Path
+
+from tests.conftest import Crontify
+from tests.job.conftest import Launch, settings
+from tests.server import TOKEN, ApiServer
+from tests.waiting import until
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+def logs(home: Path) -> str:
+    folder = home / ".local/state/crontify/logs"
+    return "".join(path.read_text() for path in folder.glob("*.log"))
+
+
+def test_redact_masks_report_and_local_log_and_nothing_else(
+    crontify: Crontify, api: ApiServer, home: Path
+) -> None:
+    script = "echo card 4111-1111 ok; echo card 4222-2222 bad >&2; exit 1"
+    options = ("--redact", r"\d{4}-\d{4}", "--", "sh", "-c", script)
+    done = crontify("exec", "backup", *options, env=settings(api))
+    assert (done.stdout, done.stderr) == ("card 4111-1111 ok\n", "card 4222-2222 bad\n")
+    body = api.requests[-1].json
+    assert body["errorMessage"] == "exited with code 1: card [masked] bad"
+    assert "card [masked] ok" in body["logOutput"]
+    assert "4111" not in api.requests[-1].body.decode()
+    assert "4111" not in logs(home)
+    assert "card [masked] ok" in logs(home)
+
+
+def test_values_of_variables_that_look_like_secrets_and_the_token_are_masked(
+    crontify: Crontify, api: ApiServer, home: Path
+) -> None:
+    env = {**settings(api), "DB_PASSWORD": SECRET, "MY_TOKEN": "short", "CRONTIFY_TOKEN": TOKEN}
+    script = f'echo "connect as root:$DB_PASSWORD ($MY_TOKEN) {TOKEN}"; exit 1'
+    done = crontify("exec", "backup", "--", "sh", "-c", script, env=env)
+    assert SECRET in done.stdout
+    assert api.requests[-1].json["logOutput"] == "connect as root:[masked] (short) [masked]\n"
+    for file in home.rglob("*"):
+        if file.is_file():
+            assert SECRET.encode() not in file.read_bytes(), file
+            assert TOKEN.encode() not in file.read_bytes(), file
+
+
+def test_a_secret_on_the_command_line_is_masked_in_the_journal(
+    crontify: Crontify, api: ApiServer, home: Path
+) -> None:
+    env = {**settings(api), "API_SECRET": SECRET}
+    crontify("exec", "backup", "--", "echo", SECRET, env=env)
+    for file in home.rglob("*"):
+        if file.is_file():
+            assert SECRET.encode() not in file.read_bytes(), file
+
+
+def test_a_hostile_regex_on_a_line_of_100_mb_stalls_nothing(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    """Catastrophic backtracking in both: they are given up, and the log is withheld, not leaked."""
+    script = "head -c 100000000 /dev/zero | tr '\\0' a; exit 3"
+    hostile = "(a+)+$b"
+    with open(os.devnull, "w") as null:
+        process = launch(
+            *("--meta-regex", f"(?P<n>{hostile})", "--redact", hostile, "--", "sh", "-c", script),
+            stdout=null,
+        )
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "Traceback" not in err
+    fail = api.requests[-1]
+    assert fail.kind == "fail"
+    assert fail.json["meta"]["output_bytes"] == 100_000_000
+    assert "aaaa" not in fail.json.get("logOutput", "")
+
+
+def test_a_job_in_a_flood_is_not_slowed_by_a_hostile_regex(launch: Launch, tmp_path: Path) -> None:
+    """The search is done beside the relay: what it cannot follow it gives up."""
+    script = "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 50000000; touch ended"
+    with open(os.devnull, "w") as null:
+        launch("--meta-regex", "(?P<n>(a+)+$b)", "--", "sh", "-c", script, stdout=null)
+        until((tmp_path / "ended").exists, "the job has ended")
