@@ -34,7 +34,6 @@ not now), and returns what to call to update the line; called once more at the e
 
 SETTINGS_WAIT = 0.5
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
-REDACT_SECONDS = 5.0
 SCAN_SECONDS = 2.0
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
@@ -94,6 +93,7 @@ class Supervisor:
         self._state = _state_or_none()
         self._opened: Journal | None = None
         self._journal_failed = False
+        self._masks: dict[tuple[str, ...], Callable[[str], str]] = {}
 
     def run(self) -> int:
         """Do it all, in order."""
@@ -138,7 +138,7 @@ class Supervisor:
             load=self._load,
             warn=self._say,
             trace=self._trace,
-            mask=lambda monitor, secrets: _mask(options, monitor, secrets),
+            mask=self._mask,
             notify=self._notify,
         )
         return Reporter(begun, ways, state=self._state, no_start=options.no_start)
@@ -273,10 +273,18 @@ class Supervisor:
             verdict.reason,
             meta,
             output,
-            _mask(options, monitor, reporter.secrets),
+            self._mask(monitor, reporter.secrets),
             with_log=not no_log,
         )
         return composed, outcome
+
+    def _mask(
+        self, monitor: "MonitorSettings | None", secrets: tuple[str, ...]
+    ) -> Callable[[str], str]:
+        """Return the run's mask, one for all its texts: their time is counted together."""
+        if secrets not in self._masks:
+            self._masks[secrets] = _mask(self._options, monitor, secrets)
+        return self._masks[secrets]
 
     def _meta(self, verdict: Verdict) -> dict[str, int | float]:
         from crontify_cli.report.meta import merge, read_meta_file, usage_meta
@@ -344,7 +352,7 @@ class Supervisor:
         from crontify_cli.report.journal import JournalError
 
         reporter, process, ping = self._reporter, self._process, composed.ping
-        mask = _mask(self._options, reporter.monitor, reporter.secrets)
+        mask = self._mask(reporter.monitor, reporter.secrets)
         ending = Ending(
             outcome,
             mask(verdict.reason),
@@ -453,17 +461,7 @@ def _mask(
 ) -> Callable[[str], str]:
     """Return what takes secrets out of a text: ours, the environment's, and what flags name."""
     from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.redaction import redaction
 
-    masker = Masker(secret_values(os.environ), secrets)
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
-    if not patterns:
-        return masker
-
-    def mask(text: str) -> str:
-        from crontify_cli.report.compose import WITHHELD
-        from crontify_cli.report.patterns import redact
-
-        redacted = redact(masker(text), patterns, REDACT_SECONDS) if text else text
-        return WITHHELD if redacted is None else redacted
-
-    return mask
+    return redaction(Masker(secret_values(os.environ), secrets), patterns)

@@ -7,8 +7,6 @@ from crontify_cli.model import Meta, Ping
 from crontify_cli.report.excerpt import clean, excerpt
 from crontify_cli.report.message import error_message, last_telling_line
 
-WITHHELD = "[log withheld: a --redact pattern could not be applied in time]"
-
 
 class Output(NamedTuple):
     """What was kept of a job's output: its head and tail, and how many bytes lie between.
