@@ -10,10 +10,10 @@ from crontify_cli.cli.history import History
 from crontify_cli.config import Settings, api_key, token
 from crontify_cli.errors import CrontifyError
 from crontify_cli.job.wrapper import say
-from crontify_cli.report.compose import WITHHELD
 from crontify_cli.report.journal import RunRow
 from crontify_cli.report.live import Lines, LiveLog
 from crontify_cli.report.mask import Masker, secret_values
+from crontify_cli.report.redaction import WITHHELD
 
 _POLL = 0.05
 _PATIENCE = 5.0
