@@ -2,6 +2,10 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit code."""
@@ -14,7 +18,7 @@ def main() -> int:
             if options is not None:
                 from crontify_cli.job.wrapper import run
 
-                return run(options)
+                return run(options, _show_wait)
         elif args and args[0] == "__complete":
             from crontify_cli.candidates import answer
 
@@ -28,6 +32,12 @@ def main() -> int:
         from crontify_cli.cli.boundary import tell_internal
 
         return tell_internal(error, "exec" if args[:1] == ["exec"] else "crontify")
+
+
+def _show_wait(monitor: str, seconds_left: "Callable[[], float | None]") -> "Callable[[], None]":
+    from crontify_cli.cli.waiting import show_wait
+
+    return show_wait(monitor, seconds_left)
 
 
 if __name__ == "__main__":

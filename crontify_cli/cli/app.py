@@ -7,7 +7,7 @@ import typer
 
 from crontify_cli import __version__
 from crontify_cli.cli import config as config_command
-from crontify_cli.cli import demo, flush, init, logs, runs, sandbox
+from crontify_cli.cli import demo, flush, init, logs, ping, runs, sandbox
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
 
@@ -49,6 +49,7 @@ def _root(
 
 exec_command.register(app)
 demo.register(app)
+ping.register(app)
 flush.register(app)
 runs.register(app)
 logs.register(app)

@@ -64,7 +64,10 @@ def flush(
     if key is None:
         raise CrontifyError(NO_KEY)
     check_base_url(loaded.settings)
-    api = open_api(loaded.settings, key)
+    try:
+        api = open_api(loaded.settings, key)
+    except OSError as error:
+        raise CrontifyError(f"nothing can be sent: {error}") from None
     try:
         journal = Journal.open(state_dir())
         if journal.warning:
@@ -89,11 +92,15 @@ def _deliver(
     from crontify_cli.report.delivery import Budget
     from crontify_cli.report.mask import Masker, secret_values
     from crontify_cli.report.outbox import Outbox
+    from crontify_cli.report.redaction import redaction
     from crontify_cli.state import state_dir
 
     # The dead run's own environment and --redact are gone with it; these are the next best.
-    masker = Masker(secret_values(os.environ), (key,))
-    outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), masker)
+    patterns = {
+        each: None for name in ("", *settings.monitors) for each in settings.monitor(name).redact
+    }
+    mask = redaction(Masker(secret_values(os.environ), (key,)), [*patterns])
+    outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:
             _say(f"run {run} had died: its report is queued")
@@ -112,8 +119,9 @@ def _deliver(
 
 
 def _pause(seconds: float, *, rate_limited: bool) -> bool:
-    time.sleep(seconds)
-    return True
+    from crontify_cli.cli.waiting import pause
+
+    return pause("flush", seconds, rate_limited=rate_limited)
 
 
 def _say(line: str) -> None:

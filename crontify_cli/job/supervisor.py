@@ -400,11 +400,12 @@ class Supervisor:
             if time.monotonic() > (patient if reporter.rate_limited else limit):
                 break
         if update:
+            self._show_wait = None
             update()
 
     def _seconds_left(self) -> float | None:
         until = self._reporter.rate_limited_until
-        if until is None or self._reporter.done.is_set():
+        if until is None or self._show_wait is None or self._reporter.done.is_set():
             return None
         return max(0.0, until - time.monotonic())
 
