@@ -24,7 +24,7 @@ HOMES = {
     "httpx": ("report/api.py",),
     "httpcore": ("report/api.py", "report/network.py"),
     # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
-    "sqlite3": ("report/journal.py", "candidates.py", "sandbox/"),
+    "sqlite3": ("report/journal_file.py", "candidates.py", "sandbox/"),
     "platformdirs": ("paths.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),

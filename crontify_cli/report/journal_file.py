@@ -1,0 +1,208 @@
+"""The journal's file: its schema, how it is opened or made, and what is done with a broken one.
+
+Write-ahead logging lets readers and one writer work at once. A connection belongs
+to the thread that opened it. The only sqlite3 of reports.
+"""
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE runs (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  monitor TEXT NOT NULL,
+  monitor_id TEXT NOT NULL,
+  base_url TEXT NOT NULL,
+  command TEXT NOT NULL,
+  wrapper_pid INTEGER NOT NULL, wrapper_start INTEGER NOT NULL,
+  job_pid INTEGER NOT NULL, job_start INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  started_at REAL NOT NULL,
+  start_state TEXT,
+  remote_run_id TEXT,
+  outcome TEXT, reason TEXT, exit_code INTEGER,
+  ended_at REAL, duration REAL,
+  meta TEXT, excerpt TEXT
+);
+CREATE INDEX runs_by_monitor ON runs (monitor, seq);
+CREATE INDEX runs_that_failed ON runs (monitor, seq) WHERE outcome IN ('fail', 'tolerated', 'lost');
+CREATE INDEX runs_by_remote_id ON runs (remote_run_id) WHERE remote_run_id IS NOT NULL;
+CREATE TABLE reports (
+  id INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  base_url TEXT NOT NULL,
+  monitor_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  error_message TEXT,
+  log_output TEXT,
+  ended_at REAL NOT NULL,
+  state TEXT NOT NULL DEFAULT 'queued',
+  attempts INTEGER NOT NULL DEFAULT 0,
+  last_error TEXT,
+  settled_at REAL,
+  owner TEXT, owned_at REAL
+);
+CREATE INDEX reports_by_monitor ON reports (base_url, monitor_id, id);
+CREATE INDEX reports_queued ON reports (base_url, monitor_id, id) WHERE state = 'queued';
+CREATE TABLE chores (name TEXT PRIMARY KEY, done_at REAL NOT NULL);
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the message names the file and what was done with it."""
+
+
+def journal_path(state: str) -> str:
+    """Return the journal's place in the state directory `state`."""
+    return os.path.join(state, "journal.db")
+
+
+class JournalFile:
+    """An open file. Every method raises JournalError if it fails."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection, inode: int) -> None:
+        self.path = path
+        self._db = connection
+        self._inode = inode
+
+    @classmethod
+    def open(cls, state: str, *, wait: float = 5.0, create: bool = True) -> Self:
+        """Open the journal of the state directory `state`, and make it if it is not there.
+
+        wait: seconds to wait for another process's lock, here and in every method.
+        A file that is no journal is set aside, and a new one is made.
+        create: make one where there is none, instead of raising.
+        """
+        path = journal_path(state)
+        try:
+            if not os.path.exists(path):
+                if not create:
+                    raise JournalError(f"there is no journal yet at {path}")
+                _create(path)
+            inode = os.stat(path).st_ino
+            try:
+                return cls._open(path, wait)
+            except sqlite3.DatabaseError as error:
+                if not _is_corrupt(error):
+                    raise
+                warning = f"{path}: {error}; {_set_aside(path, inode)}, begun anew"
+                if not os.path.exists(path):
+                    _create(path)
+                journal = cls._open(path, wait)
+                journal.warning = warning
+                return journal
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"{path}: {error}") from error
+
+    warning: str | None = None
+    """What a person should know of how the journal was opened."""
+
+    @classmethod
+    def _open(cls, path: str, wait: float) -> Self:
+        db = sqlite3.connect(f"file:{_quote(path)}?mode=rw", timeout=wait, uri=True)
+        db.isolation_level = None  # transactions are begun by hand, and IMMEDIATE
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            raise _Foreign("not a journal")
+        if version != VERSION:
+            db.close()
+            raise JournalError(
+                f"{path} is of version {version}, and this crontify knows {VERSION}:"
+                " install the newer crontify, or move the file away"
+            )
+        db.execute("PRAGMA synchronous = NORMAL")
+        return cls(path, db, os.stat(path).st_ino)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            if durable:
+                self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        finally:
+            if durable:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _query(self, sql: str, values: Iterable[object] = ()) -> Iterator[tuple[object, ...]]:
+        try:
+            yield from self._db.execute(sql, tuple(values))
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> JournalError:
+        what = f"{self.path}: {error}"
+        if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
+            what += f"; {_set_aside(self.path, self._inode)}"
+        return JournalError(what)
+
+
+def _create(path: str) -> None:
+    """Make the journal complete or not at all: under another name first, then linked."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    scratch = f"{path}.new-{os.getpid()}-{time.monotonic_ns()}"
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        db = sqlite3.connect(scratch)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        finally:
+            db.close()
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(scratch, path)
+    finally:
+        for name in (scratch, f"{scratch}-wal", f"{scratch}-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _set_aside(path: str, inode: int) -> str:
+    """Rename the corrupt journal that was the file `inode`, and say so in words.
+
+    Another thread or process may have done so, and begun a good one in its place.
+    """
+    aside = f"{path}.corrupt-{int(time.time())}-{os.getpid()}"
+    try:
+        if os.stat(path).st_ino != inode:
+            return "set aside already"
+    except FileNotFoundError:
+        return "set aside already"
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path + suffix, aside + suffix)
+    return f"set aside as {aside}"
+
+
+class _Foreign(sqlite3.DatabaseError):
+    """A database, but none of ours."""
+
+
+def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    codes = sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB
+    return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+
+
+def _quote(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
