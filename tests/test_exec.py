@@ -11,6 +11,7 @@ import pytest
 
 from crontify_cli.report.excerpt import units
 from tests.conftest import Crontify
+from tests.programs import need
 from tests.server import KEY, ApiServer
 
 PYTHON = sys.executable
@@ -282,6 +283,28 @@ def test_nothing_heavy_is_loaded_at_the_spawn(crontify: Crontify, tmp_path: Path
     assert not loaded & HEAVY
     outside = {name for name in loaded if not name.startswith("crontify_cli")}
     assert outside <= {"_crontify", "__future__", "pwd", "time"}
+
+
+def test_the_way_to_the_spawn_is_short(tmp_path: Path) -> None:
+    """Counted in system calls, where a clock would lie: Python's own start makes more of them."""
+    need("strace")
+    env = {**os.environ, "CRONTIFY_STATE_DIR": str(tmp_path / "state")}
+
+    def calls(*command: str) -> list[str]:
+        trace = ["strace", "-o", "trace", *command]
+        subprocess.run(trace, env=env, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+        return (tmp_path / "trace").read_text().splitlines()
+
+    program = str(Path(sys.executable).with_name("crontify"))
+    calls(program, "exec", "backup", "--", "true")  # from now on everything is compiled
+    floor = len(calls(sys.executable, "-c", "pass"))
+    ours = calls(program, "exec", "backup", "--", "true")
+    spawn = next(at for at, line in enumerate(ours) if "clone" in line or "vfork(" in line)
+    assert spawn < 2 * floor
+    until_spawn = "\n".join(ours[:spawn])
+    assert until_spawn.count(".rec") == 1  # the record: made by one call
+    assert "fsync" not in until_spawn
+    assert "connect(" not in until_spawn
 
 
 def test_both_ways_to_start_are_the_same_program(crontify: Crontify) -> None:
