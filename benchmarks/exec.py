@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/exec.py [--rounds 15] [--gigabytes 4]
 
-Everything is whole processes on loopback. Prints Markdown tables: medians in
-milliseconds and their ratio to `python -c pass`; then output through the wrapper in
-seconds and its peak memory. chronic and sentry-cli take part where installed.
+Everything is whole processes on loopback, one of each in turn, round after round, so that
+a machine that slows down slows all. Prints Markdown for the README: medians in
+milliseconds, and medians of each round's own ratios. chronic and sentry-cli take part
+where they are on PATH.
 """
 
 import argparse
@@ -29,42 +30,51 @@ from tests.server import KEY, ApiServer  # noqa: E402
 CRONTIFY = str(Path(sys.executable).with_name("crontify"))
 # The job's first instruction writes the clock down.
 STAMP = 'date +%s.%N > "$STAMP"; exec sleep "$LASTS"'
+# A flood, in a group whose leader notes when the TERM came.
+FLOOD = (
+    'date +%s.%N > "$STAMP"; trap \'date +%s.%N > "$STAMP.term"; exit\' TERM;'
+    " yes & while :; do wait; done"
+)
+DISTANCE = 0.05
+LASTS = 0.6
 
 
 class Times(NamedTuple):
-    """Seconds: from our start to the job's first instruction, after its end, and CPU in all."""
+    """Seconds: from our start to the job's first instruction, after its end, in all; and CPU."""
 
     before: float
     after: float
+    whole: float
     cpu: float
 
 
-def run(command: Sequence[str], environ: dict[str, str], folder: Path, lasts: float) -> Times:
-    """Run one wrapper around the stamping job."""
+class Case(NamedTuple):
+    """One wrapper around the stamping job, which sleeps for `lasts` seconds."""
+
+    name: str
+    api: str
+    command: Sequence[str]
+    environ: dict[str, str]
+    lasts: float = LASTS
+
+
+def run(case: Case, folder: Path) -> Times:
+    """Run it once."""
     stamp = folder / "stamp"
     stamp.unlink(missing_ok=True)
-    environ = {**environ, "STAMP": str(stamp), "LASTS": str(lasts)}
+    environ = {**case.environ, "STAMP": str(stamp), "LASTS": str(case.lasts)}
     began = time.time()
-    pid = os.posix_spawnp(
-        command[0],
-        list(command),
-        environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ],
-    )
+    pid = _spawn(case.command, environ)
     _, _, usage = os.wait4(pid, 0)
     ended = time.time()
     first = float(stamp.read_text()) if stamp.exists() else ended
-    return Times(first - began, ended - first - lasts, usage.ru_utime + usage.ru_stime)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Times(first - began, ended - first - case.lasts, ended - began, cpu)
 
 
-def medians(take: Callable[[], Times], rounds: int) -> Times:
-    """Return the median of each figure over `rounds` runs, after one that does not count."""
-    take()
-    taken = [take() for _ in range(rounds)]
-    return Times(*(statistics.median(figures) for figures in zip(*taken, strict=True)))
+def _spawn(command: Sequence[str], environ: dict[str, str]) -> int:
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
+    return os.posix_spawnp(command[0], list(command), environ, file_actions=null)
 
 
 @contextlib.contextmanager
@@ -72,7 +82,7 @@ def apis() -> Iterator[dict[str, str]]:
     """Yield the base URL of an API in each state."""
     with contextlib.ExitStack() as stack:
         instant, distant, hanging = (stack.enter_context(ApiServer()) for _ in range(3))
-        distant.default = delayed(0.05)
+        distant.default = delayed(DISTANCE)
         hanging.default = hang_after_reading
         refusing = stack.enter_context(refusing_url())
         yield {
@@ -91,101 +101,126 @@ def seeds_script(url: str, folder: Path) -> list[str]:
         text = text[:start] + f'{name}="{value}"' + text[text.index("\n", start) :]
     job = folder / "job.sh"
     job.write_text(STAMP)
-    script = folder / "seed.sh"
+    script = Path(tempfile.mkdtemp(dir=folder)) / "seed.sh"
     script.write_text(
         text.replace("python3 /path/to/job.py", f"sh {job}").replace("curl", "curl -m 30")
     )
     return ["bash", str(script)]
 
 
-def sentry(url: str, environ: dict[str, str]) -> dict[str, str]:
-    """Point sentry-cli at the same server; what it is answered there it does not mind."""
-    return {**environ, "SENTRY_DSN": url.replace("://", "://key@").replace("/api/v1", "/1")}
+def cases(urls: dict[str, str], folder: Path) -> Iterator[Case]:
+    """Yield every row of the table, the two floors first."""
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    job = ["sh", "-c", STAMP]
+    yield Case("`python -c pass`", "", [sys.executable, "-c", "pass"], base, 0)
+    yield Case("`python -c 'import httpx'`", "", [sys.executable, "-c", "import httpx"], base, 0)
+    yield Case("the job alone", "", job, base)
+    if shutil.which("chronic"):
+        yield Case("chronic", "", ["chronic", *job], base)
+    # A short patience, so that the rounds end; the job does not wait for it anyway.
+    config = folder / "config.toml"
+    config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
+    for state, url in urls.items():
+        environ = {
+            **base,
+            "CRONTIFY_API_KEY": KEY,
+            "CRONTIFY_BASE_URL": url,
+            "CRONTIFY_CONFIG": str(config),
+            "CRONTIFY_STATE_DIR": str(folder / f"state-{state.split()[-1]}"),
+        }
+        yield Case("crontify exec", state, [CRONTIFY, "exec", "bench", "--", *job], environ)
+        if state == "at once":
+            skip = [CRONTIFY, "exec", "bench", "--overlap", "skip", "--", *job]
+            yield Case("crontify exec --overlap skip", state, skip, environ)
+            true = [CRONTIFY, "exec", "bench", "--", "true"]
+            yield Case("crontify exec, a job of 0 s", state, true, environ, 0)
+        if state != "never":  # sentry-cli's job would never start
+            yield Case("the document's script with curl", state, seeds_script(url, folder), base)
+            if shutil.which("sentry-cli"):
+                # What it is answered there it does not mind.
+                dsn = url.replace("://", "://key@").replace("/api/v1", "/1")
+                command = ["sentry-cli", "monitors", "run", "bench", "--", *job]
+                yield Case("sentry-cli", state, command, {**base, "SENTRY_DSN": dsn})
 
 
 def latency(rounds: int, folder: Path) -> None:
     """Print the table of delays and CPU."""
-    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    job = ["sh", "-c", STAMP]
-    floor = medians(lambda: run([sys.executable, "-c", "pass"], base, folder, 0), rounds).before
-    client = [sys.executable, "-c", "import httpx"]
-    httpx = medians(lambda: run(client, base, folder, 0), rounds)
-    print(f"`python -c pass` {floor * 1000:.1f} ms, `python -c 'import httpx'`", end=" ")
-    print(f"{httpx.before * 1000:.1f} ms ({httpx.cpu * 1000:.0f} ms of CPU)\n")
-    print("| | API | before the job, ms | × `pass` | after it, ms | CPU × `import httpx` |")
-    print("|---|---|---|---|---|---|")
-
-    def row(name: str, state: str, command: Sequence[str], environ: dict[str, str]) -> None:
-        times = medians(lambda: run(command, environ, folder, 0.6), rounds)
-        print(
-            f"| {name} | {state} | {times.before * 1000:.1f} | {times.before / floor:.2f}"
-            f" | {times.after * 1000:.0f} | {times.cpu / httpx.cpu:.2f} |",
-            flush=True,
-        )
-
-    row("job alone", "", job, base)
-    if shutil.which("chronic"):
-        row("chronic", "", ["chronic", *job], base)
     with apis() as urls:
-        for state, url in urls.items():
-            # A short patience, so that the rounds end; the job does not wait for it anyway.
-            config = folder / "config.toml"
-            config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
-            environ = {
-                **base,
-                "CRONTIFY_API_KEY": KEY,
-                "CRONTIFY_BASE_URL": url,
-                "CRONTIFY_CONFIG": str(config),
-                "CRONTIFY_STATE_DIR": str(folder / f"state-{state.split()[-1]}"),
-            }
-            row("crontify exec", state, [CRONTIFY, "exec", "bench", "--", *job], environ)
-            if state == "at once":
-                skip = [CRONTIFY, "exec", "bench", "--overlap", "skip", "--", *job]
-                row("crontify exec --overlap skip", state, skip, environ)
-            if state != "never":
-                row("the document's script with curl", state, seeds_script(url, folder), base)
-            if shutil.which("sentry-cli") and state != "never":
-                command = ["sentry-cli", "monitors", "run", "bench", "--", *job]
-                row("sentry-cli", state, command, sentry(url, base))
+        rows = [*cases(urls, folder)]
+        for case in rows:
+            run(case, folder)
+        taken = [[run(case, folder) for case in rows] for _ in range(rounds)]
+    print("| | API | to the job's first instruction, ms | × `pass` | after its end, ms | CPU |")
+    print("|---|---|---|---|---|---|")
+    for at, case in enumerate(rows):
+        times = Times(*(statistics.median(f) for f in zip(*(r[at] for r in taken), strict=True)))
+        delay = statistics.median(each[at].before / each[0].before for each in taken)
+        cpu = statistics.median(each[at].cpu / each[1].cpu for each in taken)
+        before, after = f"{times.before * 1000:.1f}", f"{times.after * 1000:.0f}"
+        if at < 2:
+            after = ""
+        elif "of 0 s" in case.name:
+            whole = statistics.median(each[at].whole / each[1].whole for each in taken)
+            after = f"in all {whole:.2f} × `import httpx`"
+            before, delay = "", 0.0
+        elif case.api == "after 50 ms":
+            after += f" ({times.after / DISTANCE:.2f} round trips)"
+        ratio = f"{delay:.2f}" if delay else ""
+        print(f"| {case.name} | {case.api} | {before} | {ratio} | {after} | {cpu:.2f} |")
+    print(f"\nMedians of {rounds} rounds, job of {LASTS} s; CPU is × `import httpx`.")
 
 
-def throughput(gigabytes: float, folder: Path) -> None:
-    """Print the table of output through a wrapper into a pipe."""
+def precision(rounds: int, folder: Path) -> None:
+    """Print how late the TERM of `--timeout 1s` comes while the job floods its output."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "STAMP": str(folder / "flood")}
+    environ["CRONTIFY_STATE_DIR"] = str(folder / "state-flood")
+    command = [CRONTIFY, "exec", "bench", "--timeout", "1s", "--", "bash", "-c", FLOOD]
+    late = []
+    for _ in range(rounds):
+        os.waitpid(_spawn(command, environ), 0)
+        first = float((folder / "flood").read_text())
+        late.append(float((folder / "flood.term").read_text()) - first - 1)
+    middle, worst = statistics.median(late) * 1000, max(late, key=abs) * 1000
+    print(f"\n`--timeout 1s` of a flooding job: {middle:+.0f} ms, at worst {worst:+.0f} ms.")
+
+
+def throughput(rounds: int, gigabytes: float, folder: Path) -> None:
+    """Print the table of output through a wrapper into a pipe, and of memory."""
     size = int(gigabytes * 1e9)
     job = f"head -c {size} /dev/zero"
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "CRONTIFY_STATE_DIR": str(folder)}
-    wrapped = f"{CRONTIFY} exec bench -- sh -c"
-    rows = {
-        "nothing between": f"{job} | cat >/dev/null",
+    lines = {
         "a middle `cat`": f"{job} | cat | cat >/dev/null",
-        "crontify exec": f"{wrapped} '{job}' 2>/dev/null | cat >/dev/null",
+        "crontify exec": f"{CRONTIFY} exec bench -- sh -c '{job}' 2>/dev/null | cat >/dev/null",
+        "nothing between": f"{job} | cat >/dev/null",
     }
+
+    def seconds(line: str) -> float:
+        began = time.monotonic()
+        subprocess.run(["sh", "-c", line], env=environ, check=True)
+        return time.monotonic() - began
+
+    seconds(lines["crontify exec"])
+    taken = [[seconds(line) for line in lines.values()] for _ in range(rounds)]
     print(f"\n| {gigabytes:g} GB into a pipe | seconds | × a middle `cat` |")
     print("|---|---|---|")
-    times: dict[str, float] = {}
-    for name, line in rows.items():
-        taken = []
-        for _ in range(3):
-            began = time.monotonic()
-            subprocess.run(["sh", "-c", line], env=environ, check=True)
-            taken.append(time.monotonic() - began)
-        times[name] = statistics.median(taken)
-    for name, seconds in times.items():
-        print(f"| {name} | {seconds:.2f} | {seconds / times['a middle `cat`']:.2f} |")
-    peaks = {lines: _peak(f"head -c {lines} /dev/zero", environ) for lines in (0, size)}
+    for at, name in enumerate(lines):
+        ratio = statistics.median(each[at] / each[0] for each in taken)
+        print(f"| {name} | {statistics.median(each[at] for each in taken):.2f} | {ratio:.2f} |")
+    wordy = f"yes 'a line of output' | head -c {size}"
+    jobs = ["true", wordy, f"head -c {size // 4} /dev/zero"]
+    none, much, one_line = (_peak(job, environ) / 1024 for job in jobs)
     print(
-        f"\nPeak memory {peaks[0] / 1024:.1f} MiB without output,"
-        f" {peaks[size] / 1024:.1f} MiB with {gigabytes:g} GB in one line."
+        f"\nPeak memory: {none:.1f} MiB without output, {much:.1f} MiB with {gigabytes:g} GB of"
+        f" it, {one_line:.1f} MiB with {gigabytes / 4:g} GB in one line."
     )
 
 
 def _peak(job: str, environ: dict[str, str]) -> int:
     """Return the wrapper's own peak in KiB."""
-    command = [CRONTIFY, "exec", "bench", "--", "sh", "-c", job]
-    null = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
-    errors = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
-    pid = os.posix_spawn(CRONTIFY, command, environ, file_actions=[null, errors])
-    return os.wait4(pid, 0)[2].ru_maxrss
+    return os.wait4(_spawn([CRONTIFY, "exec", "bench", "--", "sh", "-c", job], environ), 0)[
+        2
+    ].ru_maxrss
 
 
 def main() -> None:
@@ -194,9 +229,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--gigabytes", type=float, default=4)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crontify-bench-") as folder:
-        latency(args.rounds, Path(folder))
-        throughput(args.gigabytes, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="crontify-bench-") as name:
+        folder = Path(name)
+        parts: Sequence[Callable[[], None]] = (
+            lambda: latency(args.rounds, folder),
+            lambda: precision(max(3, args.rounds // 3), folder),
+            lambda: throughput(max(3, args.rounds // 3), args.gigabytes, folder),
+        )
+        for part in parts:
+            part()
 
 
 if __name__ == "__main__":
