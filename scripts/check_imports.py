@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
-FLOOR = ("errors", "values", "durations", "state", "processes", "record", "model", "paths")
+FLOOR = (
+    *("errors", "values", "durations", "state", "processes", "children"),
+    *("record", "model", "paths"),
+)
 ALLOWED = {
     "config": {"config", *FLOOR},
     "report": {"report", "config", *FLOOR},

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from crontify_cli import children
 from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
@@ -139,13 +140,11 @@ def _first_line_of_command(command: tuple[str, ...]) -> str:
     """
     import subprocess
 
-    # A session of its own: no terminal to ask on, and one group to kill.
-    process = subprocess.Popen(
+    # In a session of its own: no terminal to ask on, and one group to kill.
+    process = children.start(
         [os.path.expanduser(command[0]), *command[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     deadline = _deadline()
     assert process.stdout
@@ -162,6 +161,7 @@ def _first_line_of_command(command: tuple[str, ...]) -> str:
         raise
     finally:
         process.stdout.close()
+        children.ended(process)
     if code:
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise ValueError(f"ended with {ending}: run it by hand to see why")

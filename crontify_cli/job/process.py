@@ -17,7 +17,7 @@ from crontify_cli.processes import descendants, is_group_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FORWARDED = (
     signal.SIGTERM,
@@ -71,7 +71,11 @@ class Process:
         self._killed = False
         self._mask: set[int] = set()
         self._terminal: int | None = None
-        self._reaps_all = os.getpid() == 1
+        self._bury_orphans: Callable[[int], None] | None = None
+        if os.getpid() == 1:
+            from crontify_cli.children import bury_orphans  # not in a handler: it may come twice
+
+            self._bury_orphans = bury_orphans
 
     def listen(self) -> None:
         """Set our handlers; a signal that is ignored already stays so, for the job as well."""
@@ -230,16 +234,13 @@ class Process:
 
         As PID 1 of a container also bury the orphans that came to us.
         """
-        while self.pid and (self.status is None or self._reaps_all):
-            which = -1 if self._reaps_all else self.pid
+        while self.pid and self.status is None:
             try:
-                pid, status, usage = os.wait4(which, os.WNOHANG | os.WUNTRACED)
+                pid, status, usage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                return
+                return  # a signal came in between, and whom it interrupted notes the end
             if not pid:
-                return
-            if pid != self.pid:
-                continue
+                break
             if os.WIFSTOPPED(status):
                 self._stopped(os.WSTOPSIG(status))
                 continue
@@ -247,6 +248,8 @@ class Process:
             self.usage = usage
             self.status = status
             self._take_terminal()
+        if self._bury_orphans and self.pid:
+            self._bury_orphans(self.pid)
 
     def _stopped(self, signum: int) -> None:
         """Do as the job's shell would see the job do."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crontify_cli import children
 from crontify_cli.report.mask import MASKED
 from crontify_cli.report.patterns_child import DATA, FRAME, GAP
 
@@ -46,15 +47,18 @@ def redact(text: str, patterns: Sequence[str], seconds: float) -> str | None:
         child = _start()
     except OSError:
         return None
-    with child:
-        try:
-            out, _ = child.communicate(json.dumps(task).encode(), timeout=seconds)
-        except (subprocess.TimeoutExpired, OSError):
-            return None
-        finally:
-            child.kill()
     try:
-        # Complete JSON says that it went well; an exit code may be lost where PID 1 reaps.
+        with child:
+            try:
+                out, _ = child.communicate(json.dumps(task).encode(), timeout=seconds)
+            except (subprocess.TimeoutExpired, OSError):
+                return None
+            finally:
+                child.kill()
+    finally:
+        children.ended(child)
+    try:
+        # Complete JSON says that it went well; it was killed either way.
         redacted = json.loads(out)["text"]
     except (ValueError, KeyError):
         return None
@@ -68,13 +72,11 @@ def _start() -> "subprocess.Popen[bytes]":
     """
     import subprocess
 
-    return subprocess.Popen(
+    return children.start(
         [sys.executable, "-I", "-S", str(_CHILD)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         cwd="/",
-        start_new_session=True,
     )
 
 
@@ -185,6 +187,7 @@ class MetaScan:
         self._alive = False
         self._child.kill()
         self._child.__exit__(None, None, None)
+        children.ended(self._child)
         found = json.loads(self._found.rpartition(b"\n")[0] or b"{}")
         warnings = list(found.get("warnings", []))
         if not found.get("complete"):

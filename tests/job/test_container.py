@@ -9,12 +9,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import delayed
 from tests.job.conftest import PROGRAM, settings
 from tests.programs import need
 from tests.server import ApiServer
 from tests.waiting import until, until_exists
 
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+GRACE = 10
+"""Seconds from the runtime's TERM to its KILL where nobody says otherwise: docker-stop(1)."""
+READ_ONLY_HOME = ("sh", "-c", 'mount -t tmpfs -o ro none "$HOME" && exec "$@"', "sh")
+COUNT_CHILDREN = f"""{sys.executable} - <<'END'
+import os, time
+def of_pid_1():
+    states = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try: stat = open(f'/proc/{{pid}}/stat').read()
+        except OSError: continue
+        if stat.rpartition(')')[2].split()[1] == '1': states.append(pid)
+    return states
+deadline = time.monotonic() + 15
+while len(of_pid_1()) > wanted and time.monotonic() < deadline: time.sleep(.05)
+print('children of PID 1:', len(of_pid_1()))
+END
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +63,16 @@ def start(
     api: ApiServer,
     tmp_path: Path,
     script: str,
+    *options: str,
+    root: tuple[str, ...] = (),
     **env: str,
 ) -> "subprocess.Popen[str]":
+    """Start a container whose entrypoint is `exec` with `script` as its job.
+
+    root: what prepares its file system and then executes the words that follow.
+    """
     process = subprocess.Popen(
-        [*UNSHARE, *PROGRAM, "exec", "backup", "--", "bash", "-c", script],
+        [*UNSHARE, *root, *PROGRAM, "exec", "backup", *options, "--", "bash", "-c", script],
         env={**os.environ, **settings(api), **env},
         cwd=tmp_path,
         text=True,
@@ -96,29 +120,53 @@ def test_a_job_without_a_handler_dies_of_the_term(
     assert api.requests[-1].json["errorMessage"].startswith("terminated by SIGTERM")
 
 
-def test_orphans_are_reaped(
+def test_the_report_goes_out_within_the_grace_period(
     containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
 ) -> None:
-    orphans = (
-        "for n in 1 2 3 4 5; do (sleep 0.0$n & ) ; done;"
-        f"{sys.executable} - <<'END'\n"
-        "import os, time\n"
-        "def zombies():\n"
-        "    states = []\n"
-        "    for pid in filter(str.isdigit, os.listdir('/proc')):\n"
-        "        try: stat = open(f'/proc/{pid}/stat').read()\n"
-        "        except OSError: continue\n"
-        "        fields = stat.rpartition(')')[2].split()\n"
-        "        if fields[1] == '1': states.append(fields[0])\n"
-        "    return states\n"
-        "deadline = time.monotonic() + 15\n"
-        "while len(zombies()) > 1 and time.monotonic() < deadline: time.sleep(.05)\n"
-        "print('children of PID 1:', len(zombies()))\n"
-        "END\n"
-    )
-    process = start(containers, api, tmp_path, orphans)
+    """No state dir, an API that takes its time, and a runtime that kills what is left then."""
+    api.script(delayed(2), kind="fail")
+    script = "trap 'sleep 1; exit 9' TERM; touch begun; while :; do sleep 60 & wait $!; done"
+    process = start(containers, api, tmp_path, script, root=READ_ONLY_HOME)
+    until_exists(tmp_path / "begun")
+    until(lambda: api.kinds() == ["start"], "the start came")
+    os.kill(entrypoint(process), signal.SIGTERM)
+    _, err = process.communicate(timeout=GRACE)
+    assert process.returncode == 9, err
+    assert api.kinds() == ["start", "fail"]
+    assert api.requests[-1].json["errorMessage"].startswith("exited with code 9")
+
+
+@pytest.mark.parametrize(
+    ("options", "own"),
+    [((), 1), (("--meta-regex", r"orphan (?P<orphans>\d)"), 2)],
+    ids=["alone", "beside a child of ours"],
+)
+def test_orphans_are_reaped(
+    containers: list["subprocess.Popen[str]"],
+    api: ApiServer,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    own: int,
+) -> None:
+    orphans = "for n in 1 2 3 4 5; do (sleep 0.0$n & ) ; done; echo orphan $n; sleep 0.2;"
+    script = orphans + COUNT_CHILDREN.replace("wanted", str(own))
+    process = start(containers, api, tmp_path, script, *options)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (0, "children of PID 1: 1\n"), err
+    assert (process.returncode, out) == (0, f"orphan 5\nchildren of PID 1: {own}\n"), err
+    if options:
+        assert api.requests[-1].json["meta"]["orphans"] == 5
+
+
+def test_a_state_dir_in_a_read_only_file_system_costs_a_warning_only(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    process = start(containers, api, tmp_path, "echo ran; exit 4", root=READ_ONLY_HOME)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (4, "ran\n"), err
+    assert "no record on disk of this run" in err
+    assert "Read-only file system" in err
+    assert api.kinds() == ["start", "fail"]
+    assert api.requests[-1].json["logOutput"] == "ran\n"
 
 
 @pytest.mark.parametrize("state", ["/proc/none", "/sys/state"])
@@ -145,3 +193,21 @@ def test_what_a_container_left_queued_its_successor_delivers(
     second.communicate(timeout=30)
     assert api.kinds() == ["start", "fail", "start", "success"]
     assert "the wrapper was killed" in api.requests[1].json["errorMessage"]
+
+
+def test_a_key_command_that_fails_is_not_taken_for_one_that_went_well(
+    containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
+) -> None:
+    """PID 1 buries orphans, but not what it waits for itself: its exit code would be lost."""
+    config = tmp_path / "config.toml"
+    config.write_text(
+        'api_key_command = ["sh", "-c", "(sleep 0.01 &); (sleep 0.1 &); echo ck_live_1; exit 3"]'
+    )
+    script = "for n in 1 2 3 4 5 6 7 8 9; do (sleep 0.0$n &); done; sleep 0.5; echo ran"
+    process = start(
+        containers, api, tmp_path, script, CRONTIFY_API_KEY="", CRONTIFY_CONFIG=str(config)
+    )
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "ran\n"), err
+    assert "ended with exit code 3" in err
+    assert api.requests == []
