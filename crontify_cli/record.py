@@ -8,8 +8,9 @@ the state directory as `live/RUN-MONITOR.rec`:
     4 KiB  the head: the first 64 KiB of the output
     68 KiB the ring: what came after the head, the newest byte overwriting the oldest
 
-The wrapper holds a POSIX lock on the file as long as it lives, so that its death
-shows at once, even from another PID namespace. The writer may have put one more
+The wrapper holds a POSIX lock on the whole file as long as it lives, so that its death
+shows at once, even from another PID namespace. Who reports a dead one's run locks all
+but the first byte meanwhile, and is not taken for a wrapper. The writer may have put one more
 chunk into the ring than it has counted when it was killed, so a chunk's width of
 the ring is not to be read: 960 KiB of it are.
 """
@@ -45,6 +46,26 @@ def live_dir(state: str) -> str:
 def file_name(run: str, monitor: str) -> str:
     """Return a record's name: run ids have no hyphen, so the monitor can be read back."""
     return f"{run}-{monitor}{SUFFIX}"
+
+
+def is_written(fd: int) -> bool:
+    """Tell whether the wrapper of the record that is open as `fd`, another process, lives."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    try:
+        os.lockf(fd, os.F_TEST, 1)
+    except OSError:
+        return True
+    return False
+
+
+def take_over(fd: int) -> bool:
+    """Lock the record of a dead wrapper; False if it lives, or another process was faster."""
+    os.lseek(fd, 1, os.SEEK_SET)
+    try:
+        os.lockf(fd, os.F_TLOCK, 0)
+    except OSError:
+        return False
+    return True
 
 
 class Record:

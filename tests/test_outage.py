@@ -190,6 +190,6 @@ def test_several_flushes_at_once_send_each_report_once(
     command = [PYTHON, "-m", "crontify_cli", "flush", "--quiet"]
     flushes = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(4)]
     for flush in flushes:
-        assert flush.wait(60) in (0, 75)
+        assert flush.wait(60) == 0  # it waits for what the others are at
     monitors = sorted(request.path.split("/")[4] for request in api.requests)
     assert monitors == ["monitor0", "monitor1", "monitor2", "monitor3"]

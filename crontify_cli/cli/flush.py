@@ -113,7 +113,7 @@ def _deliver(
             _say(f"{monitor}: {counts}, {backlog.refused} refused")
 
     now = time.monotonic()
-    outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen)
+    outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen, patient=True)
     outbox.prune()
     return journal.queue(settings.base_url)[0]
 

@@ -119,7 +119,8 @@ def deliver_backlog(
     *,
     is_clear: Callable[[], bool],
     before_start: bool = False,
-    except_run: str = "",
+    own_run: str = "",
+    own_report: int | None = None,
 ) -> Backlog:
     """Deliver what is queued for `monitor` (base URL, monitor id), oldest first.
 
@@ -127,11 +128,15 @@ def deliver_backlog(
     of its monitor; before a new start (`before_start`) there is, so none is.
     is_clear: asked after reports were leased, whether no run of the monitor is open
     here: a report sent then would close it (CONTRACT.md, "What the server makes").
+    own_run, own_report: what the caller sends apart, as for `Journal.claim`.
     Raises JournalError.
     """
     total = Backlog()
-    while rows := journal.claim(*monitor, owner, limit=CLAIM, except_run=except_run):
-        if not is_clear():
+    while rows := journal.claim(
+        *monitor, owner, limit=CLAIM, own_run=own_run, own_report=own_report
+    ):
+        # In this order: a run that ends commits its report, leased, before it is open no more.
+        if not is_clear() or journal.is_contested(*monitor, owner, own_report):
             journal.release(owner, [row.id for row in rows])
             return total._replace(left=True)
         newest = journal.newest_report(*monitor)
@@ -156,4 +161,4 @@ def deliver_backlog(
             journal.settle(row.id, "queued", error=sent.message)
             journal.release(owner, [later.id for later in rows[at + 1 :]])
             return total._replace(left=True, failure=sent)
-    return total._replace(left=journal.is_contested(*monitor, owner))
+    return total._replace(left=journal.is_contested(*monitor, owner, own_report))

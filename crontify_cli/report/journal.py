@@ -8,6 +8,7 @@ writes its own name (`processes.identity`) into it first; a lease ends with its 
 import json
 import time
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from crontify_cli import processes
@@ -171,19 +172,28 @@ class Journal(JournalFile):
     # Reports
 
     def claim(
-        self, base_url: str, monitor_id: str, owner: str, *, limit: int = 100, except_run: str = ""
+        self,
+        base_url: str,
+        monitor_id: str,
+        owner: str,
+        *,
+        limit: int = 100,
+        own_run: str = "",
+        own_report: int | None = None,
     ) -> list[Queued]:
-        """Lease the oldest queued reports of a monitor that nobody alive holds; oldest first.
+        """Lease the oldest queued reports of a monitor, up to the first that somebody holds.
 
-        except_run: the run whose report the caller sends apart.
+        What is behind that one has to wait for it, or it would arrive first.
+        own_run: the run whose report the caller sends apart. own_report: the id of that
+        one, if it has one by now: only what is older is claimed.
         """
         with self._transaction() as db:
             rows = db.execute(
-                f"{QUEUED} WHERE state = 'queued' AND base_url = ? AND monitor_id = ?"
-                " AND run_id != ? ORDER BY id LIMIT ?",
-                (base_url, monitor_id, except_run, limit),
+                f"{QUEUED} WHERE state = 'queued' AND base_url = ?1 AND monitor_id = ?2"
+                " AND run_id != ?3 AND (?4 IS NULL OR id < ?4) ORDER BY id LIMIT ?5",
+                (base_url, monitor_id, own_run, own_report, limit),
             ).fetchall()
-            free = [row for row in rows if row[-2] == owner or not _is_held(row[-2], row[-1])]
+            free = list(takewhile(lambda row: row[-2] == owner or not _is_held(*row[-2:]), rows))
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
                 [(owner, time.time(), row[0]) for row in free],
@@ -198,12 +208,19 @@ class Journal(JournalFile):
         )
         return int(str(next(rows)[0] or 0))
 
-    def is_contested(self, base_url: str, monitor_id: str, owner: str) -> bool:
-        """Tell whether another living process holds a queued report of this monitor."""
+    def is_contested(
+        self, base_url: str, monitor_id: str, owner: str, own_report: int | None = None
+    ) -> bool:
+        """Tell whether another living process holds a queued report of this monitor.
+
+        own_report: only what is older than this one counts. Two runs that end together would
+        wait for each other otherwise.
+        """
         rows = self._query(
-            "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = ?"
-            " AND monitor_id = ? AND owner IS NOT NULL AND owner != ?",
-            (base_url, monitor_id, owner),
+            "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = ?1"
+            " AND monitor_id = ?2 AND owner IS NOT NULL AND owner != ?3"
+            " AND (?4 IS NULL OR id < ?4)",
+            (base_url, monitor_id, owner, own_report),
         )
         return any(_is_held(str(holder), float(str(at))) for holder, at in rows)
 

@@ -57,11 +57,7 @@ class LiveLog:
         """Tell whether the wrapper has judged the run, or is gone."""
         if self._word(record.AT_STATE) != record.RUNNING:
             return True
-        try:
-            os.lockf(self._fd, os.F_TEST, 0)
-        except OSError:
-            return False
-        return True
+        return not record.is_written(self._fd)
 
     def _total(self) -> int:
         return self._word(record.AT_TOTAL)

@@ -44,7 +44,13 @@ class Outbox(NamedTuple):
         )
 
     def deliver(
-        self, monitor_id: str, budget: Budget, wait: Waits, *, before_start: bool = False
+        self,
+        monitor_id: str,
+        budget: Budget,
+        wait: Waits,
+        *,
+        before_start: bool = False,
+        own_report: int | None = None,
     ) -> Backlog:
         """Deliver one monitor's backlog, unless one of its runs is going on here."""
         return delivery.deliver_backlog(
@@ -56,34 +62,55 @@ class Outbox(NamedTuple):
             wait,
             is_clear=lambda: not self._is_running(monitor_id),
             before_start=before_start,
-            except_run=self.own_run,
+            own_run=self.own_run,
+            own_report=own_report,
         )
 
-    def deliver_before_start(self, monitor_id: str, budget: Budget, wait: Waits) -> Backlog:
-        """Deliver a monitor's backlog; wait for another process that is at it already."""
+    def deliver_before(
+        self, monitor_id: str, budget: Budget, wait: Waits, own_report: int | None = None
+    ) -> Backlog:
+        """Deliver a monitor's backlog before its next ping; wait for whoever is at it already.
+
+        own_report: the id of that ping in the journal, None for a start.
+        """
         while True:
-            backlog = self.deliver(monitor_id, budget, wait, before_start=True)
-            contested = backlog.left and not backlog.failure and not self._is_running(monitor_id)
-            if not contested or time.monotonic() > budget.until:
+            backlog = self.deliver(
+                monitor_id, budget, wait, before_start=True, own_report=own_report
+            )
+            if not self._is_contested(monitor_id, backlog) or time.monotonic() > budget.until:
                 return backlog
             if not wait(CONTEST_PAUSE, rate_limited=False):
                 return backlog
 
     def deliver_all(
-        self, budget: Budget, wait: Waits, seen: Callable[[str, Backlog], None]
-    ) -> bool:
-        """Deliver every monitor's backlog; False when the server could not be reached.
+        self,
+        budget: Budget,
+        wait: Waits,
+        seen: Callable[[str, Backlog], None] = lambda _monitor, _backlog: None,
+        *,
+        patient: bool = False,
+    ) -> None:
+        """Deliver every monitor's backlog, as long as the server can be reached.
 
-        seen: told of each monitor's id and what became of its reports.
+        seen: told of each monitor's id and what became of its reports. patient: also wait
+        for what other processes are at.
         """
-        for monitor_id in self.journal.queued_monitors(self.settings.base_url):
-            if time.monotonic() > budget.until:
-                return False
-            backlog = self.deliver(monitor_id, budget, wait)
-            seen(monitor_id, backlog)
-            if backlog.failure and backlog.left and not backlog.failure.is_of_monitor:
-                return False
-        return True
+        monitors = self.journal.queued_monitors(self.settings.base_url)
+        while monitors:
+            contested = []
+            for monitor_id in monitors:
+                if time.monotonic() > budget.until:
+                    return
+                backlog = self.deliver(monitor_id, budget, wait)
+                if self._is_contested(monitor_id, backlog):
+                    contested.append(monitor_id)
+                if backlog != Backlog(left=True):
+                    seen(monitor_id, backlog)
+                if backlog.failure and backlog.left and not backlog.failure.is_of_monitor:
+                    return
+            monitors = contested
+            if monitors and not (patient and wait(CONTEST_PAUSE, rate_limited=False)):
+                return
 
     def prune(self) -> None:
         """Forget what is older or more than the settings keep; at most once an hour."""
@@ -93,10 +120,14 @@ class Outbox(NamedTuple):
             keep_bytes = int(settings.keep_log_mb * 1_000_000)
             prune_logs(self.state, keep_bytes, settings.keep_days * 86400, time.time())
 
+    def _is_contested(self, monitor_id: str, backlog: Backlog) -> bool:
+        """Tell whether reports were left because another process is sending some just now."""
+        return backlog.left and not backlog.failure and not self._is_running(monitor_id)
+
     def _is_running(self, monitor_id: str) -> bool:
         return any(
             live.run != self.own_run
             and self.settings.monitor(live.monitor).id == monitor_id
-            and recovery.has_wrapper(live.path)
+            and recovery.goes_on(live)
             for live in recovery.live_runs(self.state)
         )

@@ -57,17 +57,35 @@ def has_wrapper(path: str) -> bool:
 
     Never to be asked of our own record: closing it would end our lock on it.
     """
+    with _opened(path) as fd:
+        return fd is not None and record.is_written(fd)
+
+
+def goes_on(live: Live) -> bool:
+    """Tell whether a run's wrapper lives, or its job without it: the server has it as open."""
+    with _opened(live.path) as fd:
+        if fd is None:
+            return False
+        if record.is_written(fd):
+            return True
+        try:
+            return _job_lives(record.Record(os.pread(fd, record.SIZE, 0)))
+        except ValueError:
+            return False
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int | None]:
+    """Open a record, None if it cannot be; closing it ends whatever lock we have on it."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        yield None
+        return
     try:
-        os.lockf(fd, os.F_TEST, 0)
-    except OSError:
-        return True
+        yield fd
     finally:
         os.close(fd)
-    return False
 
 
 def recover(
@@ -104,15 +122,8 @@ def recover(
 @contextlib.contextmanager
 def _locked(live: Live) -> Iterator[record.Record | None]:
     """Hold the lock of a record whose wrapper is dead; None if it lives, or another was faster."""
-    try:
-        fd = os.open(live.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        yield None
-        return
-    try:
-        yield _read_dead(fd, live)
-    finally:
-        os.close(fd)
+    with _opened(live.path) as fd:
+        yield None if fd is None else _read_dead(fd, live)
 
 
 def _read_dead(fd: int, live: Live) -> record.Record | None:
@@ -122,9 +133,7 @@ def _read_dead(fd: int, live: Live) -> record.Record | None:
         if time.time() - os.fstat(fd).st_mtime > FORGET_AFTER:
             _remove(live)
         return None
-    try:
-        os.lockf(fd, os.F_TLOCK, 0)
-    except OSError:
+    if not record.take_over(fd):
         return None
     if not os.fstat(fd).st_nlink:
         return None

@@ -84,6 +84,7 @@ class Reporter(threading.Thread):
         self._began = time.monotonic()
         self._ended_at = 0.0
         self._ending = False
+        self._is_open = False
         self._ended = threading.Event()
         self._stop = threading.Event()
         self.configured = threading.Event()
@@ -222,6 +223,7 @@ class Reporter(threading.Thread):
         if no_start or late or self._stop.is_set():
             return
         sent = send(api, Ping(self.monitor.id, "start"), UNLIMITED, self._wait)
+        self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
         self._tell("start", sent)
         if journal:
             try:
@@ -229,7 +231,9 @@ class Reporter(threading.Thread):
             except JournalError as error:
                 self._ways.trace(str(error))
 
-    def _clear_backlog(self, outbox: "Outbox | None", budget: "Budget") -> bool:
+    def _clear_backlog(
+        self, outbox: "Outbox | None", budget: "Budget", own_report: int | None = None
+    ) -> bool:
         """Send what is queued of this monitor; False if that failed, so that nothing may follow."""
         if outbox is None:
             return True
@@ -239,7 +243,7 @@ class Reporter(threading.Thread):
         try:
             for run in outbox.recover(self._begun.monitor):
                 self._ways.trace(f"run {run} of {self._begun.monitor} had died: report queued")
-            backlog = outbox.deliver_before_start(self.monitor.id, budget, self._wait)
+            backlog = outbox.deliver_before(self.monitor.id, budget, self._wait, own_report)
         except JournalError as error:
             self._ways.trace(str(error))
             return True
@@ -257,7 +261,8 @@ class Reporter(threading.Thread):
         budget = Budget.after(
             self._ended_at, self.settings.report_timeout, self.settings.rate_limit_wait
         )
-        if not self._clear_backlog(outbox, budget):
+        # The server would close our open run with an older one's report: that comes after ours.
+        if not self._is_open and not self._clear_backlog(outbox, budget, self._report_id):
             return
         sent = send(api, ping, budget, self._wait)
         self._tell(ping.kind, sent)
@@ -283,7 +288,7 @@ class Reporter(threading.Thread):
 
         try:
             outbox.recover()
-            outbox.deliver_all(budget, self._wait, lambda _monitor, _backlog: None)
+            outbox.deliver_all(budget, self._wait)
             outbox.prune()
         except JournalError as error:
             self._ways.trace(str(error))

@@ -56,7 +56,7 @@ def report(monitor: str, ping: Ping, way: Way, *, queue: bool) -> Result:
             report_id = journal.finish(run, _ending(ping), ping, owner)
         outbox = Outbox(way.state, journal, settings, way.sender, owner, way.mask, run.id)
         outbox.recover(monitor)
-        backlog = outbox.deliver_before_start(ping.monitor_id, budget, way.wait)
+        backlog = outbox.deliver_before(ping.monitor_id, budget, way.wait, report_id)
     except (JournalError, OSError) as error:
         way.warn(f"the ping is not in the journal and goes out directly: {error}")
         return Result(send(way.sender, ping, budget, way.wait), False)

@@ -1,0 +1,162 @@
+"""Many processes at one queue: each report is sent once, in order, and nobody waits in vain."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crontify_cli import processes
+from crontify_cli.model import Answer, Ending, Ping, Run
+from crontify_cli.report.delivery import UNLIMITED, Backlog, deliver_backlog
+from crontify_cli.report.journal import Journal
+from tests.conftest import Crontify
+from tests.server import KEY, ApiServer
+
+URL = "http://127.0.0.1:1"
+
+
+def queue(
+    state: Path, monitor: str, *outcomes: str, owner: str | None = None, url: str = URL
+) -> list[int]:
+    """Put reports into the journal, as runs that ended leave them; return their ids."""
+    journal = Journal.open(str(state))
+    ids = []
+    for outcome in outcomes:
+        me = os.getpid(), 0
+        run = Run(
+            os.urandom(6).hex(), monitor, monitor, url, ("true",), me, me, "boot", time.time()
+        )
+        kind = "success" if outcome == "success" else "fail"
+        ping = Ping(monitor, kind, {}, None if kind == "success" else outcome)  # type: ignore[arg-type]  # one of the two
+        ending = Ending("success" if kind == "success" else "fail", outcome, 0, time.time(), 1.0)
+        report = journal.finish(run, ending, ping, owner)
+        assert report
+        ids.append(report)
+    journal.close()
+    return ids
+
+
+class Taker:
+    """A server that takes everything; `taken` has the error messages."""
+
+    def __init__(self) -> None:
+        self.taken: list[str | None] = []
+
+    def ping(self, ping: Ping) -> Answer:
+        self.taken.append(ping.error_message)
+        return Answer("received", 200)
+
+
+def deliver(state: Path, sender: Taker, own_report: int | None = None) -> Backlog:
+    def wait(_seconds: float, *, rate_limited: bool) -> bool:
+        raise AssertionError("nothing here has to be waited for")
+
+    return deliver_backlog(
+        Journal.open(str(state)),
+        sender,
+        (URL, "backup"),
+        processes.identity(),
+        UNLIMITED,
+        wait,
+        is_clear=lambda: True,
+        own_report=own_report,
+    )
+
+
+@pytest.fixture
+def other() -> Iterator["subprocess.Popen[bytes]"]:
+    """Another living process."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def identity(process: "subprocess.Popen[bytes]") -> str:
+    """Return what `processes.identity` gives in that process."""
+    pid = process.pid
+    return f"{pid} {processes.start_time(pid)} {processes.boot_id()} {processes.namespace()}"
+
+
+def test_what_is_behind_a_report_that_another_is_sending_waits_for_it(
+    tmp_path: Path, other: "subprocess.Popen[bytes]"
+) -> None:
+    queue(tmp_path, "backup", "first", owner=identity(other))
+    queue(tmp_path, "backup", "second")
+    sender = Taker()
+    assert deliver(tmp_path, sender) == Backlog(left=True)
+    assert sender.taken == []
+
+
+def test_a_lease_ends_with_its_holder(tmp_path: Path, other: "subprocess.Popen[bytes]") -> None:
+    queue(tmp_path, "backup", "first", "second", owner=identity(other))
+    other.kill()
+    other.wait()
+    sender = Taker()
+    assert deliver(tmp_path, sender) == Backlog(delivered=2)
+    assert [words.rpartition(") ")[2] for words in sender.taken if words] == ["first", "second"]
+
+
+def test_a_lease_of_this_pid_from_before_a_reboot_is_over(tmp_path: Path) -> None:
+    pid, start, _, namespace = processes.identity().split(" ")
+    queue(tmp_path, "backup", "first", owner=f"{pid} {start} another-boot {namespace}")
+    queue(tmp_path, "backup", "second", owner=f"{pid} 1 {processes.boot_id()} {namespace}")
+    assert deliver(tmp_path, Taker()) == Backlog(delivered=2)
+
+
+def test_a_run_that_ends_does_not_wait_for_one_that_ended_after_it(
+    tmp_path: Path, other: "subprocess.Popen[bytes]"
+) -> None:
+    queue(tmp_path, "backup", "old")
+    (own,) = queue(tmp_path, "backup", "own", owner=processes.identity())
+    queue(tmp_path, "backup", "newer", owner=identity(other))
+    sender = Taker()
+    assert deliver(tmp_path, sender, own) == Backlog(delivered=1)
+    assert [words.rpartition(") ")[2] for words in sender.taken if words] == ["old"]
+
+
+def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    script = "touch began-$0; until [ -e go ]; do sleep .02; done"
+    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    runs = [
+        subprocess.Popen([*command, str(at)], cwd=tmp_path, env={**os.environ, **settings})
+        for at in range(4)
+    ]
+    api.wait_for(4)
+    (tmp_path / "go").touch()
+    assert [run.wait(60) for run in runs] == [0] * 4
+    assert api.kinds() == ["start"] * 4 + ["success"] * 4
+    first, *_, last = api.requests[4:]
+    assert last.arrived - first.arrived < 15, "they waited for each other until they gave up"
+
+
+@pytest.fixture
+def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
+    config = tmp_path / "quick.toml"
+    config.write_text("report_timeout = 1\n")
+    config.chmod(0o600)
+    url = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    return {**url, "CRONTIFY_CONFIG": str(config)}
+
+
+def test_a_flush_does_not_close_a_run_that_goes_on(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, home: Path
+) -> None:
+    """A late failure waits until then: a report names no run, and closes whichever is open."""
+    script = "until [ -e go ]; do sleep .02; done"
+    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
+    api.wait_for(1)
+    queue(home / ".local/state/crontify", "backup", "old", url=api.url)
+    done = crontify("flush", "--wait", "0", env=env)
+    assert done.returncode == 75
+    assert api.kinds() == ["start"]
+    (tmp_path / "go").touch()
+    assert run.wait(60) == 0
+    assert api.kinds() == ["start", "success", "fail"]
