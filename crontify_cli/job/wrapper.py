@@ -13,7 +13,7 @@ from crontify_cli.state import state_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from crontify_cli.job.supervisor import ShowWait
+    from crontify_cli.job.closing import ShowWait
 
 
 class Started:
@@ -63,7 +63,7 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
             return ExitCode.SIGNAL_BASE + stop.signum
         if not taken:
             say(f"{options.monitor} is already running{lock.holder()}: this run is skipped")
-            from crontify_cli.job.supervisor import record_skip
+            from crontify_cli.job.skipping import record_skip
 
             record_skip(options)
             return ExitCode.TEMPORARY
