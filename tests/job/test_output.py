@@ -9,14 +9,15 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.job.conftest import PROGRAM, Launch, settings
+from tests.paced import paced
 from tests.server import ApiServer
 from tests.waiting import is_running, until, until_exists
 
-BOTH = "echo out1; sleep .05; echo err1 >&2; sleep .05; echo out2; sleep .05"
+BOTH = ("out1", "err1", "out2")
 
 
 def test_on_failure_prints_nothing_of_a_success(crontify: Crontify, api: ApiServer) -> None:
-    options = ("--output", "on-failure", "--", "sh", "-c", BOTH)
+    options = ("--output", "on-failure", "--", *paced(*BOTH))
     done = crontify("exec", "backup", *options, env=settings(api))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert api.requests[-1].json["meta"]["output_bytes"] == 15
@@ -25,7 +26,7 @@ def test_on_failure_prints_nothing_of_a_success(crontify: Crontify, api: ApiServ
 def test_on_failure_prints_a_failures_output_on_its_streams(
     crontify: Crontify, api: ApiServer
 ) -> None:
-    options = ("--output", "on-failure", "--", "sh", "-c", f"{BOTH}; exit 3")
+    options = ("--output", "on-failure", "--", *paced(*BOTH, code=3))
     done = crontify("exec", "backup", *options, env=settings(api))
     assert (done.returncode, done.stdout, done.stderr) == (3, "out1\nout2\n", "err1\n")
     assert api.requests[-1].json["logOutput"] == "out1\nerr1\nout2\n"
@@ -33,7 +34,7 @@ def test_on_failure_prints_a_failures_output_on_its_streams(
 
 def test_on_failure_keeps_the_order_of_the_two_streams(launch: Launch, api: ApiServer) -> None:
     process = launch(
-        *("--output", "on-failure", "--", "sh", "-c", f"{BOTH}; exit 3"), stderr=subprocess.STDOUT
+        *("--output", "on-failure", "--", *paced(*BOTH, code=3)), stderr=subprocess.STDOUT
     )
     out, _ = process.communicate(timeout=30)
     assert out == "out1\nerr1\nout2\n"
@@ -67,7 +68,7 @@ def test_on_failure_holds_at_most_64_mib_and_counts_what_is_missing(
 def test_quiet_prints_nothing_and_reports_all(
     crontify: Crontify, api: ApiServer, flag: tuple[str, ...]
 ) -> None:
-    done = crontify("exec", "backup", *flag, "--", "sh", "-c", f"{BOTH}; exit 3", env=settings(api))
+    done = crontify("exec", "backup", *flag, "--", *paced(*BOTH, code=3), env=settings(api))
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
     assert api.requests[-1].json["logOutput"] == "out1\nerr1\nout2\n"
 

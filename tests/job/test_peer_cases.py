@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import Crontify
 from tests.faults import answer
 from tests.job.conftest import PROGRAM, Launch, settings
+from tests.paced import paced
 from tests.server import ApiServer
 from tests.waiting import until_exists
 
@@ -152,11 +153,10 @@ def test_a_job_without_output_has_its_success(crontify: Crontify, api: ApiServer
     assert api.requests[-1].headers["content-length"] == str(len(api.requests[-1].body))
 
 
-def test_out_err_out_exit_33(api: ApiServer, tmp_path: Path) -> None:
+def test_out_err_out_exit_33(api: ApiServer) -> None:
     """On one pipe, as under `2>&1`, the order is the job's."""
-    job = "echo out1; sleep .3; echo err >&2; sleep .3; echo out2; exit 33"
     done = subprocess.run(
-        [*PROGRAM, "exec", "backup", "--", "sh", "-c", job],
+        [*PROGRAM, "exec", "backup", "--", *paced("out1", "err", "out2", code=33)],
         env={**os.environ, **settings(api)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
