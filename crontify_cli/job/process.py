@@ -146,7 +146,12 @@ class Process:
                 self._send(info.si_signo)
 
     def limit(self, timeout: float | None, kill_after: float) -> None:
-        """Let the job run `timeout` seconds, and `kill_after` more after its TERM."""
+        """Let the job run `timeout` seconds, and `kill_after` more after its TERM.
+
+        May be said again; after the TERM it changes nothing.
+        """
+        if self._kill_at is not None:
+            return
         self._kill_after = kill_after
         if timeout is not None and self.status is None:
             self._deadline = self.started + timeout

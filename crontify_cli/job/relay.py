@@ -96,11 +96,14 @@ class Relay:
         for fd in self._streams:
             _widen(fd)
 
-    def run(self, process: Process, ready: Callable[[], Sink | None]) -> None:
+    def run(
+        self, process: Process, ready: Callable[[], Sink | None], woken: Callable[[], None]
+    ) -> None:
         """Relay until the job is over and its pipes are empty, or held by others for too long.
 
-        `ready` is asked after each wake-up until it gives the sink. What comes before is
-        read and kept, at most a few chunks: that way its order is known.
+        `ready` is asked after each event until it gives the sink. What comes before is
+        read and kept, at most a few chunks: that way its order is known. `woken` is called
+        whenever something was written to `wake`.
         """
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
@@ -121,7 +124,8 @@ class Relay:
                     break
             for fd, _ in poll.poll(self._pause(process, sink is None, drain_until)):
                 if fd == self._wake:
-                    self._woken()
+                    self._empty_wake()
+                    woken()
                 elif sink is None and early.is_full:
                     early.waiting.append(fd)
                     poll.unregister(fd)
@@ -136,7 +140,7 @@ class Relay:
         # While a timed-out job's group outlives it there is no event for its end.
         return 20 if undecided or process.status is not None else 60_000
 
-    def _woken(self) -> None:
+    def _empty_wake(self) -> None:
         try:
             while len(os.read(self._wake, 512)) == 512:
                 pass

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from crontify_cli.job.held import Held
     from crontify_cli.job.searched import Searched
 
-SETTINGS_WAIT = 0.5
+SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
+LATEST_SETTINGS = 20.0
+"""Seconds after the job's end for which its verdict waits for them: they may have the rules."""
+KILL_AFTER = 10.0
 
 
 def supervise(started: Started, show_wait: "ShowWait | None") -> int:
@@ -53,6 +56,7 @@ class Supervisor:
         self._searched: Searched | None = None
         self._patience = time.monotonic() + SETTINGS_WAIT
         self._passthrough = Passthrough()
+        self._limited = False
         self._state = _state_or_none()
         self._masks = Masks(started.options)
 
@@ -71,11 +75,12 @@ class Supervisor:
         self._warn_of_the_start()
         relay = Relay(self._recorder, self._started.streams, wake)
         if self._process.pid:
-            relay.run(self._process, self._sink)
+            self._limit()
+            relay.run(self._process, self._sink, self._limit)
             relay.leave()
         else:
             self._say(self._started.problem)
-        reporter.configured.wait(SETTINGS_WAIT)
+        self._await_settings()
         verdict = judge(self._facts(), self._rules())
         self._recorder.note_end(verdict.succeeded, verdict.exit_code)
         if self._held and not verdict.succeeded:
@@ -132,15 +137,22 @@ class Supervisor:
                 " (its report is lost if this process is killed)"
             )
 
+    def _limit(self) -> None:
+        """Set the job's time limit: a flag's at once, the config's as soon as it is read."""
+        if self._limited:
+            return
+        self._limited = self._reporter.configured.is_set()
+        kill_after = self._setting(self._options.kill_after, "kill_after")
+        self._process.limit(
+            self._setting(self._options.timeout, "timeout"),
+            KILL_AFTER if kill_after is None else kill_after,
+        )
+
     def _sink(self) -> Sink | None:
         """Return where the output goes, None as long as the settings have yet to say."""
         reporter, options = self._reporter, self._options
         if not reporter.configured.is_set() and time.monotonic() < self._patience:
             return None
-        kill_after = self._setting(options.kill_after, "kill_after")
-        self._process.limit(
-            self._setting(options.timeout, "timeout"), 10.0 if kill_after is None else kill_after
-        )
         output = options.output or (reporter.monitor and reporter.monitor.output) or "all"
         sink: Sink = Nowhere() if output == "none" else self._passthrough
         if output == "on-failure":
@@ -166,6 +178,14 @@ class Supervisor:
         return tuple(getattr(self._reporter.monitor, name, ()))
 
     # After its end
+
+    def _await_settings(self) -> None:
+        """Wait until the settings are read, or cannot be, or somebody wants us to end."""
+        stops, until = self._process.stop_requests, time.monotonic() + LATEST_SETTINGS
+        while not self._reporter.configured.wait(0.1):
+            if time.monotonic() > until or self._process.stop_requests > stops:
+                self._say("the settings could not be read in time: judged without them")
+                return
 
     def _facts(self) -> Facts:
         process = self._process

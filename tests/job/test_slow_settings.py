@@ -1,0 +1,65 @@
+"""A machine so busy, or a disk so slow, that our settings come later than the job's end."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.job.conftest import Launch
+from tests.server import ApiServer
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> dict[str, str]:
+    """Make the program take more than a second to read its settings."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "def hook(event, args):\n"
+        "    if event == 'import' and args[0] == 'tomllib':\n"
+        "        time.sleep(1.5)\n"
+        "sys.addaudithook(hook)\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+def configure(home: Path, text: str) -> None:
+    folder = home / ".config/crontify"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "config.toml").write_text(f"[monitors.backup]\n{text}\n")
+
+
+def test_a_short_job_is_still_judged_by_them(
+    launch: Launch, api: ApiServer, home: Path, slow: dict[str, str]
+) -> None:
+    configure(home, 'id = "clbackup"\nsuccess_codes = "0,24"')
+    process = launch("--", "sh", "-c", "exit 24", env=slow)
+    assert process.wait(60) == 24
+    assert api.kinds() == ["start", "success"]
+    assert "/clbackup/" in api.requests[-1].path
+
+
+def test_their_time_limit_still_holds(
+    launch: Launch, api: ApiServer, home: Path, slow: dict[str, str]
+) -> None:
+    configure(home, 'timeout = "1s"')
+    process = launch("--", "sleep", "60", env=slow)
+    assert process.wait(60) == 124
+    assert api.requests[-1].json["errorMessage"] == "timed out after 1s"
+
+
+def test_a_flags_time_limit_does_not_wait_for_them(
+    launch: Launch, api: ApiServer, slow: dict[str, str]
+) -> None:
+    process = launch("--timeout", "0.2s", "--", "sleep", "60", env=slow)
+    assert process.wait(60) == 124
+    assert api.requests[-1].json["meta"]["duration_ms"] < 1400
+
+
+def test_they_still_hold_a_success_back(
+    launch: Launch, api: ApiServer, home: Path, slow: dict[str, str]
+) -> None:
+    configure(home, 'output = "on-failure"')
+    process = launch("--", "sh", "-c", "echo noise; sleep 2.5; echo more", env=slow)
+    assert process.communicate(timeout=60)[0] == ""
+    assert process.returncode == 0
