@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from crontify_cli import __version__
+from crontify_cli.cli import completion, demo, flush, init, logs, ping, runs, sandbox
 from crontify_cli.cli import config as config_command
-from crontify_cli.cli import demo, flush, init, logs, ping, runs, sandbox
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
 
@@ -56,6 +56,7 @@ logs.register(app)
 config_command.register(app)
 init.register(app)
 app.add_typer(sandbox.app, name="sandbox")
+completion.register(app)
 
 
 def run_app(args: list[str]) -> int:

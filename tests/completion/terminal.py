@@ -1,0 +1,172 @@
+"""A real shell on a real terminal: keys go in, and what a person would see comes out.
+
+tmux is the terminal. Whether a completion is done is never guessed from the clock: the
+shells read key by key, so what is typed after a TAB comes after all that the TAB does.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("bash", "zsh", "fish")
+PROMPT = "ready> "
+PLACES = {
+    "bash": ("bash-completion/completions/crontify", "crontify.bash"),
+    "zsh": ("zsh/site-functions/_crontify", "_crontify"),
+    "fish": ("fish/vendor_completions.d/crontify.fish", "crontify.fish"),
+}
+"""For each shell: where below `share` it looks for a command's completion, and ours."""
+
+_BASH = """\
+PS1='{prompt}' HISTFILE=
+bind 'set bell-style none' 2>/dev/null
+bind 'set show-all-if-ambiguous on' 2>/dev/null
+"""
+_WITH_BASH_COMPLETION = ". /usr/share/bash-completion/bash_completion\n"
+_ZSH = """\
+PROMPT='{prompt}' PROMPT_EOL_MARK= HISTFILE=
+unsetopt beep
+fpath=({share}/zsh/site-functions $fpath)
+autoload -Uz compinit
+compinit -u -D
+"""
+_FISH = """\
+function fish_prompt; printf '{prompt}'; end
+set -g fish_greeting
+set -g fish_autosuggestion_enabled 0
+set -g fish_history ''
+"""
+
+# Records its words and does nothing, but for a TAB's question, which it passes on.
+_STUB = """\
+#!/bin/sh
+if [ "$1" = __complete ]; then
+    echo "$*" >> {folder}/asked
+    exec {program} "$@"
+fi
+for word; do printf '%s\\0' "$word"; done > {folder}/part
+mv {folder}/part {folder}/words
+"""
+
+
+class Terminal:
+    """A shell in `folder`, in which `crontify` is a program that records its words."""
+
+    def __init__(self, shell: str, folder: Path, setup: str | None = None) -> None:
+        """Start it; `setup` takes the place of the lines that find our completion."""
+        self.shell, self.folder = shell, folder
+        self.home, self.cwd, self.bin = (folder / name for name in ("home", "cwd", "bin"))
+        for each in (self.home, self.cwd, self.bin, folder / "share"):
+            each.mkdir(parents=True)
+        # fish would run Python over the machine's man pages, once for each home.
+        (self.home / ".local/share/fish/generated_completions").mkdir(parents=True)
+        program = shlex.join([sys.executable, "-m", "crontify_cli"])
+        self.executable("crontify", _STUB.format(folder=shlex.quote(str(folder)), program=program))
+        self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
+        command = self._command(setup)
+        environ = self._environ()
+        self._run("new-session", "-d", "-x", "120", "-y", "60", *command, env=environ)
+        try:
+            until(lambda: PROMPT.strip() in self.screen(), f"{shell} is ready")
+        except AssertionError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the shell and its terminal."""
+        self._run("kill-server")
+
+    def executable(self, name: str, script: str) -> None:
+        """Put a program first on the PATH."""
+        file = self.bin / name
+        file.write_text(script)
+        file.chmod(0o755)
+
+    def type(self, text: str) -> None:
+        """Press the keys of `text`, in which a tab is the TAB key."""
+        for number, part in enumerate(text.split("\t")):
+            if number:
+                self._run("send-keys", "Tab")
+            if part:
+                self._run("send-keys", "-l", "--", part)
+
+    def screen(self) -> str:
+        """Return what can be seen."""
+        return self._run("capture-pane", "-p")
+
+    def words(self, text: str) -> list[str]:
+        """Return the words that `crontify` gets when `text` is typed, and then Enter."""
+        words = self.folder / "words"
+        words.unlink(missing_ok=True)
+        self.clear()
+        self.type(text)
+        self._run("send-keys", "Enter")
+        until(words.exists, f"crontify has run\n{self.screen()}")
+        return words.read_text().split("\0")[:-1]
+
+    def listed(self, text: str, *expected: str) -> str:
+        """Return what is below the line when `text` is typed and all of `expected` is there."""
+        self.clear()
+        self.type(text)
+
+        def below() -> str:
+            return self.screen().partition(PROMPT)[2].partition("\n")[2]
+
+        try:
+            until(lambda: all(each in below() for each in expected), f"{expected} are listed")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.screen()}") from None
+        return below()
+
+    def clear(self) -> None:
+        """Leave the line that is being typed, and empty the screen."""
+        self._run("send-keys", "C-c")
+        self._run("send-keys", "C-l")
+        until(lambda: self.screen().strip() == PROMPT.strip(), "an empty line")
+
+    def _command(self, setup: str | None) -> list[str]:
+        place, ours = PLACES[self.shell]
+        link = self.folder / "share" / place
+        link.parent.mkdir(parents=True)
+        if setup is None:
+            link.symlink_to(ROOT / "completions" / ours)
+        rc = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}[self.shell]
+        text = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[self.shell]
+        if self.shell == "bash" and setup is None:
+            text += _WITH_BASH_COMPLETION
+        text = text.format(prompt=PROMPT, share=self.folder / "share") + (setup or "")
+        file = self.home / rc
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return [self.shell, "-i"]
+
+    def _environ(self) -> Mapping[str, str]:
+        kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
+        share = f"{self.folder / 'share'}:/usr/local/share:/usr/share"
+        return {
+            **kept,
+            "HOME": str(self.home),
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+            "XDG_DATA_DIRS": share,
+            "PWD": str(self.cwd),
+            "SHELL": "/bin/sh",
+            "TERM": "screen",
+        }
+
+    def _run(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+        done = subprocess.run(
+            [*self._tmux, *words],
+            capture_output=True,
+            text=True,
+            check=words != ("kill-server",),
+            cwd=self.cwd,
+            env=env,
+            timeout=60,
+        )
+        return done.stdout
