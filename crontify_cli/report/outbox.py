@@ -93,24 +93,28 @@ class Outbox(NamedTuple):
         """Deliver every monitor's backlog, as long as the server can be reached.
 
         seen: told of each monitor's id and what became of its reports. patient: also wait
-        for what other processes are at.
+        for what other processes are at, and deliver what they queue meanwhile.
         """
-        monitors = self.journal.queued_monitors(self.settings.base_url)
-        while monitors:
-            contested = []
+        left: set[str] = set()
+        while monitors := [each for each in self._queued_monitors() if each not in left]:
+            contested = False
             for monitor_id in monitors:
                 if time.monotonic() > budget.until:
                     return
                 backlog = self.deliver(monitor_id, budget, wait)
-                if self._is_contested(monitor_id, backlog):
-                    contested.append(monitor_id)
+                if patient and self._is_contested(monitor_id, backlog):
+                    contested = True
+                elif backlog.left:
+                    left.add(monitor_id)
                 if backlog != Backlog(left=True):
                     seen(monitor_id, backlog)
                 if backlog.failure and backlog.left and not backlog.failure.is_of_monitor:
                     return
-            monitors = contested
-            if monitors and not (patient and wait(CONTEST_PAUSE, rate_limited=False)):
+            if not patient or (contested and not wait(CONTEST_PAUSE, rate_limited=False)):
                 return
+
+    def _queued_monitors(self) -> list[str]:
+        return self.journal.queued_monitors(self.settings.base_url)
 
     def prune(self) -> None:
         """Forget what is older or more than the settings keep; at most once an hour."""

@@ -7,6 +7,7 @@ of "exactly once": a run ends there but one time.
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -76,14 +77,14 @@ def goes_on(live: Live) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int | None]:
-    """Open a record, None if it cannot be; closing it ends whatever lock we have on it."""
+    """Open a record, None if it is none; closing it ends whatever lock we have on it."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         yield None
         return
     try:
-        yield fd
+        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
     finally:
         os.close(fd)
 

@@ -1,0 +1,166 @@
+"""Runs whose wrapper or host died: each is reported, once, and as what it was.
+
+`KILL_ROUNDS=300` plays more rounds of the random kills, `KILL_SEED` a certain one.
+"""
+
+import os
+import random
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli import processes, record
+from crontify_cli.report.journal import Journal
+from crontify_cli.report.recovery import live_runs
+from tests.conftest import Crontify
+from tests.delivery.kills import PROGRAM, attack, flush
+from tests.faults import delayed
+from tests.server import KEY, ApiServer
+from tests.waiting import until, until_gone
+
+
+@pytest.fixture
+def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
+    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    return {**os.environ, **settings, "CRONTIFY_STATE_DIR": str(tmp_path / "state")}
+
+
+def kill_wrapper(
+    folder: Path, env: dict[str, str], api: ApiServer, *flags: str
+) -> tuple[Path, int]:
+    """Kill the wrapper of a run whose start was sent; return its record, and the job's pid."""
+    job = "echo seen; exec sleep 1000"
+    wrapper = subprocess.Popen(
+        [*PROGRAM, "exec", "backup", *flags, "--", "sh", "-c", job],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+    )
+    until(lambda: "start" in [each.kind for each in api.accepted], "the start is taken")
+    (live,) = live_runs(str(folder / "state"))
+    path = Path(live.path)
+    until(lambda: record.Record(path.read_bytes()).total, "the output is recorded")
+    wrapper.send_signal(signal.SIGKILL)
+    wrapper.wait()
+    return path, record.Record(path.read_bytes()).job[0]
+
+
+def test_wrappers_killed_at_random_moments(api: ApiServer, tmp_path: Path) -> None:
+    seed = int(os.environ.get("KILL_SEED", random.randrange(10**6)))
+    print(f"KILL_SEED={seed}")
+    api.default = delayed(0.02)
+    steps, problems = attack(api, tmp_path, int(os.environ.get("KILL_ROUNDS", "25")), seed)
+    print(steps)
+    assert problems == []
+
+
+def test_a_run_is_not_given_up_as_long_as_its_job_lives(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    path, job = kill_wrapper(tmp_path, env, api)
+    assert crontify("flush", env=env).returncode == 0
+    assert "fail" not in api.kinds()
+    assert path.exists()
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    assert crontify("flush", env=env).returncode == 0
+    fails = [request.json for request in api.accepted if request.kind == "fail"]
+    assert [each["logOutput"] for each in fails] == ["seen\n"]
+    assert "the wrapper was killed, the job's outcome is unknown" in fails[0]["errorMessage"]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("journalled", [True, False])
+def test_a_reboot_is_told_from_a_kill(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, journalled: bool
+) -> None:
+    """In another boot a pid means nothing, be it taken again by a process that lives."""
+    path, job = kill_wrapper(tmp_path, env, api)
+    if not journalled:
+        for file in (tmp_path / "state").glob("journal.db*"):
+            file.unlink()
+    with path.open("r+b") as file:
+        file.seek(record.BOOT_ID_AT)
+        file.write(b"0" * len(processes.boot_id()))
+    assert crontify("flush", env=env).returncode == 0
+    (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
+    assert "the host went down, the job's outcome is unknown" in fail["errorMessage"]
+    assert fail["logOutput"] == "seen\n"
+    os.kill(job, signal.SIGKILL)
+    rows = list(Journal.open(str(tmp_path / "state")).runs())
+    assert [(row.outcome, row.report) for row in rows] == [("lost", "delivered")]
+
+
+def test_another_process_with_the_jobs_pid_is_not_the_job(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    path, job = kill_wrapper(tmp_path, env, api)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    with path.open("r+b") as file:  # as if ours had it now
+        file.seek(record.AT_JOB * 8)
+        file.write(struct.pack("<QQ", os.getpid(), 1))
+    assert crontify("flush", env=env).returncode == 0
+    assert api.kinds().count("fail") == 1
+
+
+def test_dead_runs_are_reported_once_though_many_look(
+    api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Twelve records of runs that died, four monitors, four processes."""
+    path, job = kill_wrapper(tmp_path, env, api)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    content = path.read_bytes()
+    for at in range(12):
+        run = f"{at:012x}"
+        text = content.replace(path.name.encode()[:12], run.encode())
+        path.with_name(record.file_name(run, f"m{at % 4}")).write_bytes(text)
+    flush(tmp_path, env)
+    sent = sorted(request.path.split("/")[4] for request in api.accepted if request.kind == "fail")
+    assert sent == sorted(["backup", *(f"m{at % 4}" for at in range(12))])
+    assert live_runs(str(tmp_path / "state")) == []
+
+
+def test_a_success_that_the_wrapper_saw_before_it_was_killed_is_one(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    path, job = kill_wrapper(tmp_path, env, api)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    with path.open("r+b") as file:
+        for index, value in (
+            (record.AT_STATE, record.SUCCEEDED),
+            (record.AT_ENDED, time.time_ns()),
+        ):
+            file.seek(index * 8)
+            file.write(struct.pack("<Q", value))
+    assert crontify("flush", env=env).returncode == 0
+    assert api.kinds() == ["start", "success"]
+    assert api.requests[1].json["meta"]["exit_code"] == 0
+
+
+def test_what_is_no_record_is_in_nobodys_way(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    live = tmp_path / "state" / "live"
+    live.mkdir(parents=True, mode=0o700)
+    for name, content in (
+        ("aaaaaaaaaaaa-backup.rec", b""),
+        ("bbbbbbbbbbbb-backup.rec", os.urandom(5000)),
+        ("cccccccccccc-backup.rec", record.MAGIC + os.urandom(5000)),
+        ("dddddddddddd-backup.rec", record.MAGIC + os.urandom(record.SIZE)),
+        ("no record", b"x"),
+    ):
+        (live / name).write_bytes(content)
+    (live / "eeeeeeeeeeee-backup.rec").symlink_to("/etc/passwd")
+    (live / "ffffffffffff-backup.rec").mkdir()
+    os.mkfifo(live / "abababababab-backup.rec")
+    done = crontify("exec", "backup", "--", "true", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert crontify("flush", env=env).returncode == 0
+    assert api.kinds() == ["start", "success"]
