@@ -48,6 +48,8 @@ def test_a_backlog_goes_out_before_the_next_start_and_old_successes_not_at_all(
 def test_a_start_without_an_answer_is_never_sent_twice(
     crontify: Crontify, api: ApiServer, env: dict[str, str], fault: object
 ) -> None:
+    # The end waits for the start's time-out, and is still to have time on a slow machine.
+    Path(env["CRONTIFY_CONFIG"]).write_text("report_timeout = 10\nhttp_timeout = 1\n")
     api.script(fault, kind="start")  # type: ignore[arg-type]  # the faults are behaviours
     crontify("exec", "backup", "--", "sleep", "0.5", env=env)
     assert api.kinds() == ["start", "success"]
