@@ -1,7 +1,9 @@
-"""The one error type, and the exit codes with their names.
+"""What goes wrong: the one error type, the exit codes with their names, the line that says it.
 
 Loaded before the spawn, so plain integers instead of an enum.
 """
+
+import os
 
 
 class ExitCode:
@@ -29,3 +31,11 @@ class CrontifyError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+def say(line: str) -> None:
+    """Write one line of ours to stderr; where that fails there is nobody to tell."""
+    try:
+        os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
+    except OSError:
+        pass

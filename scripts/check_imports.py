@@ -40,7 +40,7 @@ BEFORE_SPAWN = (
     "state.py",
     "processes.py",
     "record.py",
-    *(f"job/{name}.py" for name in ("options", "wrapper", "process", "recorder")),
+    *(f"job/{name}.py" for name in ("options", "wrapper", "started", "process", "recorder")),
 )
 LIGHT = {"os", "time", "_signal", "crontify_cli"}
 

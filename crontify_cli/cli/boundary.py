@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crontify_cli.errors import CrontifyError, ExitCode
-from crontify_cli.job.wrapper import say
+from crontify_cli.errors import CrontifyError, ExitCode, say
 
 if TYPE_CHECKING:
     from threading import ExceptHookArgs

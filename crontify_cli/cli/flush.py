@@ -1,14 +1,13 @@
 """`crontify flush`: delivers what is queued and reports the runs that died."""
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crontify_cli.durations import parse_duration
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, say
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
@@ -59,7 +58,7 @@ def flush(
 
     loaded = load()
     for line in (*loaded.problems, *loaded.warnings):
-        _say(line)
+        say(line)
     key = api_key(loaded.settings)
     if key is None:
         raise CrontifyError(NO_KEY)
@@ -71,7 +70,7 @@ def flush(
     try:
         journal = Journal.open(state_dir())
         if journal.warning:
-            _say(journal.warning)
+            say(journal.warning)
         if refused:
             journal.requeue_refused(loaded.settings.base_url)
         left = _deliver(journal, api, loaded.settings, key, WAIT if wait is None else wait, verbose)
@@ -80,7 +79,7 @@ def flush(
     finally:
         api.close()
     if left and not quiet:
-        _say(f"{left} report{'s' if left > 1 else ''} still queued")
+        say(f"{left} report{'s' if left > 1 else ''} still queued")
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 
@@ -103,14 +102,14 @@ def _deliver(
     outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:
-            _say(f"run {run} had died: its report is queued")
+            say(f"run {run} had died: its report is queued")
 
     def seen(monitor: str, backlog: "Backlog") -> None:
         if backlog.failure and (verbose or backlog.failure.verdict == "refused"):
-            _say(backlog.failure.message)
+            say(backlog.failure.message)
         if verbose:
             counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
-            _say(f"{monitor}: {counts}, {backlog.refused} refused")
+            say(f"{monitor}: {counts}, {backlog.refused} refused")
 
     now = time.monotonic()
     outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen, patient=True)
@@ -122,7 +121,3 @@ def _pause(seconds: float, *, rate_limited: bool) -> bool:
     from crontify_cli.cli.waiting import pause
 
     return pause("flush", seconds, rate_limited=rate_limited)
-
-
-def _say(line: str) -> None:
-    print(f"crontify: {line}", file=sys.stderr)

@@ -98,7 +98,7 @@ def _follow(
 ) -> bool:
     from crontify_cli.cli.logs_choice import choose_live
     from crontify_cli.cli.logs_live import follow
-    from crontify_cli.job.wrapper import say
+    from crontify_cli.errors import say
 
     live = choose_live(history, settings, monitor, run)
     if live is None:
@@ -123,7 +123,7 @@ def _find(
     """Return the log, and say on stderr which it is and why."""
     from crontify_cli.cli import logs_source
     from crontify_cli.cli.logs_live import so_far
-    from crontify_cli.job.wrapper import say
+    from crontify_cli.errors import say
 
     if local and choice.row is None:
         raise CrontifyError(f"{_title(choice)}: not in the journal here: `crontify runs`")

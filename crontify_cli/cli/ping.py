@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.values import parse_meta, parse_monitor
 
 EPILOG = (
@@ -118,7 +118,7 @@ def _report(
     head, dropped, tail = _read(log) if log else (b"", 0, b"")
     loaded = load()
     for line in (*loaded.problems, *loaded.warnings):
-        _say(line)
+        say(line)
     settings = loaded.settings
     key = api_key(settings)
     if key is None:
@@ -140,7 +140,7 @@ def _report(
             api,
             mask,
             lambda seconds, *, rate_limited: pause(name, seconds, rate_limited=rate_limited),
-            _say,
+            say,
         )
         result = report(name, Ping(monitor.id, kind, meta, words, output), way, queue=queue)
     finally:
@@ -149,13 +149,13 @@ def _report(
     if sent.verdict == "delivered":
         if verbose:
             run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
-            _say(f"{kind} of {name}: received{run}")
+            say(f"{kind} of {name}: received{run}")
         return ExitCode.OK
     if sent.verdict == "refused" and not result.queued:
         raise CrontifyError(sent.message)
     if result.queued:
         if verbose or os.isatty(2):  # cron mail stays quiet during a blip
-            _say(f"{sent.message}; the report is queued: 'crontify flush' delivers it")
+            say(f"{sent.message}; the report is queued: 'crontify flush' delivers it")
         return ExitCode.OK
     why = "" if not queue or kind != "start" else "; a start is not queued, it would be late"
     raise CrontifyError(f"{sent.message}{why}", ExitCode.TEMPORARY)
@@ -176,7 +176,3 @@ def _read(log: str) -> tuple[bytes, int, bytes]:
     except OSError as error:
         raise CrontifyError(f"the log {log} cannot be read: {error.strerror}") from None
     return head, dropped, tail
-
-
-def _say(line: str) -> None:
-    print(f"crontify: {line}", file=sys.stderr)

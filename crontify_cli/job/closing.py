@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from crontify_cli.durations import format_duration
 from crontify_cli.job.masking import Masks
 from crontify_cli.job.searched import Searched
+from crontify_cli.job.started import Started
 from crontify_cli.job.voice import Voice
-from crontify_cli.job.wrapper import Started
 from crontify_cli.model import Ending, Outcome
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.journal import Journal, JournalError

@@ -4,9 +4,9 @@ import os
 import select
 import time
 
-from crontify_cli.errors import ExitCode
+from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.relay import DRAIN
-from crontify_cli.job.wrapper import Started, say
+from crontify_cli.job.started import Started
 from crontify_cli.report.crash import keep
 
 

@@ -4,10 +4,10 @@ import os
 import time
 
 from crontify_cli.config import load
-from crontify_cli.errors import ExitCode
+from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.masking import run_mask
 from crontify_cli.job.options import ExecOptions
-from crontify_cli.job.wrapper import command_line, say
+from crontify_cli.job.started import command_line
 from crontify_cli.model import Ending, Run
 from crontify_cli.processes import start_time
 from crontify_cli.report.journal import Journal, JournalError

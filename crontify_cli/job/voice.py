@@ -1,6 +1,6 @@
 """What `exec` says on stderr while a run goes on."""
 
-from crontify_cli.job.wrapper import say
+from crontify_cli.errors import say
 
 
 class Voice:

@@ -5,45 +5,15 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 
 import os
 
-from crontify_cli.errors import ExitCode
+from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
-from crontify_cli.job.recorder import Recorder, make_private
-from crontify_cli.state import state_dir
+from crontify_cli.job.recorder import Recorder
+from crontify_cli.job.started import Started, command_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from crontify_cli.job.closing import ShowWait
-
-
-class Started:
-    """What the supervisor takes over.
-
-    streams: the read ends of the job's pipes that are still open, each with 1 for stdout
-    or 2 for stderr. problem: why there is no job, with `exit_code` for it; empty if there
-    is one. warnings: lines for a person.
-    """
-
-    __slots__ = (
-        "command",
-        "exit_code",
-        "options",
-        "problem",
-        "process",
-        "recorder",
-        "streams",
-        "warnings",
-    )
-
-    def __init__(self, options: ExecOptions, process: Process, recorder: Recorder) -> None:
-        self.options = options
-        self.process = process
-        self.recorder = recorder
-        self.command = command_line(options)
-        self.streams: dict[int, int] = {}
-        self.problem = ""
-        self.exit_code = 0
-        self.warnings: list[str] = []
 
 
 def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
@@ -54,8 +24,11 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
     _hold_standard_streams()
     process = Process()
     process.listen()
-    lock = Lock(options.monitor)
+    problem = ""
     if options.overlap != "allow":
+        from crontify_cli.job.overlap import Lock
+
+        lock = Lock(options.monitor)
         try:
             taken = lock.take(process, wait=options.overlap == "wait")
         except Interrupted as stop:
@@ -67,9 +40,10 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
 
             record_skip(options)
             return ExitCode.TEMPORARY
+        problem = lock.problem
     started = Started(options, process, Recorder(options.monitor, command_line(options)))
-    if lock.problem:
-        started.warnings.append(f"no overlap lock for this run: {lock.problem}")
+    if problem:
+        started.warnings.append(f"no overlap lock for this run: {problem}")
     _spawn(started)
     try:
         from crontify_cli.job.supervisor import supervise
@@ -79,21 +53,6 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
         from crontify_cli.job.rescue import see_to_its_end
 
         os._exit(see_to_its_end(started, error))  # as supervise ends, whatever still hangs
-
-
-def command_line(options: ExecOptions) -> "list[str]":
-    """Return the words to execute: the command's own, or a shell's with the command in it."""
-    if options.shell:
-        return [os.environ.get("SHELL") or "/bin/sh", "-c", options.command[0]]
-    return options.command
-
-
-def say(line: str) -> None:
-    """Write one line of ours to stderr; where that fails there is nobody to tell."""
-    try:
-        os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
-    except OSError:
-        pass
 
 
 def _hold_standard_streams() -> None:
@@ -136,55 +95,3 @@ def _explain(name: str, error: Exception) -> "tuple[int, str]":
     if isinstance(error, PermissionError):
         reason = "is a directory" if os.path.isdir(name) else "not executable (permission denied)"
     return ExitCode.NOT_EXECUTABLE, f"could not be started: {name}: {reason}"
-
-
-class Lock:
-    """A monitor's overlap lock: one process's at a time on this host, and gone with it.
-
-    A POSIX record lock, which a child does not inherit. problem: why there is none.
-    """
-
-    def __init__(self, monitor: str) -> None:
-        self.problem = ""
-        self._monitor = monitor
-        self._fd = -1
-
-    def take(self, process: Process, *, wait: bool) -> bool:
-        """Take the lock; False if another run has it and we are not to wait.
-
-        Without a place for it the job comes first: True, and `problem` is set.
-        Raises Interrupted if we are asked to stop while waiting.
-        """
-        try:
-            state = state_dir()
-            folder = os.path.join(state, "locks")
-            make_private(state)
-            make_private(folder)
-            path = os.path.join(folder, f"{self._monitor}.lock")
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            self.problem = str(error)
-            return True
-        process.waiting = wait
-        try:
-            os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError as error:
-            self.problem = str(error)
-            return True
-        finally:
-            process.waiting = False
-        try:
-            os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
-        except OSError:
-            pass  # a full disk: the note is only for people
-        return True
-
-    def holder(self) -> str:
-        """Return ` (pid N)` for the process that has the lock, empty if it left no note."""
-        try:
-            pid = os.pread(self._fd, 11, 0).decode("ascii", "replace").strip()
-        except OSError:
-            pid = ""
-        return f" (pid {pid})" if pid.isdigit() else ""
