@@ -185,7 +185,7 @@ def test_a_window_of_any_width_holds_every_line(past: Past, columns: int, args: 
     past.run("a-monitor-with-a-very-long-name-of-its-own-indeed", "fail", code=1, message="b" * 300)
     for number in range(5):
         past.run("m", duration=10 + number)
-    lines = screen(args, columns, {"NO_COLOR": "1"}).splitlines()
+    lines = screen(args, columns, {"TERM": "dumb"}).splitlines()
     assert max(map(len, lines)) <= columns
     assert any("When" in line or "Monitor" in line for line in lines)
 

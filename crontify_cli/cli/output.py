@@ -26,7 +26,10 @@ def console(stream: TextIO | None = None) -> "Console":
     from rich.console import Console
 
     if is_without_escapes():
-        return Console(file=stream, highlight=False, color_system=None)
+        from shutil import get_terminal_size
+
+        columns, rows = get_terminal_size()  # of a dumb terminal rich takes 80 by 25 for granted
+        return Console(file=stream, highlight=False, color_system=None, width=columns, height=rows)
     return Console(file=stream, highlight=False)
 
 
