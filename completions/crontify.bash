@@ -19,6 +19,7 @@ _crontify_table()
                 'runs'
                 'logs'
                 'init'
+                'doctor'
                 'completion'
                 'config'
                 'sandbox'
@@ -114,6 +115,12 @@ _crontify_table()
             ;;
         'init')
             options=(
+                '-h,--help'
+            )
+            ;;
+        'doctor')
+            options=(
+                '--json'
                 '-h,--help'
             )
             ;;

@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping flush runs logs init completion config sandbox
+            set __crontify_commands exec demo ping flush runs logs init doctor completion config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -29,6 +29,7 @@ function __crontify_table
             set __crontify_arguments monitor run
             set __crontify_valued -n --lines
         case init
+        case doctor
         case completion
             set __crontify_arguments choice
         case config
@@ -284,6 +285,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver what is 
 complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs of this machine, the newest first'
 complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the newest that failed'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
+complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check that jobs can be reported from here, and say what to do where not'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the script by which a shell completes crontify\'s command line at TAB'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'See, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'The documented API on this machine: try jobs without an account'
@@ -350,6 +352,10 @@ complete -c crontify -n '__crontify_offers logs -h --help' -s h -l help -d 'Show
 
 # crontify init
 complete -c crontify -n '__crontify_offers init -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify doctor
+complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify completion
 complete -c crontify -n '__crontify_wants completion 1' -x -a 'bash zsh fish'

@@ -27,7 +27,8 @@ HOMES = {
     "httpx": ("report/api.py",),
     "httpcore": ("report/api.py", "report/network.py"),
     # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
-    "sqlite3": ("report/journal_file.py", "candidates.py", "sandbox/"),
+    # And the doctor's must not set a corrupt one aside.
+    "sqlite3": ("report/journal_file.py", "report/health.py", "candidates.py", "sandbox/"),
     "platformdirs": ("paths.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),

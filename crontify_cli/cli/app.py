@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from crontify_cli import __version__
-from crontify_cli.cli import completion, demo, flush, init, logs, ping, runs, sandbox
+from crontify_cli.cli import completion, demo, doctor, flush, init, logs, ping, runs, sandbox
 from crontify_cli.cli import config as config_command
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
@@ -55,6 +55,7 @@ runs.register(app)
 logs.register(app)
 config_command.register(app)
 init.register(app)
+doctor.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 completion.register(app)
 

@@ -1,6 +1,8 @@
 """A crontab line with `crontify exec` in front of its command: crontab(5)'s grammar, sh's words."""
 
+import os
 import shlex
+import sys
 from typing import NamedTuple
 
 NIGHTLY = "0 3 * * *"
@@ -58,6 +60,15 @@ def crontab_line(job: Job, monitor: str, program: str, config: str | None) -> st
     else:
         words += [monitor, "--", job.command]
     return " ".join(words)
+
+
+def program() -> str:
+    """Return the absolute way to this program, as a crontab's command line writes it."""
+    beside = os.path.join(os.path.dirname(sys.executable), "crontify")
+    for candidate in (os.path.abspath(sys.argv[0]), beside):
+        if os.path.basename(candidate) == "crontify" and os.access(candidate, os.X_OK):
+            return quoted_program(candidate)
+    return quoted_program(sys.executable, "-m", "crontify_cli")
 
 
 def quoted_program(*words: str) -> str:

@@ -26,7 +26,7 @@ def init() -> None:
     Without a terminal the answers are the lines of stdin: the key (an
     empty one keeps the file's), the monitor, the job, y to try the key.
     """
-    from crontify_cli.cli.crontab_line import crontab_line, parse_job
+    from crontify_cli.cli.crontab_line import crontab_line, parse_job, program
 
     file = config_file()
     key = _ask_key(file)
@@ -42,7 +42,7 @@ def init() -> None:
         print(f"crontify: {_try_key(key)}", file=sys.stderr)
     _write(file, key, monitor)
     print("crontify: the line for your crontab (crontab -e):", file=sys.stderr)
-    print(crontab_line(job, monitor.name, _program(), os.environ.get("CRONTIFY_CONFIG")))
+    print(crontab_line(job, monitor.name, program(), os.environ.get("CRONTIFY_CONFIG")))
 
 
 def register(app: typer.Typer) -> None:
@@ -131,14 +131,3 @@ def _try_key(typed: str | None) -> str:
         return "the key is accepted; whether the monitor is right shows in the job's first run"
     answered = f"answered {answer.status}: " if answer.status else "cannot be reached: "
     return f"not tried: {settings.base_url} {answered}{answer.message}"
-
-
-def _program() -> str:
-    """Return the absolute way to this program, as a crontab's command line writes it."""
-    from crontify_cli.cli.crontab_line import quoted_program
-
-    beside = os.path.join(os.path.dirname(sys.executable), "crontify")
-    for candidate in (os.path.abspath(sys.argv[0]), beside):
-        if os.path.basename(candidate) == "crontify" and os.access(candidate, os.X_OK):
-            return quoted_program(candidate)
-    return quoted_program(sys.executable, "-m", "crontify_cli")

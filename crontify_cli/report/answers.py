@@ -131,13 +131,14 @@ def retry_after(
 def _in_field(field: str, date: str | None, now: float) -> float | None:
     if re.fullmatch(r"\d{1,20}(?:\.\d{1,20})?", field, re.ASCII):
         return float(field)
-    until = _moment(field)
+    until = moment(field)
     if until is None:
         return None
-    return until - ((_moment(date) if date else None) or now)
+    return until - ((moment(date) if date else None) or now)
 
 
-def _moment(date: str) -> float | None:
+def moment(date: str) -> float | None:
+    """Return the moment that an HTTP date names, in seconds since the epoch; None for none."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

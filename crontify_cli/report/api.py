@@ -46,7 +46,7 @@ with _without("httpx._main", "anyio", "trio"):
     import httpcore
     import httpx
 
-    from crontify_cli.report.network import Network, trusted
+    from crontify_cli.report.network import Course, Network, trusted
 
 _MOST_BYTES = 1024 * 1024
 """Of an answer; what is longer is not read."""
@@ -72,6 +72,21 @@ class LogAnswer(NamedTuple):
     has_log: bool = False
     content: str | None = None
     message: str = ""
+
+
+class Probe(NamedTuple):
+    """What came of asking whether the API is there.
+
+    status: of its answer, None where none came; message: what it said or why there was none.
+    seconds: from the beginning to the answer. ahead: by how many seconds our clock is ahead
+        of the answer's `Date`, None where it has none. via: the proxy, in words, or nothing.
+    """
+
+    status: int | None
+    message: str
+    seconds: float
+    ahead: float | None
+    via: str
 
 
 def open_api(settings: "Settings", api_key: str | None, token: str | None = None) -> "Api":
@@ -194,6 +209,25 @@ class Api:
             return LogAnswer("received", reply.status, *answers.log(reply.body))
         except ValueError as error:
             return LogAnswer("refused", reply.status, message=str(error))
+
+    def probe(self) -> Probe:
+        """Ask for the base URL itself, once, with neither key nor token.
+
+        The seed documents nothing there, so that whatever answers has taken no report and
+        changed no run; an answer of any status shows that it can be reached.
+        """
+        began = time.monotonic()
+        reply = self._request("GET", str(self._base), {"Cache-Control": "no-cache"})
+        seconds = time.monotonic() - began
+        status = reply.status if reply.fate == "answered" else None
+        date = answers.moment(reply.headers.get("date", ""))
+        ahead = None if date is None else time.time() - date
+        return Probe(status, reply.message, seconds, ahead, self._via)
+
+    @property
+    def course(self) -> Course:
+        """How far the connection has come: for another thread to see where a request hangs."""
+        return self._network.course
 
     def get(self, path: str) -> dict[str, object]:
         """Fetch `path`, below the base URL, with the user's token: the object it answers with.

@@ -1,0 +1,55 @@
+"""Shows the doctor's checks on a terminal, each as soon as it is made."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from crontify_cli.cli import output
+from crontify_cli.cli.doctor_check import Check
+from crontify_cli.cli.drawing import GAP
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red", "skipped": "dim"}
+_RESULT, _CHECK = len("warning"), len("cron_path")
+
+
+def show(checks: Iterable[Check]) -> None:
+    """Print a line for each check, what to do below it, and at the end how many are not well."""
+    console = output.console()
+    count: Counter[str] = Counter()
+    waiting = console.status("looking …") if not output.is_without_escapes() else None
+    if waiting:
+        waiting.start()
+    try:
+        for check in checks:
+            count[check.result] += 1
+            console.print(_line(check))
+    finally:
+        if waiting:
+            waiting.stop()
+    console.print(_sum(count))
+
+
+def _line(check: Check) -> Table:
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(width=_RESULT)
+    grid.add_column(width=_CHECK)
+    grid.add_column(overflow="fold")
+    colour = _COLOURS[check.result]
+    found = Text(output.printable(check.found), "dim" if check.result == "skipped" else "")
+    if check.advice:
+        found.append(f"\n{output.printable(check.advice)}", "bold")
+    grid.add_row(Text(check.result, colour), Text(check.check), found)
+    return grid
+
+
+def _sum(count: Counter[str]) -> Text:
+    bad = [
+        f"{count[result]} {result}{'s' if count[result] > 1 else ''}"
+        for result in ("failure", "warning")
+        if count[result]
+    ]
+    if not bad:
+        return Text("\nAll is well.", "green")
+    return Text(f"\n{' and '.join(bad)}.", _COLOURS["failure" if count["failure"] else "warning"])
