@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crontify_cli.config import api_key, check_base_url, credentials, load, token
-from crontify_cli.config.credentials import mask
+from crontify_cli.config.secret import mask
 from crontify_cli.config.settings import Settings
 from crontify_cli.errors import CrontifyError
 

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crontify_cli.config import load, require, table
-from crontify_cli.config.credentials import Secret
 from crontify_cli.config.kinds import OUTPUT
+from crontify_cli.config.secret import Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings
 from crontify_cli.errors import CrontifyError
 from crontify_cli.job import options

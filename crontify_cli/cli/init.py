@@ -55,8 +55,8 @@ def _ask_key(file: str) -> str | None:
 
     Raises CrontifyError for a file that cannot be changed, before anything is asked.
     """
-    from crontify_cli.config.credentials import parse_secret
     from crontify_cli.config.document import read_existing
+    from crontify_cli.config.secret import parse_secret
     from crontify_cli.config.table import CREDENTIALS
 
     try:

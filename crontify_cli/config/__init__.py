@@ -1,7 +1,8 @@
 """Settings: found, checked, and the secrets among them fetched when they are needed."""
 
-from crontify_cli.config.credentials import Secret, api_key, check_base_url, token
+from crontify_cli.config.credentials import api_key, check_base_url, token
 from crontify_cli.config.load import load
+from crontify_cli.config.secret import Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, require
 
 __all__ = [

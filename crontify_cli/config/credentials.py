@@ -1,90 +1,21 @@
-"""The API key and the user token: how they are had, and how they stay secret."""
+"""Gets the API key and the user token from where the settings say that they are."""
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from crontify_cli import children
+from crontify_cli.config.secret import LONGEST, Credential, Secret, parse_secret
+from crontify_cli.config.settings import Settings
 from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from crontify_cli.config.settings import Settings
-
 OBTAIN_SECONDS = 10.0
-_LONGEST = 16 * 1024  # characters; a header line of a server has at most 8 KiB as a rule
 
 
-_held: dict[str, None] = {}
-
-
-def held_secrets() -> tuple[str, ...]:
-    """Return every secret that this process has come to know, for a mask to hide."""
-    return tuple(_held)
-
-
-class Secret:
-    """A text that does not show itself: only `reveal()` gives it out."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        _held[text] = None
-
-    def reveal(self) -> str:
-        """Return the text, for a request and nothing else."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-class Credential(NamedTuple):
-    """Where a key or token is to be had; `obtain` goes and gets it.
-
-    kind: what `value` is: the text itself, a file's name, or a program with arguments.
-    setting: what a person has to mend when it cannot be had.
-    key: the setting's name, as `api_key_file`.
-    """
-
-    kind: Literal["text", "file", "command"]
-    value: Secret | str | tuple[str, ...]
-    setting: str
-    key: str
-
-
-def parse_secret(text: str) -> str:
-    """Return `text` without the space around it if it can stand in a header.
-
-    Raises ValueError, with a message that does not hold it.
-    """
-    text = text.strip()
-    if not text:
-        raise ValueError("empty")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("not a key or token: it has a space, a control or a non-ASCII character")
-    if len(text) > _LONGEST:
-        raise ValueError("not a key or token: too long")
-    _held[text] = None
-    return text
-
-
-def mask(text: str) -> str:
-    """Return what may be shown of a secret: `ck_live_…1234`, or its last four, or nothing."""
-    start = text[:8] if text.startswith(("ck_live_", "ck_test_")) else ""
-    end = text[-4:] if len(text) - len(start) >= 16 else ""
-    return f"{start}…{end}"
-
-
-def api_key(settings: "Settings") -> str | None:
+def api_key(settings: Settings) -> str | None:
     """Return the API key, None where none is configured.
 
     Reads its file or runs its command, for at most `OBTAIN_SECONDS`: not before the spawn.
@@ -93,7 +24,7 @@ def api_key(settings: "Settings") -> str | None:
     return obtain(settings.api_key) if settings.api_key else None
 
 
-def token(settings: "Settings") -> str | None:
+def token(settings: Settings) -> str | None:
     """Return the user JWT, None where none is configured; else as `api_key`."""
     return obtain(settings.token) if settings.token else None
 
@@ -200,11 +131,11 @@ def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bo
                 raise TimeoutError(f"nothing within {OBTAIN_SECONDS:.0f} s")
             continue
         chunk = os.read(fd, 65536)
-        if len(head) <= _LONGEST and b"\n" not in head:
+        if len(head) <= LONGEST and b"\n" not in head:
             head += chunk
         if not chunk or (b"\n" in head and (ended or not drain)):
             break
-        if len(head) > _LONGEST and not drain:
+        if len(head) > LONGEST and not drain:
             break
         if _now() > deadline:
             raise TimeoutError(f"no end within {OBTAIN_SECONDS:.0f} s")
@@ -222,7 +153,7 @@ def _deadline() -> float:
     return _now() + OBTAIN_SECONDS
 
 
-def check_base_url(settings: "Settings") -> None:
+def check_base_url(settings: Settings) -> None:
     """Raise CrontifyError where a key would go unencrypted over a network.
 
     Plain http:// is for loopback only, unless `allow_http = true`.

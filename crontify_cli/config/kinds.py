@@ -7,7 +7,7 @@ the words of `crontify config set` and returns what to put in the file.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from crontify_cli.config.credentials import Secret, parse_secret
+from crontify_cli.config.secret import Secret, parse_secret
 from crontify_cli.durations import LONGEST, parse_duration
 from crontify_cli.values import (
     Codes,

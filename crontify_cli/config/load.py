@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from crontify_cli.config import table
-from crontify_cli.config.credentials import Credential, Secret
 from crontify_cli.config.document import Document, exposure, find, one_line, plain
 from crontify_cli.config.kinds import PATH, read_header
+from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, Value
 from crontify_cli.config.table import Key
 from crontify_cli.values import parse_monitor

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from crontify_cli.config.credentials import Credential, Secret
+from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.errors import CrontifyError
 from crontify_cli.values import Codes
 

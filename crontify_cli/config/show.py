@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from crontify_cli.config import table
-from crontify_cli.config.credentials import Secret, mask
 from crontify_cli.config.kinds import CODES, DURATION, PAUSE
 from crontify_cli.config.load import key_path
+from crontify_cli.config.secret import Secret, mask
 from crontify_cli.config.settings import Loaded, Value
 from crontify_cli.config.table import Key
 from crontify_cli.durations import format_duration, parse_duration

@@ -45,7 +45,7 @@ def keep(error: BaseException, command: str) -> Kept:
 
 
 def _masker() -> Masker:
-    from crontify_cli.config.credentials import held_secrets
+    from crontify_cli.config.secret import held_secrets
 
     held = held_secrets()
     in_urls = secret_values({str(number): text for number, text in enumerate(held)})
