@@ -14,6 +14,7 @@ from crontify_cli.sandbox.committer import Committer
 from crontify_cli.sandbox.database import explain
 from crontify_cli.sandbox.events import Refused, Show
 from crontify_cli.sandbox.identity import now
+from crontify_cli.sandbox.invalid import refuse_invalid, refuse_unreadable
 from crontify_cli.sandbox.limits import BodyLimit
 from crontify_cli.sandbox.monitor_routes import monitor_routes
 from crontify_cli.sandbox.ping_routes import ping_routes
@@ -27,7 +28,6 @@ The HTTP API of Crontify, on this machine, for trying jobs without an account.
 The lists of monitors and runs are the sandbox's own.
 Errors have one shape: `{"success": false, "message": "…"}`.
 """
-_NOT_JSON = "The body must be JSON, with the header Content-Type: application/json"
 
 
 class _Sandbox(FastAPI):
@@ -72,12 +72,12 @@ def make_app(store: Store, path: Path, show: Show) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        if isinstance(error.body, bytes):  # FastAPI parses what is declared to be JSON
-            return refuse(request, Refusal(415, _NOT_JSON), {})
-        return refuse(request, Refusal(400, _explain_invalid(error)), {})
+        return refuse(request, refuse_invalid(error), {})
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI says so of a body, and why only in the cause
+            return refuse(request, refuse_unreadable(error.__cause__), {})
         words = {
             404: f"No such address: {request.method} {request.url.path}",
             405: f"{request.method} is not allowed here",
@@ -95,20 +95,3 @@ def make_app(store: Store, path: Path, show: Show) -> FastAPI:
         return refuse(request, Refusal(500, message), {})
 
     return app
-
-
-def _explain_invalid(error: RequestValidationError) -> str:
-    """Return one line that names the first three faults by the path of their field."""
-    lines = []
-    for fault in error.errors()[:3]:
-        where = ".".join(str(step) for step in fault["loc"][1:] if step != "[key]")
-        if fault["type"] == "json_invalid":
-            lines.append(f"The body is not JSON: {fault['ctx']['error']} at character {where}")
-            continue
-        words = str(fault["msg"]).removeprefix("Value error, ")
-        lines.append(f"{where or fault['loc'][0]}: {words}")
-    return _encodable("; ".join(lines))
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

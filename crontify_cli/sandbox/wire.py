@@ -22,12 +22,12 @@ from crontify_cli.sandbox.rules import ERROR_UNITS, LOG_UNITS, cut, tidy, utf16_
 MAX_BODY = 1024 * 1024
 
 
-def _unicode(name: str) -> str:
+def _unicode(text: str) -> str:
     try:
-        name.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise ValueError("half a surrogate pair is no character") from None
-    return name
+    return text
 
 
 def _short_enough(message: str) -> str:
@@ -37,7 +37,8 @@ def _short_enough(message: str) -> str:
 
 
 _Number = Annotated[float, Strict(), AllowInfNan(False)]
-_Meta = dict[Annotated[str, AfterValidator(_unicode)], _Number]
+_Text = Annotated[str, AfterValidator(_unicode)]
+_Meta = dict[_Text, _Number]
 
 
 class _Body(BaseModel):
@@ -57,14 +58,14 @@ class SuccessBody(_Body):
 class FailBody(_Body):
     """The body of a fail ping."""
 
-    error_message: Annotated[str, AfterValidator(_short_enough)] | None = Field(
+    error_message: Annotated[_Text, AfterValidator(_short_enough)] | None = Field(
         default=None,
         description="At most 500 characters, counted as UTF-16 code units.",
         json_schema_extra={"anyOf": [{"type": "string", "maxLength": 500}, {"type": "null"}]},
         examples=["Database connection timeout after 30s"],
     )
     meta: _Meta | None = Field(default=None, examples=[{"exit_code": 1}])
-    log_output: str | None = Field(
+    log_output: _Text | None = Field(
         default=None,
         description="The first 10,000 characters are kept, counted as UTF-16 code units.",
         examples=["Traceback (most recent call last):\n ..."],
