@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
+from crontify_cli.sandbox.wire import alert_data
 
 PROGRAM = [sys.executable, "-m", "crontify_cli"]
 _numbers = itertools.count(1)
@@ -37,6 +39,14 @@ class Server(NamedTuple):
             store = Store(connection)
             assert store.add_monitor(store.made_account(account), monitor_id)
         return monitor_id
+
+    def rule(self, monitor_id: str, field: str, operator: str, number: str) -> None:
+        """Give the monitor a rule, beside the running server, as `rule add` does."""
+        with opened(self.db, make=False) as connection:
+            store = Store(connection)
+            account = store.account("default")
+            assert account
+            assert store.add_rule(account, monitor_id, parse_rule(field, operator, number))
 
     def command(self, *args: str) -> str:
         """Return what `crontify sandbox ARGS` prints, beside the running server."""
@@ -78,9 +88,12 @@ class Server(NamedTuple):
 
     def alerts(self, monitor_id: str) -> list[dict[str, Any]]:
         """Return the monitor's alerts, the newest first."""
-        found = json.loads(self.command("alerts", monitor_id, "--json"))
-        assert isinstance(found, list)
-        return found
+        with opened(self.db, make=False) as connection:
+            store = Store(connection)
+            account = store.account("default")
+            assert account
+            found = store.alerts(account, monitor_id, limit=1_000)
+        return [alert_data(alert).model_dump(by_alias=True) for alert in found]
 
 
 def environment() -> dict[str, str]:

@@ -160,7 +160,7 @@ def test_meta_is_a_free_form_object_of_numeric_values(server: Server) -> None:
 @says("Fields are stored on the run record and evaluated against any alert rules you have")
 def test_fields_are_stored_on_the_run_record_and_evaluated_against_rules(server: Server) -> None:
     monitor = server.monitor()
-    server.command("rule", "add", monitor, "emails_sent", "lt", "50")
+    server.rule(monitor, "emails_sent", "lt", "50")
     server.send(monitor, "success", body(SUCCESS))
     (run,) = server.runs(monitor)
     assert run["meta"] == {"rows_processed": 1523, "emails_sent": 48}
@@ -173,7 +173,7 @@ def test_if_a_rule_matches_a_silent_failure_alert_fires_even_though_the_job_succ
     server: Server,
 ) -> None:
     monitor = server.monitor()
-    server.command("rule", "add", monitor, "rows_processed", "eq", "0")
+    server.rule(monitor, "rows_processed", "eq", "0")
     server.send(monitor, "success", {"meta": {"rows_processed": 1}})
     server.send(monitor, "success", {"meta": {"other": 0}})
     assert server.alerts(monitor) == []
