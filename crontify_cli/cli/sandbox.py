@@ -1,8 +1,7 @@
 """`crontify sandbox …`: the documented API on this machine."""
 
 import importlib.util
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -14,8 +13,6 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.values import parse_monitor
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from crontify_cli.sandbox.records import Account, Rule
     from crontify_cli.sandbox.store import Store
 
@@ -31,11 +28,21 @@ app = typer.Typer(
     epilog=_EPILOG,
     no_args_is_help=True,
 )
-monitor_app = typer.Typer(help="The sandbox's monitors.", no_args_is_help=True)
-rule_app = typer.Typer(
-    help="Alert rules: when a success is a silent failure.", no_args_is_help=True
+monitor_app = typer.Typer(
+    help="The sandbox's monitors.",
+    epilog="Example:  crontify sandbox monitor add backup",
+    no_args_is_help=True,
 )
-key_app = typer.Typer(help="The sandbox's API key.", no_args_is_help=True)
+rule_app = typer.Typer(
+    help="Alert rules: when a success is a silent failure.",
+    epilog="Example:  crontify sandbox rule add backup rows_processed eq 0",
+    no_args_is_help=True,
+)
+key_app = typer.Typer(
+    help="The sandbox's API key.",
+    epilog="Example:  crontify sandbox key rotate",
+    no_args_is_help=True,
+)
 app.add_typer(monitor_app, name="monitor")
 app.add_typer(rule_app, name="rule")
 app.add_typer(key_app, name="key")
@@ -56,6 +63,7 @@ def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
+    parser.__name__ = parse.__name__.removeprefix("parse_")  # help shows it as the type
     return parser
 
 
@@ -74,13 +82,17 @@ Db = Annotated[
 AccountName = Annotated[
     str, typer.Option("--account", metavar="NAME", help="Whose; made when first named.")
 ]
-MonitorId = Annotated[str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR")]
+MonitorId = Annotated[
+    str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR", help="Its id.")
+]
 OptionalMonitorId = Annotated[
     str | None,
     typer.Argument(parser=_argument(parse_monitor), metavar="[MONITOR]", show_default="all"),
 ]
 Field = Annotated[str, typer.Argument(metavar="FIELD", help="A name in the meta.")]
-Operator = Annotated[str, typer.Argument(metavar="lt|gt|eq|ne")]
+Operator = Annotated[
+    str, typer.Argument(metavar="lt|gt|eq|ne", help="Less, greater, equal, not equal.")
+]
 Number = Annotated[str, typer.Argument(metavar="NUMBER")]
 Limit = Annotated[int, typer.Option(min=1, help="How many.")]
 RunStatus = Literal["running", "success", "failed", "overlapped"]
@@ -102,7 +114,7 @@ def _path(db: Path | None) -> Path:
     return db or default_path()
 
 
-@app.command()
+@app.command(epilog="Example:  crontify sandbox serve --port 8787 --plan free")
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
@@ -128,7 +140,7 @@ def serve(
     run(ServeOptions(host, port, _path(db), account, plan, as_json, until_stdin_closes))
 
 
-@app.command()
+@app.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
 def token(
     db: Db = None,
     account: AccountName = "default",
@@ -151,14 +163,14 @@ def token(
         print(make_token(store.signing_secret(), store.made_account(account), now(), seconds))
 
 
-@key_app.command()
+@key_app.command(epilog="Example:  export CRONTIFY_API_KEY=$(crontify sandbox key rotate)")
 def rotate(db: Db = None, account: AccountName = "default") -> None:
     """Print a new API key; the one before it is refused from now on."""
     with _store(db, make=True) as store:
         print(store.rotate_key(store.made_account(account)))
 
 
-@monitor_app.command()
+@monitor_app.command(epilog="Example:  crontify sandbox monitor add backup")
 def add(monitor_id: MonitorId, db: Db = None, account: AccountName = "default") -> None:
     """Make a monitor, so that its pings are taken."""
     with _store(db, make=True) as store:
@@ -166,33 +178,24 @@ def add(monitor_id: MonitorId, db: Db = None, account: AccountName = "default") 
     print(f"monitor {monitor_id} {'added' if made else 'was there already'}")
 
 
-@monitor_app.command("list")
+@monitor_app.command("list", epilog="Example:  crontify sandbox monitor list --json")
 def list_monitors(db: Db = None, account: AccountName = "default", as_json: AsJson = False) -> None:
-    """List the monitors, with their rules and how their newest run stands."""
-    from crontify_cli.sandbox.rules import say
-    from crontify_cli.sandbox.tables import clock, print_table
-    from crontify_cli.sandbox.wire import monitor_data
+    """List the monitors, with their rules and how their newest run stands.
+
+    In a pipe a tab-separated line each: monitor, status, last ping (UTC), rules.
+    """
+    from crontify_cli.cli.sandbox_lists import show_monitors
 
     with _store(db, make=False) as store:
         monitors = store.monitors(_holder_of(store, account))
-    if as_json:
-        _print_json(map(monitor_data, monitors))
-        return
-    print_table(
-        ["monitor", "newest run", "last ping", "rules"],
-        [
-            [
-                monitor.id,
-                monitor.last_status or "-",
-                clock(monitor.last_ping_at),
-                ", ".join(map(say, monitor.rules)),
-            ]
-            for monitor in monitors
-        ],
-    )
+    show_monitors(monitors, as_json=as_json)
 
 
-@rule_app.command("add", context_settings=_NEGATIVE_NUMBERS)
+@rule_app.command(
+    "add",
+    context_settings=_NEGATIVE_NUMBERS,
+    epilog="Example:  crontify sandbox rule add backup rows_processed eq 0",
+)
 def add_rule(
     monitor_id: MonitorId,
     field: Field,
@@ -215,7 +218,11 @@ def add_rule(
     print(f"monitor {monitor_id} has the rule {say(rule)}")
 
 
-@rule_app.command("remove", context_settings=_NEGATIVE_NUMBERS)
+@rule_app.command(
+    "remove",
+    context_settings=_NEGATIVE_NUMBERS,
+    epilog="Example:  crontify sandbox rule remove backup rows_processed eq 0",
+)
 def remove_rule(
     monitor_id: MonitorId,
     field: Field,
@@ -237,7 +244,7 @@ def remove_rule(
     print(f"monitor {monitor_id} has no longer the rule {say(rule)}")
 
 
-@app.command()
+@app.command(epilog="Example:  crontify sandbox runs backup --status failed")
 def runs(
     monitor_id: OptionalMonitorId = None,
     status: Annotated[
@@ -248,20 +255,20 @@ def runs(
     account: AccountName = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs, the newest first."""
-    from crontify_cli.sandbox.tables import RUN_COLUMNS, print_table, run_row
-    from crontify_cli.sandbox.wire import run_data
+    """Show the runs, the newest first.
+
+    In a pipe a tab-separated line each: started and ended (UTC), monitor, status,
+    seconds, run, log, meta, message. A dash stands for what there is not.
+    """
+    from crontify_cli.cli.sandbox_lists import show_runs
 
     with _store(db, make=False) as store:
         holder = _holder_of(store, account, monitor_id)
         found = store.runs(holder, monitor_id, status=status, limit=limit)
-    if as_json:
-        _print_json(map(run_data, found))
-        return
-    print_table(RUN_COLUMNS, map(run_row, found))
+    show_runs(found, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example:  crontify sandbox alerts backup --json")
 def alerts(
     monitor_id: OptionalMonitorId = None,
     limit: Limit = 20,
@@ -269,20 +276,20 @@ def alerts(
     account: AccountName = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show the alerts that Crontify would have sent, the newest first."""
-    from crontify_cli.sandbox.tables import ALERT_COLUMNS, alert_row, print_table
-    from crontify_cli.sandbox.wire import alert_data
+    """Show the alerts that Crontify would have sent, the newest first.
+
+    In a pipe a tab-separated line each: time (UTC), monitor, alert, run, message;
+    the head of the log is in --json.
+    """
+    from crontify_cli.cli.sandbox_lists import show_alerts
 
     with _store(db, make=False) as store:
         holder = _holder_of(store, account, monitor_id)
         found = store.alerts(holder, monitor_id, limit=limit)
-    if as_json:
-        _print_json(map(alert_data, found))
-        return
-    print_table(ALERT_COLUMNS, map(alert_row, found))
+    show_alerts(found, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example:  crontify sandbox reset --all")
 def reset(
     db: Db = None,
     everything: Annotated[
@@ -321,7 +328,3 @@ def _holder_of(store: "Store", name: str, monitor_id: str | None = None) -> "Acc
             f" crontify sandbox monitor add {monitor_id}"
         )
     return account
-
-
-def _print_json(things: "Iterable[BaseModel]") -> None:
-    print(json.dumps([thing.model_dump(by_alias=True) for thing in things], indent=2))

@@ -5,22 +5,25 @@ not read) must not hold up the answers.
 """
 
 import json
+import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from crontify_cli.sandbox.events import Refused, Taken
 from crontify_cli.sandbox.identity import timestamp
+from crontify_cli.sandbox.records import AlertDraft
+from crontify_cli.sandbox.words import pairs, plain
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 _PAUSE = 0.1  # seconds; lines appear in tenths of a second
-_LINES_A_TURN = 20  # more than anyone reads, and rendering one costs as much as a ping
+_EVENTS_A_TURN = 20  # more than anyone reads, and rendering one costs as much as a ping
 _KEPT = 2_000
 _COLOURS = {"running": "cyan", "success": "green", "failed": "bold red", "overlapped": "yellow"}
 
@@ -81,15 +84,26 @@ def write_json(events: Sequence[Taken | Refused], lost: int) -> None:
 
 
 def write_lines(events: Sequence[Taken | Refused], lost: int) -> None:
-    """Write each event as a coloured line on stdout; of very many only the first few."""
+    """Write each event as a coloured line on stdout; of very many only the first few.
+
+    On a terminal the meta is cut at the window's edge, so that a ping is one line; what is
+    wrong is never cut. An alert has a line of its own.
+    """
     from rich.console import Console
 
-    console = Console(highlight=False)
-    for event in events[:_LINES_A_TURN]:
-        console.print(
-            _taken(event) if isinstance(event, Taken) else _refused(event), soft_wrap=True
-        )
-    if more := len(events[_LINES_A_TURN:]) + lost:
+    # As in crontify's other commands: https://no-color.org, and bold is an escape too.
+    colourless = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
+    console = Console(highlight=False, color_system=None if colourless else "auto")
+    width = console.width if console.is_terminal else None
+    for event in events[:_EVENTS_A_TURN]:
+        if isinstance(event, Refused):
+            console.print(_refused(event), soft_wrap=True)
+            continue
+        console.print(_taken(event, width), soft_wrap=True)
+        for alert in event.receipt.alerts:
+            if alert.kind != "failure":  # its message is the ping's
+                console.print(_alert(event, alert), soft_wrap=True)
+    if more := len(events[_EVENTS_A_TURN:]) + lost:
         console.print(f"… and {more} more", style="dim", soft_wrap=True)
 
 
@@ -118,38 +132,32 @@ def as_json(event: Taken | Refused) -> dict[str, object]:
     }
 
 
-def plain(text: str) -> str:
-    """Return `text` on one line and without what would steer the terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _taken(event: Taken) -> "Text":
+def _taken(event: Taken, width: int | None) -> "Text":
     status = event.receipt.status
-    words = [
-        (f"{event.ping.kind:<8}", "bold"),
-        (f"{status:<8}", _COLOURS[status]),
-        *((f"{plain(name)}={number}", "dim") for name, number in event.ping.meta.items()),
-    ]
+    line = _line(event, plain(event.ping.monitor_id), event.ping.kind, "bold")
+    line.append(f" {status:<10}", _COLOURS[status])
     if event.ping.error_message:
-        words.append((plain(event.ping.error_message), "red"))
-    words += [
-        (f"alert {alert.kind}: {plain(alert.message)}", "bold yellow")
-        for alert in event.receipt.alerts
-        if alert.kind != "failure"  # its message stands there already
-    ]
-    return _line(event, plain(event.ping.monitor_id), words)
+        line.append(f" {plain(event.ping.error_message)}", "red")
+    for pair in pairs(event.ping.meta):
+        if width and line.cell_len + len(pair) + len("  …") > width:
+            line.append(" …", "dim")
+            break
+        line.append(f" {pair}", "dim")
+    return line
+
+
+def _alert(event: Taken, alert: AlertDraft) -> "Text":
+    line = _line(event, plain(event.ping.monitor_id), "alert", "bold yellow")
+    return line.append(f" {alert.kind}: {plain(alert.message)}", "yellow")
 
 
 def _refused(event: Refused) -> "Text":
-    request = plain(f"{event.method} {event.path}")
-    return _line(event, request, [(f"{event.status} {plain(event.message)}", "bold red")])
+    line = _line(event, plain(event.path), event.method, "bold")
+    return line.append(f" {event.status} {plain(event.message)}", "bold red")
 
 
-def _line(event: Taken | Refused, what: str, words: Iterable[tuple[str, str]]) -> "Text":
+def _line(event: Taken | Refused, what: str, kind: str, style: str) -> "Text":
     from rich.text import Text
 
     clock = datetime.fromtimestamp(event.at / 1000).strftime("%H:%M:%S")
-    line = Text.assemble((clock, "dim"), " ", f"{what:<20}")
-    for word, style in words:
-        line.append(" ").append(word, style)
-    return line
+    return Text.assemble((clock, "dim"), f" {what:<16} ", (f"{kind:<7}", style))
