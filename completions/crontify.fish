@@ -182,21 +182,16 @@ function __crontify_in_command
     test "$__crontify_path" = 'exec COMMAND'
 end
 
-# Print what crontify answers: a word, a tab, and what is said of it, a line each.
+# Print what crontify answers: a word, a tab, and what is said of it, a line each. What
+# begins with a dash is an option, but after a --.
 function __crontify_ask
+    set -l dashed '-*'
+    test $__crontify_over = yes; and set dashed
+    string match -q -- "$dashed" (commandline -ct); and return
     set -l program (string replace -r '^~/' -- "$HOME/" $__crontify_program)
     command -sq -- $program; or set program crontify # an abbreviated name, say
     set -q __crontify_config[1]; and set -lx CRONTIFY_CONFIG $__crontify_config
-    command $program __complete $argv 2>/dev/null
-end
-
-# Words that begin with a dash are only words after a --.
-function __crontify_monitors
-    if test $__crontify_over = yes
-        __crontify_ask monitors
-    else
-        __crontify_ask monitors | string match -v -- '-*'
-    end
+    command $program __complete $argv 2>/dev/null | string match -v -- "$dashed"
 end
 
 function __crontify_keys
@@ -271,7 +266,7 @@ end
 
 complete -c crontify -f
 complete -c crontify -n __crontify_in_command -a '(__crontify_command)'
-complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_monitors)'
+complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_ask monitors)'
 complete -c crontify -n '__crontify_wants_some run' -k -a '(__crontify_ask runs $__crontify_words[1])'
 complete -c crontify -n '__crontify_wants_some key' -a '(__crontify_keys)'
 complete -c crontify -n '__crontify_wants_some file' -F

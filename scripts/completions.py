@@ -194,7 +194,7 @@ def zsh(program: Command) -> str:
             if not command.path:
                 described.append("help:Show a command's help")
             body = ["  local -a below=(", *(f"    {quoted(each)}" for each in described), "  )"]
-            specs += [quoted("1: :->command"), quoted("*:: :->words")]
+            specs += [quoted("(-)1: :->command"), quoted("(-)*:: :->words")]
             call = ["  _crontify_descend"]
         for number, argument in enumerate(command.arguments, 1):
             spec = zsh_argument(number, argument)
@@ -247,10 +247,7 @@ def zsh_value(value: Value) -> str:
     """Return a message and an action."""
     action = {"file": "_files", "other": " "}.get(value.kind, f"_crontify_{value.kind}s")
     if value.choices:
-        words = (
-            f'{word}\\:"{said}"' if said else f"{word}\\:{word}"
-            for word, said in value.choices.items()
-        )
+        words = (f'{word}\\:"{said}"' if said else word for word, said in value.choices.items())
         action = f"(({' '.join(words)}))"
     return f"{value.metavar}:{action}"
 
@@ -296,7 +293,7 @@ def fish_option(path: str, option: Option) -> str:
         f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.flags
     ]
     if option.value:
-        takes = {"file": "-r -F", "monitor": "-x -a '(__crontify_monitors)'"}
+        takes = {"file": "-r -F", "monitor": "-x -a '(__crontify_ask monitors)'"}
         parts.append(takes.get(option.value.kind, "-x"))
         if option.value.choices:
             parts.append(f"-a {fish_choices(option.value)}")

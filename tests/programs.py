@@ -7,8 +7,13 @@ import pytest
 
 
 def need(*names: str) -> None:
-    """Skip the test, saying why, unless all programs are here; with CI=true that is a failure."""
-    missing = [name for name in names if not shutil.which(name)]
+    """Skip the test, saying why, unless all programs are here; with CI=true that is a failure.
+
+    A name with a slash is a file's.
+    """
+    missing = [
+        name for name in names if not (os.path.exists(name) if "/" in name else shutil.which(name))
+    ]
     if missing and os.environ.get("CI") == "true":
         pytest.fail(f"CI has to install {', '.join(missing)}")
     if missing:

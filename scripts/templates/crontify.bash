@@ -172,7 +172,7 @@ _crontify()
 {
     local IFS=$' \t\n' REPLY quote words starts redirected
     local commands arguments options kind group
-    local path='' expected='' over='' helping='' used=' ' config='' monitor=''
+    local path='' expected='' over='' begun='' helping='' used=' ' config='' monitor=''
     local cur split program word
     local -i at=1 place=0
     _crontify_split
@@ -192,7 +192,7 @@ _crontify()
             expected=''
         elif [[ ! $over && $word == -- ]]; then
             over=1
-            [[ ${arguments[place]} == command* ]] && break
+            [[ ${arguments[place]} == command* ]] && begun=1 && break
         elif [[ ! $over && $word == -?* ]]; then
             _crontify_option "${word%%=*}"
             used+="$group "
@@ -207,6 +207,7 @@ _crontify()
             path+="${path:+ }$word"
             _crontify_table "$path"
         elif [[ ${arguments[place]} == command* ]]; then
+            begun=1
             break
         else
             [[ ${arguments[place]} == monitor ]] && monitor=$word
@@ -222,7 +223,7 @@ _crontify()
     if [[ $expected ]]; then
         _crontify_option "$expected"
         _crontify_offer '' $kind
-    elif [[ ${arguments[place]} == command* && ($over || $cur != -*) ]]; then
+    elif [[ $begun || (${arguments[place]} == command* && ($over || $cur != -*)) ]]; then
         # A -- stands between MONITOR and the command, or not.
         [[ ${words[at]} == -- ]] && ((at < ${#words[@]} - 1)) && ((at++))
         _crontify_command ${starts[at]} "$cur"

@@ -4,17 +4,17 @@ tmux is the terminal. Whether a completion is done is never guessed from the clo
 shells read key by key, so what is typed after a TAB comes after all that the TAB does.
 """
 
-import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("bash", "zsh", "fish")
+BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 PROMPT = "ready> "
 PLACES = {
     "bash": ("bash-completion/completions/crontify", "crontify.bash"),
@@ -28,10 +28,10 @@ PS1='{prompt}' HISTFILE=
 bind 'set bell-style none' 2>/dev/null
 bind 'set show-all-if-ambiguous on' 2>/dev/null
 """
-_WITH_BASH_COMPLETION = ". /usr/share/bash-completion/bash_completion\n"
 _ZSH = """\
 PROMPT='{prompt}' PROMPT_EOL_MARK= HISTFILE=
-unsetopt beep
+unsetopt beep list_ambiguous
+setopt extended_glob
 fpath=({share}/zsh/site-functions $fpath)
 autoload -Uz compinit
 compinit -u -D
@@ -56,10 +56,14 @@ mv {folder}/part {folder}/words
 
 
 class Terminal:
-    """A shell in `folder`, in which `crontify` is a program that records its words."""
+    """A shell in `folder`, where `crontify` is a program that records its words."""
 
-    def __init__(self, shell: str, folder: Path, setup: str | None = None) -> None:
-        """Start it; `setup` takes the place of the lines that find our completion."""
+    def __init__(self, shell: str, folder: Path, more: str = "", *, installed: bool = True) -> None:
+        """Prepare it, with `more` lines in its rc file.
+
+        installed: our completion is where the shell looks for it by itself, and so is
+        bash-completion; else `more` has to bring what is needed.
+        """
         self.shell, self.folder = shell, folder
         self.home, self.cwd, self.bin = (folder / name for name in ("home", "cwd", "bin"))
         for each in (self.home, self.cwd, self.bin, folder / "share"):
@@ -68,12 +72,16 @@ class Terminal:
         (self.home / ".local/share/fish/generated_completions").mkdir(parents=True)
         program = shlex.join([sys.executable, "-m", "crontify_cli"])
         self.executable("crontify", _STUB.format(folder=shlex.quote(str(folder)), program=program))
+        self._is_begun = False
         self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
-        command = self._command(setup)
+        self._prepare(more, installed=installed)
+
+    def start(self) -> None:
+        """Start it and return when it waits for a line."""
         environ = self._environ()
-        self._run("new-session", "-d", "-x", "120", "-y", "60", *command, env=environ)
+        self._run("new-session", "-d", "-x", "120", "-y", "60", self.shell, "-i", env=environ)
         try:
-            until(lambda: PROMPT.strip() in self.screen(), f"{shell} is ready")
+            self._until(self._is_idle, f"{self.shell} is ready")
         except AssertionError:
             self.close()
             raise
@@ -88,13 +96,9 @@ class Terminal:
         file.write_text(script)
         file.chmod(0o755)
 
-    def type(self, text: str) -> None:
-        """Press the keys of `text`, in which a tab is the TAB key."""
-        for number, part in enumerate(text.split("\t")):
-            if number:
-                self._run("send-keys", "Tab")
-            if part:
-                self._run("send-keys", "-l", "--", part)
+    def type(self, keys: str) -> None:
+        """Press keys, in which a tab is the TAB key and a carriage return is Enter."""
+        self._run("send-keys", "-H", *(f"{byte:x}" for byte in keys.encode()))
 
     def screen(self) -> str:
         """Return what can be seen."""
@@ -104,53 +108,65 @@ class Terminal:
         """Return the words that `crontify` gets when `text` is typed, and then Enter."""
         words = self.folder / "words"
         words.unlink(missing_ok=True)
-        self.clear()
-        self.type(text)
-        self._run("send-keys", "Enter")
-        until(words.exists, f"crontify has run\n{self.screen()}")
+        self._settle()
+        self._is_begun = True
+        self.type(f"{text}\r")
+        self._until(words.exists, "crontify has run")
+        self._is_begun = False
         return words.read_text().split("\0")[:-1]
 
     def listed(self, text: str, *expected: str) -> str:
         """Return what is below the line when `text` is typed and all of `expected` is there."""
-        self.clear()
+        self._settle()
+        self.type("\f")  # Ctrl-L
+        self._until(lambda: self.screen().strip() == PROMPT.strip(), "an empty screen")
         self.type(text)
+        self._is_begun = True
 
         def below() -> str:
             return self.screen().partition(PROMPT)[2].partition("\n")[2]
 
-        try:
-            until(lambda: all(each in below() for each in expected), f"{expected} are listed")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.screen()}") from None
+        self._until(lambda: all(each in below() for each in expected), f"{expected} are listed")
         return below()
 
-    def clear(self) -> None:
-        """Leave the line that is being typed, and empty the screen."""
-        self._run("send-keys", "C-c")
-        self._run("send-keys", "C-l")
-        until(lambda: self.screen().strip() == PROMPT.strip(), "an empty line")
+    def _settle(self) -> None:
+        """Wait for the line to be typed; leave the one that was begun, if any."""
+        if self._is_begun:
+            self.type("\x03")
+            self._is_begun = False
+        # A key that comes with an interrupt may be lost, so the next one comes later.
+        self._until(self._is_idle, "a new line")
 
-    def _command(self, setup: str | None) -> list[str]:
+    def _until(self, true: Callable[[], bool], what: str) -> None:
+        """Wait for it; where that is in vain, say what can be seen instead."""
+        try:
+            until(true, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.screen()}") from None
+
+    def _is_idle(self) -> bool:
+        return self.screen().rstrip().rpartition("\n")[2].strip() == PROMPT.strip()
+
+    def _prepare(self, more: str, *, installed: bool) -> None:
         place, ours = PLACES[self.shell]
         link = self.folder / "share" / place
         link.parent.mkdir(parents=True)
-        if setup is None:
+        if installed:
             link.symlink_to(ROOT / "completions" / ours)
         rc = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}[self.shell]
         text = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[self.shell]
-        if self.shell == "bash" and setup is None:
-            text += _WITH_BASH_COMPLETION
-        text = text.format(prompt=PROMPT, share=self.folder / "share") + (setup or "")
+        if self.shell == "bash" and installed:
+            text += f". {BASH_COMPLETION}\n"
+        text = text.format(prompt=PROMPT, share=self.folder / "share") + more
         file = self.home / rc
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        return [self.shell, "-i"]
 
     def _environ(self) -> Mapping[str, str]:
-        kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
         share = f"{self.folder / 'share'}:/usr/local/share:/usr/share"
         return {
-            **kept,
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
             "HOME": str(self.home),
             "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
             "XDG_DATA_DIRS": share,
