@@ -92,6 +92,7 @@ def _deliver(
     from crontify_cli.report.mask import Masker, secret_values
     from crontify_cli.report.outbox import Outbox
     from crontify_cli.report.redaction import redaction
+    from crontify_cli.report.retention import tidy
     from crontify_cli.state import state_dir
 
     # The dead run's own environment and --redact are gone with it; these are the next best.
@@ -113,7 +114,8 @@ def _deliver(
 
     now = time.monotonic()
     outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen, patient=True)
-    outbox.prune()
+    if line := tidy(state_dir(), journal, settings):
+        _say(line)
     return journal.queue(settings.base_url)[0]
 
 

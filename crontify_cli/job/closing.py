@@ -180,7 +180,10 @@ class Closing:
         run = reporter.row(tuple(map(mask, self._command)))
         try:
             report = ping if reporter.reports else None
-            return journal.finish(run, ending, report, reporter.owner), journal
+            report_id = journal.finish(run, ending, report, reporter.owner)
+            if journal.warning:
+                self._say(journal.warning)
+            return report_id, journal
         except JournalError as error:
             self._fail_journal(error)
             return None, None

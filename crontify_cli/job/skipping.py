@@ -34,6 +34,9 @@ def record_skip(options: ExecOptions) -> None:
     )
     ending = Ending("skipped", "skipped: another run was going on", ExitCode.TEMPORARY, now, 0.0)
     try:
-        Journal.open(state_dir()).finish(run, ending, None, None)
+        journal = Journal.open(state_dir())
+        journal.finish(run, ending, None, None)
+        if journal.warning:
+            say(journal.warning)
     except (JournalError, OSError) as error:
         say(f"the skipped run is not recorded: {error}")

@@ -52,12 +52,12 @@ class Journal(JournalFile):
 
     def begin(self, run: Run) -> None:
         """Write down that `run` has started; nothing if it stands there already."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             _begin(db, run)
 
     def note_start(self, run_id: str, state: StartState, remote_run_id: str | None) -> None:
         """Write down what became of the start ping."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE runs SET start_state = ?, remote_run_id = coalesce(?, remote_run_id)"
                 " WHERE id = ?",
@@ -66,7 +66,7 @@ class Journal(JournalFile):
 
     def failures_in_a_row(self, monitor: str) -> int:
         """Return how many runs of `monitor` failed since its last success."""
-        rows = self._query(
+        rows = self.query(
             "SELECT count(*) FROM runs WHERE monitor = ?1"
             " AND outcome IN ('fail', 'tolerated', 'lost') AND seq > coalesce("
             "(SELECT max(seq) FROM runs WHERE monitor = ?1 AND outcome = 'success'), 0)",
@@ -79,8 +79,19 @@ class Journal(JournalFile):
 
         owner: who sends the report now, None to leave it to whoever comes first.
         None is returned where there is no report, or where the run had ended already.
+        If the file turns out to be corrupt, it goes into the one that is begun anew, and
+        `warning` says so.
         """
-        with self._transaction(durable=True) as db:
+        try:
+            return self._finish(run, ending, ping, owner)
+        except JournalError as error:
+            if not error.is_set_aside:
+                raise
+            self.warning = f"{error}, begun anew"
+            return self._finish(run, ending, ping, owner)
+
+    def _finish(self, run: Run, ending: Ending, ping: Ping | None, owner: str | None) -> int | None:
+        with self.transaction(durable=True) as db:
             _begin(db, run)
             changed = db.execute(
                 "UPDATE runs SET outcome = ?, reason = ?, exit_code = ?, ended_at = ?,"
@@ -117,7 +128,7 @@ class Journal(JournalFile):
 
     def run(self, run_id: str) -> RunRow | None:
         """Return the run with exactly this local id."""
-        rows = self._query(f"{RUN_ROWS} WHERE runs.id = ?", (run_id,))
+        rows = self.query(f"{RUN_ROWS} WHERE runs.id = ?", (run_id,))
         return next(map(run_row, rows), None)
 
     def runs(
@@ -137,7 +148,7 @@ class Journal(JournalFile):
         if since is not None:
             where, values = [*where, "started_at >= ?"], [*values, since]
         sql = f"{RUN_ROWS} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
-        for row in self._query(sql, (*values, -1 if limit is None else limit)):
+        for row in self.query(sql, (*values, -1 if limit is None else limit)):
             yield run_row(row)
 
     def find_runs(self, name: str, limit: int = 2) -> list[RunRow]:
@@ -148,11 +159,11 @@ class Journal(JournalFile):
         end = name[:-1] + chr(ord(name[-1]) + 1) if name else ""
         where = "remote_run_id = ? OR (runs.id >= ? AND runs.id < ?)"
         sql = f"{RUN_ROWS} WHERE {where} ORDER BY seq DESC LIMIT ?"
-        return [run_row(row) for row in self._query(sql, (name, name, end, limit))]
+        return [run_row(row) for row in self.query(sql, (name, name, end, limit))]
 
     def laps(self, *, monitor: str | None = None, since: float | None = None) -> Iterator[Lap]:
         """Yield what statistics need of the runs that `runs` would yield, in its order."""
-        rows = self._query(
+        rows = self.query(
             "SELECT monitor, outcome, started_at, duration FROM runs"
             " WHERE (?1 IS NULL OR monitor = ?1) AND (?2 IS NULL OR started_at >= ?2)"
             " ORDER BY seq DESC",
@@ -162,7 +173,7 @@ class Journal(JournalFile):
 
     def recent_successes(self, monitor: str, among: int = 100) -> list[float]:
         """Return how long the successes took, in seconds, among a monitor's newest runs."""
-        rows = self._query(
+        rows = self.query(
             "SELECT duration FROM (SELECT outcome, duration FROM runs WHERE monitor = ?"
             " ORDER BY seq DESC LIMIT ?) WHERE outcome = 'success' AND duration IS NOT NULL",
             (monitor, among),
@@ -187,7 +198,7 @@ class Journal(JournalFile):
         own_run: the run whose report the caller sends apart. own_report: the id of that
         one, if it has one by now: only what is older is claimed.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             rows = db.execute(
                 f"{QUEUED} WHERE state = 'queued' AND base_url = ?1 AND monitor_id = ?2"
                 " AND run_id != ?3 AND (?4 IS NULL OR id < ?4) ORDER BY id LIMIT ?5",
@@ -202,7 +213,7 @@ class Journal(JournalFile):
 
     def newest_report(self, base_url: str, monitor_id: str) -> int:
         """Return the id of a monitor's newest report, whatever became of it; 0 without any."""
-        rows = self._query(
+        rows = self.query(
             "SELECT max(id) FROM reports WHERE base_url = ? AND monitor_id = ?",
             (base_url, monitor_id),
         )
@@ -216,7 +227,7 @@ class Journal(JournalFile):
         own_report: only what is older than this one counts. Two runs that end together would
         wait for each other otherwise.
         """
-        rows = self._query(
+        rows = self.query(
             "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = ?1"
             " AND monitor_id = ?2 AND owner IS NOT NULL AND owner != ?3"
             " AND (?4 IS NULL OR id < ?4)",
@@ -231,7 +242,7 @@ class Journal(JournalFile):
 
         run_id: the remote run that a delivered report closed, if the server named one.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE reports SET state = ?, attempts = attempts + 1, last_error = ?,"
                 " settled_at = ?, owner = NULL, owned_at = NULL WHERE id = ?",
@@ -246,7 +257,7 @@ class Journal(JournalFile):
 
     def supersede(self, report_ids: Iterable[int]) -> None:
         """Settle successes that newer outcomes made pointless."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE reports SET state = 'superseded', settled_at = ?, owner = NULL,"
                 " owned_at = NULL WHERE id = ?",
@@ -255,7 +266,7 @@ class Journal(JournalFile):
 
     def release(self, owner: str, report_ids: Iterable[int]) -> None:
         """End leases of `owner` on reports that it did not get to: somebody else may."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE reports SET owner = NULL, owned_at = NULL WHERE id = ? AND owner = ?",
                 [(report_id, owner) for report_id in report_ids],
@@ -263,7 +274,7 @@ class Journal(JournalFile):
 
     def requeue_refused(self, base_url: str) -> int:
         """Queue again what the server had refused; return how many reports that are."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return db.execute(
                 "UPDATE reports SET state = 'queued' WHERE state = 'refused' AND base_url = ?",
                 (base_url,),
@@ -271,7 +282,7 @@ class Journal(JournalFile):
 
     def queued_monitors(self, base_url: str) -> list[str]:
         """Return the monitor ids that have queued reports, the longest waiting first."""
-        rows = self._query(
+        rows = self.query(
             "SELECT monitor_id, min(id) FROM reports WHERE state = 'queued' AND base_url = ?"
             " GROUP BY monitor_id ORDER BY 2",
             (base_url,),
@@ -280,37 +291,13 @@ class Journal(JournalFile):
 
     def queue(self, base_url: str | None = None) -> tuple[int, float | None]:
         """Return how many reports are queued, and when the oldest one's run ended."""
-        rows = self._query(
+        rows = self.query(
             "SELECT count(*), min(ended_at) FROM reports WHERE state = 'queued'"
             " AND (?1 IS NULL OR base_url = ?1)",
             (base_url,),
         )
         count, oldest = next(rows)
         return int(str(count)), None if oldest is None else float(str(oldest))
-
-    # Chores
-
-    def is_due(self, chore: str, seconds: float) -> bool:
-        """Tell whether `chore` was last done `seconds` ago or more; then it counts as done now."""
-        now = time.time()
-        with self._transaction() as db:
-            row = db.execute("SELECT done_at FROM chores WHERE name = ?", (chore,)).fetchone()
-            if row and 0 <= now - row[0] < seconds:
-                return False
-            db.execute("INSERT OR REPLACE INTO chores VALUES (?, ?)", (chore, now))
-        return True
-
-    def prune(self, keep_runs: int, keep_days: float) -> None:
-        """Forget runs beyond the newest `keep_runs` or older than `keep_days`, and their reports.
-
-        What is still queued goes too when its time is over: nothing may grow for ever.
-        """
-        with self._transaction() as db:
-            db.execute(
-                "DELETE FROM runs WHERE started_at < ? OR seq <= (SELECT max(seq) - ? FROM runs)",
-                (time.time() - keep_days * 86400, keep_runs),
-            )
-            db.execute("DELETE FROM reports WHERE run_id NOT IN (SELECT id FROM runs)")
 
 
 def _is_held(holder: str | None, since: float | None) -> bool:

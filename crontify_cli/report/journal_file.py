@@ -12,6 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 VERSION = 1
+"""The schema's, in the file's user_version: a later one's code brings earlier files up to it."""
+_APPLICATION_ID = 0x63726F6E
+"""Tells our files from other programs' databases: sqlite.org, "PRAGMA application_id"."""
+
+_SCRATCH, _ASIDE = ".new-", ".corrupt-"
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -57,7 +62,14 @@ CREATE TABLE chores (name TEXT PRIMARY KEY, done_at REAL NOT NULL);
 
 
 class JournalError(Exception):
-    """The journal cannot be used; the message names the file and what was done with it."""
+    """The journal cannot be used; the message names the file and what was done with it.
+
+    is_set_aside: the file was corrupt, and is out of the way of a new one.
+    """
+
+    def __init__(self, message: str, *, is_set_aside: bool = False) -> None:
+        super().__init__(message)
+        self.is_set_aside = is_set_aside
 
 
 def journal_path(state: str) -> str:
@@ -68,10 +80,11 @@ def journal_path(state: str) -> str:
 class JournalFile:
     """An open file. Every method raises JournalError if it fails."""
 
-    def __init__(self, path: str, connection: sqlite3.Connection, inode: int) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, inode: int, wait: float) -> None:
         self.path = path
         self._db = connection
         self._inode = inode
+        self._wait = wait
 
     @classmethod
     def open(cls, state: str, *, wait: float = 5.0, create: bool = True) -> Self:
@@ -109,9 +122,11 @@ class JournalFile:
     def _open(cls, path: str, wait: float) -> Self:
         db = sqlite3.connect(f"file:{_quote(path)}?mode=rw", timeout=wait, uri=True)
         db.isolation_level = None  # transactions are begun by hand, and IMMEDIATE
+        ours = db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            raise _Foreign("not a journal")
+        if not ours:
+            db.close()
+            raise _Foreign("not a journal of crontify's")
         if version != VERSION:
             db.close()
             raise JournalError(
@@ -119,24 +134,30 @@ class JournalFile:
                 " install the newer crontify, or move the file away"
             )
         db.execute("PRAGMA synchronous = NORMAL")
-        return cls(path, db, os.stat(path).st_ino)
+        return cls(path, db, os.stat(path).st_ino, wait)
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
 
     @contextlib.contextmanager
-    def _transaction(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction, committed at the block's end and rolled back if that fails.
+
+        durable: it survives a power cut once committed.
+        """
         try:
+            self._follow()
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failure(error) from error
         finally:
@@ -144,30 +165,41 @@ class JournalFile:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("PRAGMA synchronous = NORMAL")
 
-    def _query(self, sql: str, values: Iterable[object] = ()) -> Iterator[tuple[object, ...]]:
+    def query(self, sql: str, values: Iterable[object] = ()) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of a query."""
         try:
             yield from self._db.execute(sql, tuple(values))
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.Error) -> JournalError:
-        what = f"{self.path}: {error}"
         if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
-            what += f"; {_set_aside(self.path, self._inode)}"
-        return JournalError(what)
+            what = f"{self.path}: {error}; {_set_aside(self.path, self._inode)}"
+            return JournalError(what, is_set_aside=True)
+        return JournalError(f"{self.path}: {error}")
+
+    def _follow(self) -> None:
+        """Write to the file that has the journal's name now: ours may have been set aside."""
+        with contextlib.suppress(OSError):
+            if os.stat(self.path).st_ino == self._inode:
+                return
+        renewed = self.open(os.path.dirname(self.path), wait=self._wait)
+        self._db.close()
+        self._db, self._inode = renewed._db, renewed._inode
 
 
 def _create(path: str) -> None:
     """Make the journal complete or not at all: under another name first, then linked."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    scratch = f"{path}.new-{os.getpid()}-{time.monotonic_ns()}"
+    scratch = f"{path}{_SCRATCH}{os.getpid()}-{time.monotonic_ns()}"
     os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     try:
         db = sqlite3.connect(scratch)
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            marks = f"PRAGMA user_version = {VERSION}; PRAGMA application_id = {_APPLICATION_ID};"
+            db.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
         finally:
             db.close()
         with contextlib.suppress(FileExistsError):  # another process was faster
@@ -178,12 +210,24 @@ def _create(path: str) -> None:
                 os.unlink(name)
 
 
+def remains(state: str) -> Iterator[tuple[str, bool]]:
+    """Yield the files beside the journal, and whether each was set aside for a person to see.
+
+    The others are of processes that were killed while they made a journal.
+    """
+    name = os.path.basename(journal_path(state))
+    with contextlib.suppress(OSError), os.scandir(state) as entries:
+        for entry in entries:
+            if entry.name.startswith((name + _SCRATCH, name + _ASIDE)):
+                yield entry.path, entry.name.startswith(name + _ASIDE)
+
+
 def _set_aside(path: str, inode: int) -> str:
-    """Rename the corrupt journal that was the file `inode`, and say so in words.
+    """Rename the corrupt journal that is the file `inode`, and say so in words.
 
     Another thread or process may have done so, and begun a good one in its place.
     """
-    aside = f"{path}.corrupt-{int(time.time())}-{os.getpid()}"
+    aside = f"{path}{_ASIDE}{int(time.time())}-{os.getpid()}"
     try:
         if os.stat(path).st_ino != inode:
             return "set aside already"

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli.report import delivery, recovery
 from crontify_cli.report.delivery import Backlog, Budget, Sender, Waits
 from crontify_cli.report.journal import Journal
-from crontify_cli.report.locallog import prune_logs
 from crontify_cli.report.recovery import Target
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
 
-PRUNE_EVERY = 3600.0
 CONTEST_PAUSE = 0.05
 
 
@@ -115,14 +113,6 @@ class Outbox(NamedTuple):
 
     def _queued_monitors(self) -> list[str]:
         return self.journal.queued_monitors(self.settings.base_url)
-
-    def prune(self) -> None:
-        """Forget what is older or more than the settings keep; at most once an hour."""
-        if self.journal.is_due("prune", PRUNE_EVERY):
-            settings = self.settings
-            self.journal.prune(settings.keep_runs, settings.keep_days)
-            keep_bytes = int(settings.keep_log_mb * 1_000_000)
-            prune_logs(self.state, keep_bytes, settings.keep_days * 86400, time.time())
 
     def _is_contested(self, monitor_id: str, backlog: Backlog) -> bool:
         """Tell whether reports were left because another process is sending some just now."""

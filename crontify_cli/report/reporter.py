@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings, Settings
     from crontify_cli.report.api import Api
     from crontify_cli.report.delivery import Budget, Sent
-    from crontify_cli.report.journal import Journal, StartState
+    from crontify_cli.report.journal import Journal, JournalError, StartState
     from crontify_cli.report.outbox import Outbox
 
 LATE_START = 5.0
@@ -156,13 +156,17 @@ class Reporter(threading.Thread):
         finally:
             journal = self._open_journal()
         if api is None:
+            self._tidy(journal)
             return
         outbox = self._open_outbox(loaded.settings, journal, api)
         self._begin(api, journal, outbox)
+        if not self._ended.is_set():
+            self._tidy(journal)
         self._ended.wait()
         self._ending = True
         if self._final and not self._stop.is_set():
             self._end(self._final, api, journal, outbox)
+            self._tidy(journal)
 
     def _open_api(self, settings: "Settings") -> "Api | None":
         from crontify_cli import config
@@ -186,16 +190,21 @@ class Reporter(threading.Thread):
             return None
         from crontify_cli.report.journal import Journal, JournalError
 
-        try:
-            journal = Journal.open(self._state)
-            if journal.warning:
-                self._ways.warn(journal.warning)
-            mask = self._mask()
-            journal.begin(self.row(tuple(map(mask, self._begun.command))))
-        except JournalError as error:
-            self._ways.trace(str(error))  # the final report meets it again, and says so
-            return None
-        return journal
+        mask = self._mask()
+        run = self.row(tuple(map(mask, self._begun.command)))
+        for _ in range(2):
+            try:
+                journal = Journal.open(self._state)
+                if journal.warning:
+                    self._ways.warn(journal.warning)
+                journal.begin(run)
+                return journal
+            except JournalError as error:
+                if not error.is_set_aside:
+                    self._ways.trace(str(error))  # the final report meets it again, and says so
+                    return None
+                self._ways.warn(f"{error}, begun anew")
+        return None
 
     def _open_outbox(
         self, settings: "Settings", journal: "Journal | None", api: "Api"
@@ -229,7 +238,7 @@ class Reporter(threading.Thread):
             try:
                 journal.note_start(self._begun.id, _start_state(sent), sent.answer.run_id)
             except JournalError as error:
-                self._ways.trace(str(error))
+                self._trace(error)
 
     def _clear_backlog(
         self, outbox: "Outbox | None", budget: "Budget", own_report: int | None = None
@@ -245,7 +254,7 @@ class Reporter(threading.Thread):
                 self._ways.trace(f"run {run} of {self._begun.monitor} had died: report queued")
             backlog = outbox.deliver_before(self.monitor.id, budget, self._wait, own_report)
         except JournalError as error:
-            self._ways.trace(str(error))
+            self._trace(error)
             return True
         if backlog.failure:
             self._tell("queued report", backlog.failure)
@@ -280,7 +289,8 @@ class Reporter(threading.Thread):
             state = states.get(sent.verdict, "queued")
             journal.settle(report_id, state, error=sent.message, run_id=sent.answer.run_id)
         except JournalError as error:
-            self._ways.trace(f"{error}: the report may be sent a second time")
+            self._trace(error)
+            self._ways.trace("the report may be sent a second time")
 
     def _help_others(self, outbox: "Outbox", budget: "Budget") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
@@ -289,9 +299,24 @@ class Reporter(threading.Thread):
         try:
             outbox.recover()
             outbox.deliver_all(budget, self._wait)
-            outbox.prune()
         except JournalError as error:
-            self._ways.trace(str(error))
+            self._trace(error)
+
+    def _tidy(self, journal: "Journal | None") -> None:
+        if journal is None or self._state is None or self.settings is None:
+            return
+        from crontify_cli.report.journal import JournalError
+        from crontify_cli.report.retention import tidy
+
+        try:
+            if line := tidy(self._state, journal, self.settings):
+                self._ways.warn(line)
+        except JournalError as error:
+            self._trace(error)
+
+    def _trace(self, error: "JournalError") -> None:
+        """Say what went wrong with the journal: always where its file was set aside for it."""
+        (self._ways.warn if error.is_set_aside else self._ways.trace)(str(error))
 
     def _tell(self, what: str, sent: "Sent") -> None:
         if sent.verdict == "refused":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from crontify_cli import processes
 from crontify_cli.config import Settings
 from crontify_cli.model import Ending, Outcome, Ping, Run
-from crontify_cli.report.delivery import Budget, Sender, Sent, Waits, send
+from crontify_cli.report.delivery import Backlog, Budget, Sender, Sent, Waits, send
 from crontify_cli.report.journal import Journal, JournalError, ReportState
 from crontify_cli.report.outbox import Outbox
 
@@ -45,21 +45,25 @@ def report(monitor: str, ping: Ping, way: Way, *, queue: bool) -> Result:
     budget = Budget.after(time.monotonic(), settings.report_timeout, settings.rate_limit_wait)
     if not queue:
         return Result(send(way.sender, ping, budget, way.wait), False)
+    owner = processes.identity()
+    run = _row(monitor, ping, settings)
+    report_id = None
     try:
         journal = Journal.open(way.state)
-        if journal.warning:
-            way.warn(journal.warning)
-        owner = processes.identity()
-        run = _row(monitor, ping, settings)
-        report_id = None
         if ping.kind != "start":
             report_id = journal.finish(run, _ending(ping), ping, owner)
-        outbox = Outbox(way.state, journal, settings, way.sender, owner, way.mask, run.id)
-        outbox.recover(monitor)
-        backlog = outbox.deliver_before(ping.monitor_id, budget, way.wait, report_id)
     except (JournalError, OSError) as error:
         way.warn(f"the ping is not in the journal and goes out directly: {error}")
         return Result(send(way.sender, ping, budget, way.wait), False)
+    if journal.warning:
+        way.warn(journal.warning)
+    outbox = Outbox(way.state, journal, settings, way.sender, owner, way.mask, run.id)
+    backlog = Backlog()
+    try:
+        outbox.recover(monitor)
+        backlog = outbox.deliver_before(ping.monitor_id, budget, way.wait, report_id)
+    except JournalError as error:
+        way.warn(f"{error}: what is queued of {monitor} cannot go out first")
     if backlog.left and backlog.failure:  # it must not overtake what came before it
         return Result(backlog.failure, report_id is not None)
     sent = send(way.sender, ping, budget, way.wait)

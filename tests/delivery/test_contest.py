@@ -3,41 +3,18 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crontify_cli import processes
-from crontify_cli.model import Answer, Ending, Ping, Run
+from crontify_cli.model import Answer, Ping
 from crontify_cli.report.delivery import UNLIMITED, Backlog, deliver_backlog
 from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
+from tests.delivery.outcomes import URL, queue
 from tests.server import KEY, ApiServer
-
-URL = "http://127.0.0.1:1"
-
-
-def queue(
-    state: Path, monitor: str, *outcomes: str, owner: str | None = None, url: str = URL
-) -> list[int]:
-    """Put reports into the journal, as runs that ended leave them; return their ids."""
-    journal = Journal.open(str(state))
-    ids = []
-    for outcome in outcomes:
-        me = os.getpid(), 0
-        run = Run(
-            os.urandom(6).hex(), monitor, monitor, url, ("true",), me, me, "boot", time.time()
-        )
-        kind = "success" if outcome == "success" else "fail"
-        ping = Ping(monitor, kind, {}, None if kind == "success" else outcome)  # type: ignore[arg-type]  # one of the two
-        ending = Ending("success" if kind == "success" else "fail", outcome, 0, time.time(), 1.0)
-        report = journal.finish(run, ending, ping, owner)
-        assert report
-        ids.append(report)
-    journal.close()
-    return ids
 
 
 class Taker:

@@ -1,0 +1,120 @@
+"""What is kept, and that nothing grows however long the API is away."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.config import load
+from crontify_cli.report.journal import Journal
+from crontify_cli.report.retention import DAY, is_due, prune, sweep, tidy
+from tests.conftest import Crontify
+from tests.delivery.outcomes import finish, queue
+from tests.faults import refusing_url
+from tests.server import KEY, ApiServer
+
+
+def left(state: Path) -> list[tuple[str, str | None]]:
+    """Return monitor and report state of each run, the oldest first."""
+    rows = Journal.open(str(state)).runs()
+    return [(row.monitor, row.report) for row in rows][::-1]
+
+
+def deliver(state: Path, report: int) -> None:
+    Journal.open(str(state)).settle(report, "delivered")
+
+
+def test_the_newest_runs_are_kept_and_the_reports_of_others_go_with_them(tmp_path: Path) -> None:
+    for at in range(5):
+        deliver(tmp_path, finish(tmp_path, f"m{at}", "fail"))
+    journal = Journal.open(str(tmp_path))
+    assert prune(journal, keep_runs=2, keep_days=90) == 0
+    assert left(tmp_path) == [("m3", "delivered"), ("m4", "delivered")]
+    assert list(journal.query("SELECT count(*) FROM reports")) == [(2,)]
+
+
+def test_what_is_older_goes_even_if_it_never_was_delivered_and_that_is_said(tmp_path: Path) -> None:
+    finish(tmp_path, "old", "fail", ended_at=time.time() - 91 * DAY)
+    deliver(tmp_path, finish(tmp_path, "older", "fail", ended_at=time.time() - 92 * DAY))
+    finish(tmp_path, "new", "fail", ended_at=time.time() - 89 * DAY)
+    line = tidy(str(tmp_path), Journal.open(str(tmp_path)), load().settings)
+    assert line is not None
+    assert line.startswith("1 queued report could not be delivered in time and is given up")
+    assert left(tmp_path) == [("new", "queued")]
+
+
+def test_a_queue_is_not_shortened_by_the_runs_that_came_after_it(tmp_path: Path) -> None:
+    queue(tmp_path, "away", "one", "two", "three")
+    for at in range(5):
+        deliver(tmp_path, finish(tmp_path, f"m{at}", "success"))
+    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == 0
+    assert left(tmp_path) == [("away", "queued")] * 3 + [
+        (f"m{at}", "delivered") for at in (2, 3, 4)
+    ]
+
+
+def test_a_queue_is_bounded_itself_and_old_successes_leave_it_first(tmp_path: Path) -> None:
+    queue(tmp_path, "away", "success", "one", "success", "two", "three", "four", "success")
+    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == 2
+    rows = list(Journal.open(str(tmp_path)).runs())
+    assert [row.message for row in rows if row.report == "queued"] == [None, "four", "three"]
+
+
+def test_it_happens_at_most_once_an_hour(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    assert is_due(journal, "prune", 3600)
+    assert not is_due(journal, "prune", 3600)
+    assert is_due(journal, "prune", 0)
+    with journal.transaction() as db:
+        db.execute("UPDATE chores SET done_at = done_at + 7200")  # a clock that was set back
+    assert is_due(journal, "prune", 3600)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_it_happens_without_a_key_and_while_the_api_is_away(
+    crontify: Crontify, home: Path, keyed: bool
+) -> None:
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("keep_runs = 2\nreport_timeout = 0\n")
+    state = home / ".local/state/crontify"
+    for at in range(4):
+        deliver(state, finish(state, f"m{at}", "success"))
+    with refusing_url() as url:
+        env = {"CRONTIFY_API_KEY": KEY} if keyed else {}
+        command = ["exec", "backup", "--", "sleep", "1.5"]
+        assert crontify(*command, env={**env, "CRONTIFY_BASE_URL": url}).returncode == 0
+    assert len(left(state)) <= 3
+
+
+def test_logs_are_bounded_in_bytes(crontify: Crontify, api: ApiServer, home: Path) -> None:
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("keep_log_mb = 1\n")
+    logs = home / ".local/state/crontify/logs"
+    logs.mkdir(parents=True, mode=0o700)
+    for at in range(4):
+        (logs / f"{at:012x}.log").write_bytes(b"x" * 400_000)
+        os.utime(logs / f"{at:012x}.log", (time.time() - 1000 + at,) * 2)
+    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    assert crontify("flush", env=env).returncode == 0
+    assert sorted(path.name for path in logs.iterdir()) == ["000000000002.log", "000000000003.log"]
+
+
+def test_what_killed_processes_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    live.mkdir()
+    stays = [live / "a-m.rec", live / "a-m.meta", tmp_path / "journal.db", tmp_path / "other"]
+    goes = [live / "b-m.meta", tmp_path / "journal.db.new-1-2", tmp_path / "journal.db.new-1-2-wal"]
+    aside = tmp_path / "journal.db.corrupt-1-2"
+    for path in (*stays, *goes, aside):
+        path.touch()
+    now = time.time()
+    sweep(str(tmp_path), 90, now)
+    assert all(path.exists() for path in (*stays, *goes, aside))
+    sweep(str(tmp_path), 90, now + 2 * DAY)
+    assert all(path.exists() for path in (*stays, aside))
+    assert not any(path.exists() for path in goes)
+    sweep(str(tmp_path), 90, now + 91 * DAY)
+    assert not aside.exists()
