@@ -96,7 +96,7 @@ def _version() -> "Check":
 
 def _masked(check: "Check") -> "Check":
     """Return the check without what a stranger's words may hold: a server's, a command's."""
-    from crontify_cli.config.credentials import held_secrets
+    from crontify_cli.config.secret import held_secrets
     from crontify_cli.report.mask import Masker, secret_values
 
     mask = Masker(secret_values(os.environ), held_secrets())
