@@ -115,7 +115,7 @@ def _deliver(
     now = time.monotonic()
     outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen, patient=True)
     if line := tidy(state_dir(), journal, settings):
-        _say(line)
+        say(line)
     return journal.queue(settings.base_url)[0]
 
 
