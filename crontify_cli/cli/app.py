@@ -10,11 +10,13 @@ from crontify_cli.cli import completion, demo, doctor, flush, init, logs, ping, 
 from crontify_cli.cli import config as config_command
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
+from crontify_cli.cli.help import App
 
-app = typer.Typer(
+app = App(
     name="crontify",
     help="Put `crontify exec MONITOR --` in front of a cron job and know when it fails.",
     no_args_is_help=True,
+    epilog="In a crontab: 0 3 * * *  crontify exec backup -- python3 /srv/backup.py",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

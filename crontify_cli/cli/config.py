@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError, ExitCode
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from crontify_cli.config.show import Row
     from crontify_cli.config.write import Written
 
-config = typer.Typer(
+config = App(
     name="config",
     help="See, check and change the settings.",
     no_args_is_help=True,
@@ -85,8 +86,8 @@ def get(key: KeyArgument) -> None:
 
 @config.command(
     "set",
-    epilog="Examples: crontify config set keep_days 30;"
-    " pass show crontify | crontify config set api_key",
+    epilog="Examples: crontify config set keep_days 30\n"
+    "          pass show crontify | crontify config set api_key",
 )
 def set_(
     key: KeyArgument,

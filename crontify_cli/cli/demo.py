@@ -57,7 +57,11 @@ class Run(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     """Add `demo` to the app."""
-    app.command("demo", epilog="No account, no network:  crontify demo")(demo)
+    app.command(
+        "demo",
+        short_help="Try it all on this machine, in a few seconds.",
+        epilog="Example: crontify demo",
+    )(demo)
 
 
 def demo() -> None:

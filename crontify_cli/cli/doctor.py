@@ -24,7 +24,9 @@ what was found, what to do. Exit 1 on a failure.
 def register(app: typer.Typer) -> None:
     """Add `doctor` to the app."""
     epilog = "Example: crontify doctor --json | jq '.[] | select(.result == \"failure\")'"
-    app.command("doctor", help=_HELP, epilog=epilog)(doctor)
+    app.command(
+        "doctor", short_help="Check that jobs can be reported from here.", help=_HELP, epilog=epilog
+    )(doctor)
 
 
 def doctor(

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from crontify_cli.cli.help import Command
 from crontify_cli.job import options as table
 from crontify_cli.values import parse_monitor
 
 EPILOG = "In a crontab:  0 3 * * *  crontify exec backup -- python3 /srv/backup.py"
 
 
-class ExecCommand(TyperCommand):
+class ExecCommand(Command):
     """Finds where the command begins as the fast path does, then parses as ever."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -47,7 +47,11 @@ def init() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add `init` to the app."""
-    app.command("init", epilog="Example: crontify init, then crontab -e")(init)
+    app.command(
+        "init",
+        short_help="Three questions: the config file, and the line for your crontab.",
+        epilog="Example: crontify init, then crontab -e",
+    )(init)
 
 
 def _ask_key(file: str) -> str | None:

@@ -4,8 +4,8 @@ import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from crontify_cli.cli.help import Command
 from crontify_cli.errors import CrontifyError, ExitCode
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import Settings
 
 
-class LogsCommand(TyperCommand):
+class LogsCommand(Command):
     """Takes `-1` for a run, not for an option."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context

@@ -10,17 +10,14 @@ import typer
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.values import parse_meta, parse_monitor
 
-EPILOG = (
-    "Example:  crontify ping fail backup --message 'disk full' --meta exit_code=1"
-    " --log /var/log/backup.log"
-)
+EPILOG = "Example: crontify ping fail backup --message 'disk full' --log backup.log"
 HEAD, TAIL = 64 * 1024, 1024 * 1024
 """Bytes of a log's beginning and of its end that are looked at."""
 
 
 def register(app: typer.Typer) -> None:
     """Add `ping` to the app."""
-    app.command("ping", epilog=EPILOG)(ping)
+    app.command("ping", short_help="Report a job that runs without `exec`.", epilog=EPILOG)(ping)
 
 
 def _monitor(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from crontify_cli.cli.help import App
 from crontify_cli.durations import parse_duration
 from crontify_cli.errors import CrontifyError
 from crontify_cli.values import parse_monitor
@@ -23,22 +24,22 @@ _NEEDS = ("fastapi", "uvicorn", "jwt")
 # Without this `rule add backup rows lt -1` would be about an option -1.
 _NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
-app = typer.Typer(
+app = App(
     help="The documented API on this machine: try jobs without an account.",
     epilog=_EPILOG,
     no_args_is_help=True,
 )
-monitor_app = typer.Typer(
+monitor_app = App(
     help="The sandbox's monitors.",
     epilog="Example:  crontify sandbox monitor add backup",
     no_args_is_help=True,
 )
-rule_app = typer.Typer(
+rule_app = App(
     help="Alert rules: when a success is a silent failure.",
     epilog="Example:  crontify sandbox rule add backup rows_processed eq 0",
     no_args_is_help=True,
 )
-key_app = typer.Typer(
+key_app = App(
     help="The sandbox's API key.",
     epilog="Example:  crontify sandbox key rotate",
     no_args_is_help=True,

@@ -144,31 +144,30 @@ _OUTCOME, _REPORT, _SETTINGS = "What counts as a failure", "The report", "Settin
 OPTIONS = (
     Option(
         ("--timeout",),
-        "Stop the job after this long: TERM to its process group, then KILL; exit 124.",
+        "Stop the job after this long; exit 124.",
         convert=parse_duration,
         metavar="DURATION",
         default="none",
     ),
     Option(
         ("--kill-after",),
-        "How long after the TERM of --timeout comes the KILL.",
+        "From the timeout's TERM to the KILL.",
         convert=parse_duration,
         metavar="DURATION",
         default="10s",
     ),
     Option(
         ("--overlap",),
-        "While another run of the monitor is going on here: start anyway, skip this one"
-        " (exit 75), or wait for it.",
+        "While another run of the monitor goes on here: start, skip (exit 75), or wait.",
         convert=_choice(*OVERLAP),
         metavar="|".join(OVERLAP),
         choices=OVERLAP,
         default="allow",
     ),
-    Option(("--shell",), "COMMAND is one string, run by $SHELL -c (/bin/sh if not set)."),
+    Option(("--shell",), "COMMAND is one string for $SHELL, or /bin/sh."),
     Option(
         ("--output",),
-        "Pass the job's output on always, only if the job fails, or never.",
+        "When to pass the job's output on.",
         convert=_choice(*OUTPUT),
         metavar="|".join(OUTPUT),
         choices=OUTPUT,
@@ -177,7 +176,7 @@ OPTIONS = (
     Option(("-q", "--quiet"), "The same as --output none."),
     Option(
         ("--success-codes",),
-        "Exit codes that mean success, as 0,24 or 0,20-25.",
+        "Exit codes that mean success, as 0,20-25.",
         convert=parse_codes,
         metavar="CODES",
         default="0",
@@ -209,8 +208,8 @@ OPTIONS = (
     ),
     Option(
         ("--meta-regex",),
-        "Report numbers found in the output: each named group that matches in a line, the last"
-        " match winning, as 'copied (?P<files>\\d+) files'; may be repeated.",
+        "Report numbers of the output, by named groups: 'copied (?P<files>\\d+)'. The last match"
+        " wins; may be repeated.",
         convert=parse_meta_regex,
         metavar="REGEX",
         repeat=True,
@@ -218,7 +217,7 @@ OPTIONS = (
     ),
     Option(
         ("--redact",),
-        "Mask what matches in the reported and the local log; may be repeated.",
+        "Mask what matches in both logs; may be repeated.",
         convert=parse_regex,
         metavar="REGEX",
         repeat=True,

@@ -1,0 +1,164 @@
+"""What `--help` looks like: usage, purpose, panels of options and commands, an example.
+
+A screenful: Typer's own form gives each option four columns, and `exec` 72 lines.
+"""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from crontify_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDEST = 100
+_NAMES = 28
+"""Columns of an option's names at most: the values of a longer one stand in its help."""
+
+Row = tuple[str, str, str, str]
+"""Names, metavar, help and default of an option, an argument or a command."""
+
+
+class Command(TyperCommand):
+    """A command whose help is ours."""
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # typer's own Context
+        """Write the help."""
+        formatter.write(text(self, ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is ours; alone, without a command, it shows it."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context
+        """Parse as Typer does."""
+        if not args and self.no_args_is_help:
+            print(text(self, ctx), end="")
+            raise typer.Exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # typer's own Context
+        """Write the help."""
+        formatter.write(text(self, ctx))
+
+
+class App(typer.Typer):
+    """A Typer app whose commands and groups are these."""
+
+    def __init__(self, **info: Any) -> None:  # Any: handed on as it is
+        super().__init__(cls=Group, **info)
+
+    def command(  # type: ignore[override]  # the names that it hands on are Typer's to check
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **info: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a command as Typer does."""
+        return super().command(name, cls=cls or Command, **info)
+
+
+def text(command: TyperCommand | TyperGroup, ctx: typer.Context) -> str:
+    """Return the help of a command or of a group, for a screen as wide as ours."""
+    from rich.text import Text
+
+    from crontify_cli.cli import output
+
+    console = output.console()
+    width = min(console.width, WIDEST)
+    usage = " ".join((ctx.command_path, *_usage(command)))
+    with console.capture() as drawn:
+        console.print(Text.assemble(("Usage: ", "yellow"), (usage, "bold")))
+        for paragraph in _paragraphs(command.help):
+            console.print(Text(f"\n{textwrap.fill(paragraph, width)}"))
+        console.print()
+        for title, rows in _panels(command, ctx).items():
+            _print_panel(console, width, title, rows)
+        if command.epilog:
+            console.print(Text(command.epilog, "dim"), soft_wrap=True)
+    return "".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
+
+
+def short(command: TyperCommand | TyperGroup) -> str:
+    """Return what a command does in the one line that its group's help has for it."""
+    return command.short_help or next(iter(_paragraphs(command.help)), "")
+
+
+def _paragraphs(words: str | None) -> list[str]:
+    return [" ".join(part.split()) for part in (words or "").split("\n\n") if part.strip()]
+
+
+def _usage(command: TyperCommand | TyperGroup) -> Iterator[str]:
+    yield "[OPTIONS]"
+    yield from (_argument(param) for param in command.params if isinstance(param, TyperArgument))
+    if isinstance(command, TyperGroup):
+        yield "COMMAND"
+
+
+def _argument(argument: TyperArgument) -> str:
+    if argument.metavar:
+        return argument.metavar
+    choices = getattr(argument.type, "choices", ())
+    return "|".join(map(str, choices)) or (argument.name or "").upper()
+
+
+def _panels(command: TyperCommand | TyperGroup, ctx: typer.Context) -> dict[str, list[Row]]:
+    """Return the rows of each panel, `--help` in the last of options."""
+    panels: dict[str, list[Row]] = {}
+    last = "Options"
+    for param in command.get_params(ctx):
+        if getattr(param, "hidden", False):
+            continue
+        if isinstance(param, TyperArgument) and param.help:
+            row = ("", _argument(param), param.help, _default(param))
+            panels.setdefault("Arguments", []).append(row)
+        elif isinstance(param, TyperOption) and param.name != "help":
+            last = getattr(param, "rich_help_panel", None) or "Options"
+            panels.setdefault(last, []).append(_option(param))
+    panels.setdefault(last, []).append(("-h, --help", "", "Show this help.", ""))
+    if isinstance(command, TyperGroup):
+        subcommands = (command.get_command(ctx, name) for name in command.list_commands(ctx))
+        panels["Commands"] = [
+            (each.name or "", "", short(each), "")
+            for each in subcommands
+            if isinstance(each, TyperCommand | TyperGroup) and not each.hidden
+        ]
+    return panels
+
+
+def _option(option: TyperOption) -> Row:
+    names, words = ", ".join(sorted(option.opts, key=len)), option.help or ""
+    metavar = "" if option.is_flag else option.metavar or _metavar(option)
+    if len(names) + 1 + len(metavar) > _NAMES:
+        metavar, words = (option.name or "").upper(), f"{words} {metavar}"
+    return names, metavar, words, _default(option)
+
+
+def _metavar(option: TyperOption) -> str:
+    choices = "|".join(map(str, getattr(option.type, "choices", ())))
+    return choices or ("N" if option.type.name.startswith("int") else option.type.name.upper())
+
+
+def _default(param: TyperArgument | TyperOption) -> str:
+    if isinstance(param.show_default, str):
+        return "" if param.show_default == "none" else param.show_default
+    if not param.show_default or param.required or param.default in (None, False, [], ()):
+        return ""
+    return str(param.default)
+
+
+def _print_panel(console: "Console", width: int, title: str, rows: list[Row]) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for names, metavar, words, default in rows:
+        left = Text.assemble((names, "bold cyan"), " " if names and metavar else "")
+        left.append(metavar, "yellow")
+        right = Text.assemble(words, (f" [{default}]" if default else "", "dim"))
+        grid.add_row(left, right)
+    console.print(Panel(grid, title=title, title_align="left", border_style="dim", width=width))

@@ -1,0 +1,75 @@
+"""`--help` of every command: a screenful, with an example, its options in panels."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from crontify_cli.cli import help as help_page
+from crontify_cli.cli.app import app
+from crontify_cli.job import options
+from tests.conftest import Crontify
+from tests.screen import screen
+
+ROWS, EXECS_ROWS = 24, 48
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*path, name))
+
+
+ALL = list(commands(typer.main.get_group(app)))
+
+
+def shown(path: tuple[str, ...]) -> str:
+    """Return what `crontify PATH --help` prints, without a process for each."""
+    command: Any = typer.main.get_group(app)
+    context = typer.Context(command, info_name="crontify")
+    for name in path:
+        command = command.commands[name]
+        context = typer.Context(command, parent=context, info_name=name)
+    return help_page.text(command, context)
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_it_fits_a_screen_and_has_an_example(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = shown(path).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= (EXECS_ROWS if path == ("exec",) else ROWS)
+    last_panel = max(at for at, line in enumerate(lines) if line.startswith("╰"))
+    assert "crontify " in "".join(lines[last_panel + 1 :])
+    assert lines[0].startswith(f"Usage: {' '.join(('crontify', *path))} [OPTIONS]")
+    assert any(line.startswith("╭─ ") for line in lines)
+    assert sum("-h, --help" in line for line in lines) == 1
+    for odd in ("<str>", "_monitor", "RANGE", "default: ("):
+        assert odd not in "\n".join(lines)
+
+
+def test_every_option_and_every_command_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = shown(("exec",))
+    for option in options.OPTIONS:
+        assert option.flags[-1] in text
+        assert f"─ {option.panel} ─" in text
+    root = shown(())
+    assert all(f"│ {path[0]} " in root for path in ALL if len(path) == 1)
+
+
+def test_the_real_program_shows_it_on_a_terminal_of_any_width_and_in_a_pipe(
+    crontify: Crontify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns in (40, 80, 140):
+        lines = screen(["exec", "--help"], columns, {"NO_COLOR": "1"}).splitlines()
+        assert max(map(len, lines[:-1])) <= columns  # the example is to be copied
+    assert "\x1b[" in screen(["exec", "--help"], 80)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert crontify("exec", "--help").stdout.rstrip("\n") == shown(("exec",)).rstrip("\n")
+    assert crontify("--help", env={"PYTHONIOENCODING": "ascii"}).stdout.isascii()
