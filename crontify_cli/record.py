@@ -29,7 +29,7 @@ TAIL = RING - CHUNK
 
 # Places of the header's numbers, as indices of unsigned 64-bit words.
 AT_VERSION, AT_TOTAL, AT_WRAPPER, AT_WRAPPER_START, AT_JOB, AT_JOB_START = range(1, 7)
-AT_STARTED, AT_STATE, AT_EXIT_CODE, AT_ENDED, AT_TEXT = range(7, 12)
+AT_STARTED, AT_STATE, AT_EXIT_CODE, AT_ENDED, AT_TEXT, AT_REDACT, AT_NO_LOG = range(7, 14)
 BOOT_ID_AT, TEXT_AT = 128, 192
 
 RUNNING, SUCCEEDED, FAILED = range(3)
@@ -72,6 +72,8 @@ class Record:
     """What a record's file says at the moment of reading.
 
     run, monitor, cwd, command: texts; a command line too long for the header is cut.
+    redact, no_log: what the flags of those names said of the log; no_log is None where there
+        was none, and True where the patterns were too long for the header.
     wrapper, job: (pid, start time in clock ticks since boot); the job's pid is 0 in the
         instant between the spawn and its note here, a start time is 0 where unknown.
     boot_id, namespace: the boot and the PID namespace that those belong to.
@@ -92,6 +94,8 @@ class Record:
         "job",
         "monitor",
         "namespace",
+        "no_log",
+        "redact",
         "run",
         "started",
         "state",
@@ -119,7 +123,12 @@ class Record:
         fields = text.decode("utf-8", "surrogateescape").split("\0")
         if len(fields) < 3:
             raise ValueError("a record without a run's name")
-        self.run, self.monitor, self.cwd, *self.command = fields
+        patterns = words[AT_REDACT]
+        self.run, self.monitor, self.cwd = fields[:3]
+        self.redact, self.command = fields[3 : 3 + patterns], fields[3 + patterns :]
+        self.no_log = (None, True, False)[min(words[AT_NO_LOG], 2)]
+        if patterns and not self.command:
+            self.no_log = True
         self.head = bytes(view[HEADER : HEADER + min(self.total, HEAD)])
         self.tail = read_tail(view, self.total, max(0, self.total - HEAD))
         self.dropped = self.total - len(self.head) - len(self.tail)

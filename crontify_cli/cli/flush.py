@@ -93,15 +93,11 @@ def _deliver(
     from crontify_cli.report.delivery import Budget
     from crontify_cli.report.mask import Masker, secret_values
     from crontify_cli.report.outbox import Outbox
-    from crontify_cli.report.redaction import redaction
     from crontify_cli.report.retention import tidy
     from crontify_cli.state import state_dir
 
-    # The dead run's own environment and --redact are gone with it; these are the next best.
-    patterns = {
-        each: None for name in ("", *settings.monitors) for each in settings.monitor(name).redact
-    }
-    mask = redaction(Masker(secret_values(os.environ), (key,)), [*patterns])
+    # A dead run's own environment is gone with it; ours is the next best.
+    mask = Masker(secret_values(os.environ), (key,))
     outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:

@@ -9,6 +9,7 @@ from crontify_cli.cli import output
 from crontify_cli.cli.history import History
 from crontify_cli.config import Settings, api_key, token
 from crontify_cli.errors import CrontifyError, say
+from crontify_cli.record import Record
 from crontify_cli.report.journal import RunRow
 from crontify_cli.report.live import Lines, LiveLog
 from crontify_cli.report.mask import Masker, secret_values
@@ -27,7 +28,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
     """
     log = LiveLog(path)
     try:
-        mask = masker(settings, log.about.monitor, log.about.wrapper[0])
+        mask = masker(settings, log.about)
         lines = Lines(raw=raw)
         first = True
         while True:
@@ -60,7 +61,7 @@ def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
         return None
     try:
         now = log.record()
-        mask = masker(settings, now.monitor, now.wrapper[0])
+        mask = masker(settings, now)
     finally:
         log.close()
     gap = f"\n[… {now.dropped:,} bytes omitted …]\n" if now.dropped else ""
@@ -77,19 +78,16 @@ def tail(text: str, count: int) -> str:
     return "".join(text.splitlines(keepends=True)[-count:]) if count else ""
 
 
-def masker(settings: Settings, monitor: str, wrapper: int) -> Callable[[str], str]:
-    """Return what takes secrets out of a living run's output.
-
-    wrapper: its pid; its environment has the secrets that it masks itself.
-    """
+def masker(settings: Settings, run: Record) -> Callable[[str], str]:
+    """Return what takes secrets out of a living run's output, as its wrapper does."""
     own = []
     for get in (api_key, token):
         try:
             own.append(get(settings) or "")
         except CrontifyError:
             continue  # it cannot be had here, so it cannot be known
-    masked = Masker([*secret_values(os.environ), *secret_values(_environ(wrapper))], own)
-    patterns = settings.monitor(monitor).redact
+    masked = Masker([*secret_values(os.environ), *secret_values(_environ(run.wrapper[0]))], own)
+    patterns = [*settings.monitor(run.monitor).redact, *run.redact]
     if not patterns:
         return masked
 

@@ -27,14 +27,22 @@ class Recorder:
     total: bytes of output so far.
     """
 
-    def __init__(self, monitor: str, command: "Sequence[str]") -> None:
+    def __init__(
+        self,
+        monitor: str,
+        command: "Sequence[str]",
+        redact: "Sequence[str]" = (),
+        no_log: bool | None = None,
+    ) -> None:
         self.run = os.urandom(6).hex()
         self.path: str | None = None
         self.meta_path: str | None = None
         self.problem: str | None = None
         self.total = 0
         self._fd = -1
-        self._header = self._first_header(monitor, command)
+        self._header = self._first_header(monitor, command, redact)
+        if no_log is not None:
+            memoryview(self._header).cast("Q")[record.AT_NO_LOG] = 1 if no_log else 2
         self._mapping: mmap.mmap | None = None
         self.view = memoryview(b"")
         self.words = memoryview(b"")
@@ -43,7 +51,9 @@ class Recorder:
         except (OSError, ValueError) as error:
             self.problem = str(error)
 
-    def _first_header(self, monitor: str, command: "Sequence[str]") -> bytearray:
+    def _first_header(
+        self, monitor: str, command: "Sequence[str]", redact: "Sequence[str]"
+    ) -> bytearray:
         header = bytearray(record.HEADER)
         header[:8] = record.MAGIC
         words = memoryview(header).cast("Q")
@@ -56,9 +66,9 @@ class Recorder:
             cwd = os.getcwd()
         except OSError:  # the folder was removed under us
             cwd = ""
-        text = os.fsencode("\0".join((self.run, monitor, cwd, *command)))
+        text = os.fsencode("\0".join((self.run, monitor, cwd, *redact, *command)))
         text = text[: record.HEADER - record.TEXT_AT]
-        words[record.AT_TEXT] = len(text)
+        words[record.AT_TEXT], words[record.AT_REDACT] = len(text), len(redact)
         header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
         return header
 

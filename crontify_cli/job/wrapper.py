@@ -41,7 +41,8 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
             record_skip(options)
             return ExitCode.TEMPORARY
         problem = lock.problem
-    started = Started(options, process, Recorder(options.monitor, command_line(options)))
+    recorder = Recorder(options.monitor, command_line(options), options.redact, options.no_log)
+    started = Started(options, process, recorder)
     if problem:
         started.warnings.append(f"no overlap lock for this run: {problem}")
     _spawn(started)

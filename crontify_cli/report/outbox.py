@@ -36,10 +36,14 @@ class Outbox(NamedTuple):
             self.state,
             self.journal,
             self.mask,
-            lambda name: Target(self.settings.base_url, self.settings.monitor(name).id),
+            self._target,
             own=self.own_run,
             is_wanted=lambda name: monitor in (None, name),
         )
+
+    def _target(self, name: str) -> Target:
+        monitor = self.settings.monitor(name)
+        return Target(self.settings.base_url, monitor.id, monitor.redact, bool(monitor.no_log))
 
     def deliver(
         self,

@@ -18,6 +18,7 @@ from crontify_cli.report.compose import Output, compose
 from crontify_cli.report.journal import Journal
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import read_meta_file
+from crontify_cli.report.redaction import redaction
 
 FORGET_AFTER = 86400.0
 """Seconds after which a run counts as dead whose job cannot be seen from here."""
@@ -32,10 +33,12 @@ class Live(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a monitor's reports go."""
+    """Where a monitor's reports go, and what its settings keep out of them."""
 
     base_url: str
     monitor_id: str
+    redact: tuple[str, ...] = ()
+    no_log: bool = False
 
 
 def live_runs(state: str) -> list[Live]:
@@ -100,6 +103,7 @@ def recover(
 ) -> list[str]:
     """Queue a report for each dead run; return the local ids of those.
 
+    mask: takes secrets out of a text; what the run's own monitor and flags name comes on top.
     target: for a monitor's name, where its reports go if the journal does not say.
     own: the run of this very process, left alone. is_wanted: of which monitors.
     Raises JournalError.
@@ -113,7 +117,9 @@ def recover(
                 continue
             row = journal.run(live.run)
             if row is None or row.outcome is None:
-                where = Target(row.base_url, row.monitor_id) if row else target(live.monitor)
+                where = target(live.monitor)
+                if row:
+                    where = where._replace(base_url=row.base_url, monitor_id=row.monitor_id)
                 if _report(state, journal, mask, where, live, found):
                     recovered.append(live.run)
             _remove(live)
@@ -166,13 +172,23 @@ def _report(
     live: Live,
     found: record.Record,
 ) -> bool:
+    mask = redaction(mask, [*where.redact, *found.redact])
+    no_log = where.no_log if found.no_log is None else found.no_log
     outcome, reason = _judge(found)
     meta = {"output_bytes": found.total} | read_meta_file(_meta_path(live))[0]
     exit_code = found.exit_code if found.ended else None
     if exit_code is not None:
         meta = {"exit_code": exit_code} | meta
     output = Output(found.head, found.dropped, found.tail)
-    ping, log = compose(where.monitor_id, outcome == "success", reason, meta, output, mask)
+    ping, log = compose(
+        where.monitor_id,
+        outcome == "success",
+        reason,
+        meta,
+        output,
+        mask,
+        with_log=not no_log,
+    )
     started = found.started / 1e9
     ended = found.ended / 1e9 or max(started, _last_change(live))
     run = Run(

@@ -30,12 +30,11 @@ def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
 
 
 def kill_wrapper(
-    folder: Path, env: dict[str, str], api: ApiServer, *flags: str
+    folder: Path, env: dict[str, str], api: ApiServer, *flags: str, output: str = "seen"
 ) -> tuple[Path, int]:
     """Kill the wrapper of a run whose start was sent; return its record, and the job's pid."""
-    job = "echo seen; exec sleep 1000"
     wrapper = subprocess.Popen(
-        [*PROGRAM, "exec", "backup", *flags, "--", "sh", "-c", job],
+        [*PROGRAM, "exec", "backup", *flags, "--", "sh", "-c", f"echo '{output}'; exec sleep 1000"],
         cwd=folder,
         env=env,
         stdout=subprocess.DEVNULL,
@@ -164,3 +163,36 @@ def test_what_is_no_record_is_in_nobodys_way(
     assert (done.returncode, done.stderr) == (0, "")
     assert crontify("flush", env=env).returncode == 0
     assert api.kinds() == ["start", "success"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "log"),
+    [
+        (("--redact", "tok-[0-9]+"), "", "a [masked] and [masked]\n"),
+        ((), '[monitors.backup]\nredact = ["tok-[0-9]+"]\n', "a [masked] and [masked]\n"),
+        (("--redact", "a" * 5000), "", None),
+        (("--no-log",), "", None),
+        ((), "[monitors.backup]\nno_log = true\n", None),
+    ],
+)
+def test_what_a_run_wanted_kept_out_of_its_log_stays_out_when_another_reports_it(
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    tmp_path: Path,
+    home: Path,
+    flags: tuple[str, ...],
+    config: str,
+    log: str | None,
+) -> None:
+    file = home / ".config/crontify/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(config)
+    _, job = kill_wrapper(tmp_path, env, api, *flags, output="a tok-1234 and tok-99")
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    # The process that finds it is another monitor's run, with settings of its own.
+    assert crontify("exec", "other", "--", "true", env=env).returncode == 0
+    (fail,) = [request for request in api.accepted if request.kind == "fail"]
+    assert fail.json.get("logOutput") == log
+    assert b"tok-" not in fail.body
