@@ -1,0 +1,290 @@
+"""Write what the manual pages have from the app, and check what a person has to write there.
+
+    .venv/bin/python scripts/man.py          rewrites the generated parts of man/
+    .venv/bin/python scripts/man.py --check  changes nothing; exit 1 if a page is behind
+
+A page is edited where it stands: everything but what is between a line
+`.\\" Generated: WHAT` and the next `.\\" End.`. WHAT is one of
+
+    synopsis COMMAND     options COMMAND     subcommands COMMAND
+    commands             settings SCOPE      environment COMMAND
+
+Examples are written as they are typed, lines as long as you like: the script sees to it.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mdoc
+import typer
+import uses
+
+from crontify_cli.cli.app import app
+from crontify_cli.config import kinds, table
+from crontify_cli.durations import format_duration
+from crontify_cli.job.options import OPTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+MAN = ROOT / "man"
+COMMAND_LINE = ".venv/bin/python scripts/man.py"
+SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES", "SEE ALSO")
+_BLOCK = re.compile(r'^\.\\" Generated: (.+)\n((?:.*\n)*?)\.\\" End\.$', re.MULTILINE)
+
+GROUP = typer.main.get_group(app)
+
+
+def shown_commands(group: Any) -> dict[str, Any]:
+    """Return the commands that `--help` lists."""
+    return {name: each for name, each in group.commands.items() if not each.hidden}
+
+
+def find(words: list[str]) -> Any:
+    """Return the command that `words` name after `crontify`."""
+    found: Any = GROUP
+    for word in words:
+        found = found.commands[word]
+    return found
+
+
+def options_of(command: Any) -> list[Any]:
+    """Return the options that `--help` lists, help itself left out."""
+    named = [each for each in command.params if each.param_type_name == "option"]
+    return [each for each in named if not each.hidden]
+
+
+def arguments_of(command: Any) -> list[Any]:
+    """Return the arguments, in order."""
+    return [each for each in command.params if each.param_type_name == "argument"]
+
+
+# What is generated. Each function yields lines of mdoc.
+
+
+def synopsis(*words: str) -> Iterator[str]:
+    """Every option of a command, and its arguments."""
+    command = find(list(words))
+    yield " ".join((".Nm crontify", *words))
+    for option in options_of(command):
+        repeats = " ..." if option.multiple else ""
+        yield f".Op {mdoc.option_macros(option)}{repeats}"
+    for argument in arguments_of(command):
+        macros = mdoc.value(mdoc.metavar(argument)) + (" ..." if argument.nargs == -1 else "")
+        if words == ("exec",) and argument.nargs == -1:
+            yield r".Op Fl \-"
+        yield f".{macros}" if argument.required else f".Op {macros}"
+
+
+def options(*words: str) -> Iterator[str]:
+    """A list of a command's options with help and default, under the headings of its help."""
+    command = find(list(words))
+    panels = dict.fromkeys(option.rich_help_panel for option in options_of(command))
+    for panel in panels:
+        if panel:
+            yield f".Ss {panel}"
+        yield ".Bl -tag -width Ds"
+        for option in options_of(command):
+            if option.rich_help_panel == panel:
+                yield from _item(mdoc.option_macros(option), option.help, mdoc.default(option))
+        yield ".El"
+
+
+def _item(macros: str, words: str, default: str) -> Iterator[str]:
+    yield f".It {macros}"
+    yield from mdoc.prose(words if words.endswith((".", ")")) else f"{words}.")
+    if default:
+        yield rf"Default: {mdoc.literal(default)}."
+
+
+def subcommands(*words: str) -> Iterator[str]:
+    """What each command of a group does, and its arguments and options."""
+    for name, command in shown_commands(find(list(words))).items():
+        path = (*words, name)
+        if hasattr(command, "commands"):
+            yield from subcommands(*path)
+            continue
+        yield f".Ss crontify {' '.join(path)}"
+        yield ".Bd -ragged -compact"
+        yield from synopsis(*path)
+        yield ".Ed"
+        for paragraph in command.help.split("\n\n"):
+            yield ".Pp"
+            yield from mdoc.prose(paragraph)
+        explained = [each for each in arguments_of(command) if each.help]
+        if not explained and not options_of(command):
+            continue
+        yield ".Bl -tag -width Ds"
+        for argument in explained:
+            macros = mdoc.value(mdoc.metavar(argument))
+            yield from _item(macros, argument.help, mdoc.default(argument))
+        for option in options_of(command):
+            yield from _item(mdoc.option_macros(option), option.help, mdoc.default(option))
+        yield ".El"
+
+
+def commands() -> Iterator[str]:
+    """The commands with their pages."""
+    yield ".Bl -tag -width Ds"
+    for name, command in sorted(shown_commands(GROUP).items()):
+        yield f".It Xr crontify-{name} 1"
+        yield from mdoc.prose(command.help.split("\n\n")[0])
+    yield ".El"
+
+
+def settings(scope: str) -> Iterator[str]:
+    """The keys of a part of the config file: "top", "both", "monitor"."""
+    yield ".Bl -tag -width Ds"
+    for key in table.KEYS:
+        if key.scope != scope:
+            continue
+        yield f".It Ic {key.name} Pq {key.kind.name}"
+        yield from mdoc.prose(key.help)
+        if key.scope != "monitor":  # its help says what holds instead
+            yield rf"Default: {mdoc.literal(_default_of(key))}."
+        if key.env:
+            yield "Environment:"
+            yield f".Ev {key.env} ."
+        flag = f"--{key.name.replace('_', '-')}"
+        if any(flag in option.flags for option in OPTIONS):
+            yield "Option of"
+            yield ".Xr crontify-exec 1 :"
+            yield f".Fl {mdoc.hyphens(flag[1:])} ."
+    yield ".El"
+
+
+def _default_of(key: table.Key) -> str:
+    """Return the default as a person would write it into the file."""
+    if key.default is None:
+        same = [option.default for option in OPTIONS if option.name == key.name]
+        return (same[0] if same else "") or ("false" if key.kind is kinds.SWITCH else "none")
+    if isinstance(key.default, bool):
+        return str(key.default).lower()
+    return format_duration(key.default) if isinstance(key.default, float) else str(key.default)
+
+
+def environment(command: str = "") -> Iterator[str]:
+    """The variables that stand for settings of a command, or of any."""
+    for key in table.KEYS:
+        if key.env in uses.variables(command):
+            yield f".It Ev {key.env}"
+            yield from mdoc.prose(key.help)
+            yield "In the file:"
+            yield f".Ic {key.name} ."
+
+
+_KINDS: dict[str, Callable[..., Iterator[str]]] = {
+    "synopsis": synopsis,
+    "options": options,
+    "subcommands": subcommands,
+    "commands": commands,
+    "settings": settings,
+    "environment": environment,
+}
+
+
+def rewritten(page: str) -> str:
+    """Return a page with its generated parts as the app has them now."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, *words = found[1].split()
+        lines = "".join(f"{line}\n" for line in _KINDS[kind](*words))
+        return f'.\\" Generated: {found[1]}\n{lines}.\\" End.'
+
+    return mdoc.tidy(_BLOCK.sub(block, page))
+
+
+# What only a person can write.
+
+
+def problems() -> Iterator[str]:
+    """Yield what is missing in which page, and what to do."""
+    wanted = {"crontify.1", "crontify.toml.5"} | {
+        f"crontify-{name}.1" for name in shown_commands(GROUP)
+    }
+    there = {file.name for file in MAN.iterdir()}
+    for name in sorted(wanted - there):
+        yield f"man/{name} is missing: write it, as crontify-flush.1 is, then run {COMMAND_LINE}"
+    for name in sorted(there - wanted):
+        yield f"man/{name} is the page of nothing: remove it"
+    for name in sorted(wanted & there):
+        for line in _problems_of(name, (MAN / name).read_text()):
+            yield f"man/{name}: {line}"
+
+
+def _problems_of(name: str, page: str) -> Iterator[str]:
+    parts = sections(page)
+    command = name.removeprefix("crontify-").removesuffix(".1")
+    is_command = name.startswith("crontify-")
+    wanted = SECTIONS if name.endswith(".1") else ("NAME", "DESCRIPTION", "EXAMPLES", "SEE ALSO")
+    for section in wanted:
+        if section not in parts:
+            yield f"no section {section}: write it"
+    blocks = {found[1].split()[0]: found[1] for found in _BLOCK.finditer(page)}
+    if is_command and not blocks.keys() & {"options", "subcommands"}:
+        yield f'no line `.\\" Generated: options {command}`: put it where they belong'
+    subject = command if is_command else ""
+    for code in sorted(uses.exit_codes(subject)):
+        if name.endswith(".1") and not re.search(rf"\b{code}\b", parts.get("EXIT STATUS", "")):
+            yield f"EXIT STATUS does not say what {code} means: write it there"
+    for variable in sorted(uses.variables(subject)):
+        if name.endswith(".1") and not re.search(rf"^\.It Ev .*\b{variable}\b", page, re.M):
+            yield f"ENVIRONMENT does not say what {variable} does: write it there"
+    for other, number in re.findall(r"\bXr (crontify\S*) (\d)", page):
+        if not (MAN / f"{other}.{number}").exists():
+            yield f"there is no page {other} {number}: take it out"
+    for line in mdoc.typed(page):
+        for flag in _unknown_flags(line):
+            yield f"an example has {flag}, which is no option there: change it: {line}"
+    known = {flag for each in _every_command(GROUP) for o in each.params for flag in o.opts}
+    for macro in re.findall(r"\bFl (\S+)", page):
+        flag = "-" + macro.replace("\\", "")
+        if flag not in known | {"--help", "-h", "--"}:
+            yield f"there is no option {flag}: take it out"
+
+
+def _unknown_flags(line: str) -> Iterator[str]:
+    """Yield the options in a command line of an example that the command does not have."""
+    for call in re.findall(r"\bcrontify ([a-z][^|;]*)", line):
+        words = call.split(" -- ")[0].split()
+        command: Any = GROUP
+        known = {"--help", "-h"}
+        for word in words:
+            command = getattr(command, "commands", {}).get(word, command)
+            known |= {flag for param in command.params for flag in param.opts}
+            if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known:
+                yield word
+
+
+def _every_command(group: Any) -> Iterator[Any]:
+    yield group
+    for each in getattr(group, "commands", {}).values():
+        yield from _every_command(each)
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return a page's sections by their headings."""
+    parts = re.split(r"^\.Sh (.+)\n", page, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def main() -> int:
+    """Rewrite, or check with --check; return the exit code."""
+    check = sys.argv[1:] == ["--check"]
+    found = []
+    for file in sorted(MAN.iterdir()):
+        before = file.read_text()
+        after = rewritten(before)
+        if before != after and check:
+            found.append(f"man/{file.name} is behind the app: run {COMMAND_LINE}")
+        elif before != after:
+            file.write_text(after)
+            print(f"wrote man/{file.name}")
+    found += problems()
+    print("\n".join(found) or "the manual pages are up to date")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
