@@ -5,12 +5,17 @@ from pathlib import Path
 from tests.conftest import Crontify
 
 
-def test_the_demo_shows_a_success_a_failure_and_its_log(crontify: Crontify, home: Path) -> None:
+def test_the_demo_shows_a_success_a_silent_failure_a_failure_and_its_log(
+    crontify: Crontify, home: Path
+) -> None:
     done = crontify("demo", env={"COLUMNS": "120"})
     assert done.returncode == 0, done.stderr
     assert "imported 1523 orders" in done.stdout
     assert "success" in done.stdout
     assert "1523" in done.stdout.partition("What Crontify knows")[2]
+    alerts = done.stdout.partition("sandbox alerts")[2].partition("The failed run's log")[0]
+    assert "silent_failure  rows_processed is 0 (the rule: rows_processed eq 0)" in alerts
+    assert "failure         exited with code 1: ValueError" in alerts
     log = done.stdout.partition("fetched from the API")[2]
     assert "ValueError: could not convert string to float: 'n/a'" in log
     assert list(home.iterdir()) == []  # nothing of it stays

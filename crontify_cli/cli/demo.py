@@ -16,6 +16,7 @@ from crontify_cli.errors import CrontifyError
 
 MONITOR = "nightly-import"
 ROWS = 1523
+RULE = ("rows_processed", "eq", "0")
 
 _IMPORT = """\
 import csv, os
@@ -65,7 +66,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Try it all on this machine: a job that succeeds, one that fails, and the failure's log."""
+    """Try it all on this machine: a success, a success that is none, a failure and its log."""
     with tempfile.TemporaryDirectory(prefix="crontify-demo-") as folder:
         _demo(Path(folder))
 
@@ -73,24 +74,33 @@ def demo() -> None:
 def _demo(folder: Path) -> None:
     (folder / "import.py").write_text(_IMPORT)
     (folder / "broken.py").write_text(_BROKEN)
+    header = "order,total\n"
     lines = [f"{number},{number * 3 % 97}.50\n" for number in range(1, ROWS + 1)]
-    (folder / "orders.csv").write_text("order,total\n" + "".join(lines))
+    orders = folder / "orders.csv"
+    orders.write_text(header + "".join(lines))
     _say("1. A sandbox: Crontify's HTTP API on this machine, with a throwaway state")
     with _sandbox(folder) as server:
         environ = _environ(folder, server)
         print(f"   listening at {server.url}\n")
-        _crontify(folder, environ, "sandbox", "monitor", "add", MONITOR, "--db", "sandbox.db")
+        place = ("--db", "sandbox.db")
+        _crontify(folder, environ, "sandbox", "monitor", "add", MONITOR, *place)
+        _crontify(folder, environ, "sandbox", "rule", "add", MONITOR, *RULE, *place)
 
         _say("\n2. A job that succeeds, and reports a number from its work")
         _exec(folder, environ, "import.py", 0)
-        _say("\n3. The same job on a bad day")
+        _say("\n3. It succeeds again, but there was nothing to do: the rule fires")
+        orders.write_text(header)
+        _exec(folder, environ, "import.py", 0)
+        _say("\n4. The job on a bad day")
+        orders.write_text(header + "".join(lines))
         _exec(folder, environ, "broken.py", 1)
 
-        _say("\n4. What Crontify knows of it")
+        _say("\n5. What Crontify knows of it, and whom it would have woken")
         runs = _runs(server)
         _show(runs)
         failed = _check(runs)
-        _say(f"\n5. The failed run's log, fetched from the API: run {failed.id}")
+        _show_alerts(_alerts(folder, environ))
+        _say(f"\n6. The failed run's log, fetched from the API: run {failed.id}")
         print(_indented(_log(server, failed)))
     _say("\nEvery step was answered. In a crontab it is one word in front of the job:")
     print(f"   0 3 * * *  crontify exec {MONITOR} -- python3 /srv/import.py")
@@ -212,13 +222,40 @@ def _show(runs: list[Run]) -> None:
 
 def _check(runs: list[Run]) -> Run:
     """Return the failed run; raise CrontifyError unless the server holds just what happened."""
-    statuses = sorted(run.status for run in runs)
-    if statuses != ["failed", "success"]:
-        raise CrontifyError(f"demo: expected a success and a failure, the sandbox has {statuses}")
-    failed, succeeded = sorted(runs, key=lambda run: run.status)
-    if succeeded.meta.get("rows_processed") != ROWS:
-        raise CrontifyError("demo: the job's number did not arrive")
-    return failed
+    statuses = [run.status for run in runs]
+    if statuses != ["failed", "success", "success"]:
+        raise CrontifyError(f"demo: expected two successes, then a failure; there are {statuses}")
+    if [run.meta.get("rows_processed") for run in runs[1:]] != [0, ROWS]:
+        raise CrontifyError("demo: the jobs' numbers did not arrive")
+    return runs[0]
+
+
+def _alerts(folder: Path, environ: dict[str, str]) -> list[tuple[str, str]]:
+    """Return kind and message of each alert, the oldest first, or raise CrontifyError."""
+    command = ("sandbox", "alerts", MONITOR, "--db", "sandbox.db")
+    print(f"\n   $ crontify {' '.join(command)}", flush=True)
+    done = subprocess.run(
+        [*_PROGRAM, *command, "--json"],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout or "[]")
+    alerts = [(str(alert["kind"]), str(alert["message"])) for alert in reversed(found)]
+    if [kind for kind, _ in alerts] != ["silent_failure", "failure"]:
+        raise CrontifyError(f"demo: expected a silent failure and a failure, there are {alerts}")
+    return alerts
+
+
+def _show_alerts(alerts: list[tuple[str, str]]) -> None:
+    from crontify_cli.cli.output import console
+
+    for kind, message in alerts:
+        colour = "yellow" if kind == "silent_failure" else "red"
+        console().print(f"   {kind:<14}  {message}", style=colour, markup=False, soft_wrap=True)
 
 
 def _log(server: Server, run: Run) -> str:
