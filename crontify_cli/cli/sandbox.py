@@ -77,7 +77,10 @@ def _parse_plan(text: str) -> int:
 Db = Annotated[
     Path | None,
     typer.Option(
-        "--db", help="The sandbox's database.", show_default="sandbox.db in the state directory"
+        "--db",
+        help="The sandbox's database.",
+        show_default="sandbox.db in the state directory",
+        readable=False,  # not looked at here: ours says what to do
     ),
 ]
 AccountName = Annotated[

@@ -1,5 +1,6 @@
 """The address that the sandbox listens on."""
 
+import errno
 import ipaddress
 import socket
 
@@ -32,10 +33,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _refused(host: str, port: int, error: OSError) -> CrontifyError:
     reason = (error.strerror or str(error)).lower()
-    return CrontifyError(
-        f"the sandbox cannot listen on {host} port {port}: {reason}:"
-        " stop what is there, or choose another with --port"
-    )
+    advice = {
+        errno.EADDRINUSE: "stop what is there, or choose another with --port",
+        errno.EACCES: "choose one from 1024 on with --port",
+    }.get(error.errno or 0, "choose an address of this machine with --host")
+    return CrontifyError(f"the sandbox cannot listen on {host} port {port}: {reason}: {advice}")
 
 
 def base_url(listener: socket.socket, base: str) -> str:
