@@ -81,8 +81,21 @@ def _tidy(meta: Meta | None) -> Meta:
     return {name: tidy(number) for name, number in (meta or {}).items()}
 
 
+# In the schema alone: what we write ourselves is not checked again with every ping.
+_Id = Annotated[str, Field(json_schema_extra={"pattern": "^cl[a-z0-9]{23}$"})]
+_Time = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$",
+        }
+    ),
+]
+
+
 class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
 
 class PingData(_Answer):
@@ -90,9 +103,9 @@ class PingData(_Answer):
 
     received: Literal[True] = True
     monitor_id: str
-    run_id: str
+    run_id: _Id
     status: RunStatus
-    timestamp: str = Field(description="When the ping arrived.")
+    timestamp: _Time = Field(description="When the ping arrived.")
 
 
 class PingAnswer(_Answer):
@@ -128,8 +141,8 @@ class MonitorData(_Answer):
     """A monitor; `status` is its newest run's."""
 
     id: str
-    created_at: str
-    last_ping_at: str | None
+    created_at: _Time
+    last_ping_at: _Time | None
     status: RunStatus | None
     rules: Sequence[RuleData]
 
@@ -151,11 +164,11 @@ class MonitorAnswer(_Answer):
 class RunData(_Answer):
     """A run, without its log. `startedAt` is null where no start came before the end."""
 
-    id: str
+    id: _Id
     monitor_id: str
     status: RunStatus
-    started_at: str | None
-    finished_at: str | None
+    started_at: _Time | None
+    finished_at: _Time | None
     duration_ms: int | None
     meta: dict[str, int | float] | None
     error_message: str | None
@@ -167,19 +180,19 @@ class RunsAnswer(_Answer):
 
     success: Literal[True] = True
     data: Sequence[RunData]
-    next_cursor: str | None
+    next_cursor: _Id | None
 
 
 class AlertData(_Answer):
     """An alert, as `crontify sandbox alerts --json` prints it; the API has none."""
 
-    id: str
+    id: _Id
     monitor_id: str
-    run_id: str
+    run_id: _Id
     kind: AlertKind
     message: str
     log_head: str | None
-    created_at: str
+    created_at: _Time
 
 
 def ping_answer(monitor_id: str, receipt: Receipt, at: int) -> PingAnswer:

@@ -1,0 +1,109 @@
+"""The OpenAPI schema that the sandbox publishes, and thousands of generated requests against it."""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox.server import Server, environment
+
+SEED = "20261125"
+PHASES = {"examples,coverage,fuzzing": 110, "stateful": 250}
+"""What schemathesis makes of the schema, and how many cases of an operation; both at once, in
+two processes, since making a case takes it longer than asking does."""
+AT_LEAST = 2_000
+
+# A schema cannot say that a cursor is one of those that were given out.
+CONFIG = """\
+headers = { X-API-Key = "${KEY}", Authorization = "Bearer ${TOKEN}" }
+seed = SEED
+
+[cache]
+enabled = false
+
+[[operations]]
+include-path = "/api/v1/monitors/{monitorId}/runs"
+[operations.checks]
+positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404"]
+"""
+
+
+@pytest.fixture(scope="module")
+def schema(server: Server) -> Any:
+    answer = server.http.get("/openapi.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_the_schema_has_each_endpoint_with_its_refusals(schema: Any) -> None:
+    found = {
+        (method.upper(), path.removeprefix("/api/v1")): sorted(operation["responses"])
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    }
+    with_body = ["200", "400", "401", "404", "413", "415", "429", "503"]
+    assert found == {
+        ("POST", "/ping/{monitorId}/start"): ["200", "401", "404", "413", "429", "503"],
+        ("POST", "/ping/{monitorId}/success"): with_body,
+        ("POST", "/ping/{monitorId}/fail"): with_body,
+        ("GET", "/monitors"): ["200", "401", "413", "503"],
+        ("GET", "/monitors/{monitorId}"): ["200", "401", "404", "413", "503"],
+        ("GET", "/monitors/{monitorId}/runs"): ["200", "400", "401", "404", "413", "503"],
+        ("GET", "/monitors/{monitorId}/runs/{runId}/log"): ["200", "401", "404", "413", "503"],
+    }
+
+
+def test_the_schema_says_which_key_or_token_each_endpoint_wants(schema: Any) -> None:
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            wanted = "apiKey" if "/ping/" in path else "userToken"
+            assert operation["security"] == [{wanted: []}]
+
+
+def test_answers_have_no_field_beyond_the_schema(schema: Any) -> None:
+    shapes = schema["components"]["schemas"]
+    answers = {name: shape for name, shape in shapes.items() if name.endswith(("Answer", "Data"))}
+    assert len(answers) >= 7
+    assert all(shape["additionalProperties"] is False for shape in answers.values())
+
+
+def test_thousands_of_generated_requests_find_no_answer_outside_the_schema(
+    server: Server, tmp_path: Path
+) -> None:
+    server.command("monitor", "add", "backup")  # the schema's example
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG.replace("SEED", SEED))
+    environ = {**environment(), "KEY": server.api_key, "TOKEN": server.token}
+    environ |= {"PYTHONHASHSEED": "0", "HOME": os.environ["HOME"], "COLUMNS": "120"}
+
+    def run(phases: str) -> str:
+        folder = tmp_path / phases
+        folder.mkdir()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"),
+                *(f"{server.url}/openapi.json", "--phases", phases, "--no-color"),
+                *("--max-examples", str(PHASES[phases]), "--generation-database", "none"),
+            ],
+            env=environ,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    with ThreadPoolExecutor() as pool:
+        reports = list(pool.map(run, PHASES))
+    sent = [re.search(r"(\d+) generated, (\d+) passed", report) for report in reports]
+    assert all(sent), reports
+    assert sum(int(found[2]) for found in sent if found) >= AT_LEAST, reports
