@@ -97,7 +97,7 @@ Field = Annotated[str, typer.Argument(metavar="FIELD", help="A name in the meta.
 Operator = Annotated[
     str, typer.Argument(metavar="lt|gt|eq|ne", help="Less, greater, equal, not equal.")
 ]
-Number = Annotated[str, typer.Argument(metavar="NUMBER")]
+Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as 0 or -1.5.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many.")]
 RunStatus = Literal["running", "success", "failed", "overlapped"]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
