@@ -85,33 +85,9 @@ def config_files() -> "list[str]":
     return [os.path.join(folder, "crontify/config.toml") for folder in folders]
 
 
-def section_names(text: str) -> "list[str] | None":
-    """Return the NAMEs of the lines [monitors.NAME]; None where only a TOML parser can tell.
-
-    Enough for what `crontify config set` writes, and for most of what people write.
-    """
-    if '"""' in text or "'''" in text:
-        return None
-    names = []
-    for line in text.split("\n"):
-        words = line.partition("#")[0].strip()
-        if "monitors" not in words:
-            continue
-        key, equals, _ = words.partition("=")
-        if equals and key.strip().isidentifier() and key.strip() != "monitors":
-            continue  # a value that has the word in it
-        name = words.removeprefix("[monitors.").removesuffix("]")
-        if len(words) != len(name) + len("[monitors.]"):
-            return None
-        quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "\"'"
-        bare = name[1:-1] if quoted else name
-        if not _is_monitor(bare) or (not quoted and ("." in bare or "~" in bare)):
-            return None
-        names.append(bare)
-    return names
-
-
 def _aliases() -> "list[str]":
+    from crontify_cli.aliases import section_names
+
     content = _config()
     try:
         names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())

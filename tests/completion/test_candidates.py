@@ -8,9 +8,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import tomli_w
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crontify_cli import candidates, paths
 from crontify_cli.report.journal import VERSION
@@ -18,9 +15,6 @@ from tests.completion.journal import write_run
 from tests.conftest import Crontify
 
 NOON = 1_790_000_000.0
-ALIASES = st.from_regex(r"[A-Za-z0-9_.~-]{1,12}", fullmatch=True).filter(
-    lambda name: name not in (".", "..")
-)
 
 
 @pytest.fixture
@@ -87,6 +81,7 @@ def test_the_config_that_is_named_is_asked(crontify: Crontify, tmp_path: Path) -
     [
         "[monitors]\nbackup = {id = 'clx'}\n",
         "monitors.backup.id = 'clx'\n",
+        "monitors = {backup = {id = 'clx'}}\n",
         "[ monitors . backup ]\n",
         '["monitors"."backup"]\n',
         "redact = ['''\n[monitors.not_a_section]\n''']\n[monitors.backup]\n",
@@ -100,23 +95,6 @@ def test_aliases_are_found_however_toml_writes_them(
     assert tomllib.loads(content.removeprefix("\ufeff"))["monitors"]["backup"] is not None
     config.write_text(content)
     assert crontify("__complete", "monitors").stdout == "backup\tno run yet\n"
-
-
-@given(st.dictionaries(ALIASES, st.dictionaries(st.just("id"), ALIASES)), st.text())
-def test_the_light_reader_finds_what_the_toml_parser_finds(
-    sections: dict[str, dict[str, str]], text: str
-) -> None:
-    written = tomli_w.dumps({"base_url": text, "monitors": sections})
-    found = candidates.section_names(written)
-    assert found is None or sorted(found) == sorted(sections)
-
-
-def test_what_our_own_commands_write_needs_no_toml_parser(crontify: Crontify, config: Path) -> None:
-    for alias in ("backup", "db.example", "~nightly", "2024", "-x"):
-        done = crontify("config", "set", f"monitors.{alias}.id", f"cl{alias}")
-        assert done.returncode == 0, done.stderr
-    names = candidates.section_names(config.read_text())
-    assert names == ["backup", "db.example", "~nightly", "2024", "-x"]
 
 
 @pytest.mark.parametrize(
