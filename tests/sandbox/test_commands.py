@@ -2,28 +2,35 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from crontify_cli.cli.sandbox import app
 from tests.sandbox.server import Server, sandbox, serving
 from tests.screen import screen
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-COMMANDS = [
-    *([name] for name in ("serve", "runs", "alerts", "token", "reset")),
-    *(["monitor", name] for name in ("add", "list")),
-    *(["rule", name] for name in ("add", "remove")),
-    ["key", "rotate"],
-]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_the_help_of_each_command_ends_with_an_example_of_it(words: list[str]) -> None:
-    done = sandbox(*words, "--help", env={"COLUMNS": "100"})
-    assert done.returncode == 0
-    assert f"crontify sandbox {' '.join(words)}" in done.stdout.partition("Example:")[2]
+def _examples(group: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each command of the group and the example at the end of its help."""
+    for name, command in group.commands.items():
+        words = f"{path} {name}"
+        yield words, command.epilog
+        if isinstance(command, TyperGroup):
+            yield from _examples(command, words)
+
+
+def test_the_help_of_each_command_ends_with_an_example_of_it() -> None:
+    examples = dict(_examples(typer.main.get_group(app), "crontify sandbox"))
+    assert len(examples) == 13
+    assert not [words for words, example in examples.items() if words not in example]
 
 
 @pytest.fixture(scope="module")
