@@ -28,10 +28,12 @@ FORWARDED = (
     signal.SIGUSR2,
     signal.SIGCONT,
     signal.SIGTSTP,
+    signal.SIGALRM,  # of a timer that whoever became us had set, as `perl -e 'alarm 5; exec …'`
 )
 STOP_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # Those that a terminal or its shell sends to the whole foreground group.
 _TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
+_NEEDED = (signal.SIGCHLD, signal.SIGALRM)
 _FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
 
 
@@ -88,6 +90,8 @@ class Process:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
         signal.signal(signal.SIGCHLD, self._on_child)
+        # Whoever started us may have left these blocked, and we would wait for ever.
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, _NEEDED)
 
     def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
         """Start the job with `out` and `err` as its stdout and stderr.
@@ -96,7 +100,7 @@ class Process:
         """
         if self.on_terminal:
             # Who sent them is known only to sigwaitinfo, which wants them blocked.
-            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
+            signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
         self.started = time.monotonic()
         try:
             pid = self._spawn(command, environ, out, err)
@@ -121,10 +125,16 @@ class Process:
                 environ,
                 file_actions=actions,
                 setsigdef=defaults,
-                setsigmask=list(self._mask),
+                setsigmask=self._mask,
             )
         return os.posix_spawnp(
-            command[0], command, environ, file_actions=actions, setsigdef=defaults, setpgroup=0
+            command[0],
+            command,
+            environ,
+            file_actions=actions,
+            setsigdef=defaults,
+            setsigmask=self._mask,
+            setpgroup=0,
         )
 
     def watch_terminal(self) -> None:
@@ -161,7 +171,7 @@ class Process:
     def watch_ended(self) -> None:
         """After the job's end: let the terminal's signals interrupt us like all others."""
         if self.on_terminal:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask.difference(_NEEDED))
 
     @property
     def over(self) -> bool:

@@ -13,6 +13,8 @@ from crontify_cli.job.started import Started, command_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from crontify_cli.job.closing import ShowWait
 
 
@@ -69,6 +71,7 @@ def _hold_standard_streams() -> None:
 def _spawn(started: Started) -> None:
     options, recorder = started.options, started.recorder
     environ = os.environ
+    _restore_locale(environ)
     environ["CRONTIFY_MONITOR"], environ["CRONTIFY_RUN"] = options.monitor, recorder.run
     if recorder.meta_path:
         environ["CRONTIFY_META"] = recorder.meta_path
@@ -84,6 +87,22 @@ def _spawn(started: Started) -> None:
     finally:
         os.close(out)
         os.close(err)
+
+
+def _restore_locale(environ: "MutableMapping[str, str]") -> None:
+    """Take back what Python did to the environment in a C locale, as cron's is (PEP 538)."""
+    if environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8") or environ.get("LC_ALL"):
+        return
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            first = file.read().split(b"\0")
+    except OSError:
+        return  # what it was cannot be known
+    given = [word for word in first if word.startswith(b"LC_CTYPE=")]
+    if given:
+        environ["LC_CTYPE"] = os.fsdecode(given[0].partition(b"=")[2])
+    else:
+        del environ["LC_CTYPE"]
 
 
 def _explain(name: str, error: Exception) -> "tuple[int, str]":
