@@ -58,13 +58,22 @@ mv {folder}/part {folder}/words
 class Terminal:
     """A shell in `folder`, where `crontify` is a program that records its words."""
 
-    def __init__(self, shell: str, folder: Path, more: str = "", *, installed: bool = True) -> None:
+    def __init__(
+        self,
+        shell: str,
+        folder: Path,
+        more: str = "",
+        *,
+        installed: bool = True,
+        prefix: Path | None = None,
+    ) -> None:
         """Prepare it, with `more` lines in its rc file.
 
         installed: our completion is where the shell looks for it by itself, and so is
         bash-completion; else `more` has to bring what is needed.
+        prefix: a real installation, whose program and completions are used instead.
         """
-        self.shell, self.folder = shell, folder
+        self.shell, self.folder, self._prefix = shell, folder, prefix
         self.home, self.cwd, self.bin = (folder / name for name in ("home", "cwd", "bin"))
         for each in (self.home, self.cwd, self.bin, folder / "share"):
             each.mkdir(parents=True)
@@ -151,24 +160,25 @@ class Terminal:
         place, ours = PLACES[self.shell]
         link = self.folder / "share" / place
         link.parent.mkdir(parents=True)
-        if installed:
+        if installed and not self._prefix:
             link.symlink_to(ROOT / "completions" / ours)
         rc = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}[self.shell]
         text = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}[self.shell]
         if self.shell == "bash" and installed:
             text += f". {BASH_COMPLETION}\n"
-        text = text.format(prompt=PROMPT, share=self.folder / "share") + more
+        text = text.format(prompt=PROMPT, share=(self._prefix or self.folder) / "share") + more
         file = self.home / rc
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
     def _environ(self) -> Mapping[str, str]:
-        share = f"{self.folder / 'share'}:/usr/local/share:/usr/share"
+        place = self._prefix or self.folder
+        share = f"{place / 'share'}:/usr/local/share:/usr/share"
         return {
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "HOME": str(self.home),
-            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{place / 'bin'}:{self.bin}:/usr/local/bin:/usr/bin:/bin",
             "XDG_DATA_DIRS": share,
             "PWD": str(self.cwd),
             "SHELL": "/bin/sh",
