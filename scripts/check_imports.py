@@ -24,8 +24,8 @@ ALLOWED = {
     "__main__": {"cli", "job", "candidates"},
 }
 HOMES = {
-    "httpx": ("report/api.py",),
-    "httpcore": ("report/api.py", "report/network.py"),
+    "httpx": ("report/slim.py",),
+    "httpcore": ("report/slim.py",),
     # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
     # And the doctor's must not set a corrupt one aside.
     "sqlite3": ("report/journal_file.py", "report/health.py", "candidates.py", "sandbox/"),

@@ -1,7 +1,7 @@
 """The Crontify HTTP API: requests out, the facts of their answers back.
 
-CONTRACT.md, "Requests". The only user of httpx, and the one place where its
-exceptions become an `Answer`: nothing that a network can do raises from here.
+CONTRACT.md, "Requests". The one place where httpx's exceptions become an `Answer`: nothing
+that a network can do raises from here.
 """
 
 import contextlib
@@ -9,9 +9,8 @@ import json
 import math
 import re
 import ssl
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -20,40 +19,22 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report import answers
 from crontify_cli.report.mask import Masker
+from crontify_cli.report.network import Course, Network, trusted
+from crontify_cli.report.slim import httpcore, httpx
+from crontify_cli.report.transport import (
+    Transport,
+    checked_url,
+    environment_proxy,
+    origin,
+    proxy_url,
+)
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
 
 
-@contextlib.contextmanager
-def _without(*modules: str) -> Iterator[None]:
-    """Make imports of these fail meanwhile, as where they are not installed.
-
-    None in sys.modules does that: the import system's documentation.
-    """
-    absent = [name for name in modules if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # typeshed knows no None there
-    try:
-        yield
-    finally:
-        for name in absent:
-            sys.modules.pop(name, None)
-
-
-# httpx imports its own command line, with click, rich and pygments: half of its time.
-# httpcore imports what only its asynchronous half needs.
-with _without("httpx._main", "anyio", "trio"):
-    import httpcore
-    import httpx
-
-    from crontify_cli.report.network import Course, Network, trusted
-
 _MOST_BYTES = 1024 * 1024
 """Of an answer; what is longer is not read."""
-
-_IDLE = 4.0
-"""Seconds after which an unused connection is not used again: many servers close
-theirs after 5, and a request that crosses with that has an unknown fate."""
 
 _FRAMING = ("connection", "content-length", "transfer-encoding", "upgrade")
 _REDIRECTS = 3
@@ -150,13 +131,13 @@ class Api:
         self._mask = Masker(extra.values(), own=(self._key, self._token))
         self._base = _base(base_url)
         self._network = Network()
-        through = _proxy(proxy) if proxy else _environment_proxy(self._base)
+        through = proxy_url(proxy) if proxy else environment_proxy(self._base)
         self._host = self._base.netloc.decode("ascii")
         self._via = f" through the proxy {through.netloc.decode('ascii')}" if through else ""
         secure = "https" in (self._base.scheme, through.scheme if through else "")
         context = trusted(ca_bundle) if secure else None
         self._client = httpx.Client(
-            transport=_Transport(self._network, context, through),
+            transport=Transport(self._network, context, through),
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
@@ -254,7 +235,7 @@ class Api:
                 there = target.join(reply.location).copy_with(username=None, password=None)
             except (httpx.InvalidURL, ValueError):
                 return reply
-            if reply.status not in _SAME_BODY or _origin(there) != _origin(target):
+            if reply.status not in _SAME_BODY or origin(there) != origin(target):
                 words = answers.one_line(str(there), mask=self._mask)
                 return reply._replace(message=f"{self._host} redirects to {words}")
             target = there
@@ -353,110 +334,7 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _base(base_url: str) -> httpx.URL:
-    url = _url("base_url", base_url, ("http", "https"))
+    url = checked_url("base_url", base_url, ("http", "https"))
     if url.userinfo or url.query or url.fragment:
         raise CrontifyError("base_url must have neither a password nor a '?' or '#' in it")
     return url.copy_with(path=url.path.rstrip("/"))
-
-
-def _url(what: str, text: str, schemes: tuple[str, ...]) -> httpx.URL:
-    try:
-        url = httpx.URL(text.strip())
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    if url.scheme not in schemes or not re.fullmatch(r"[\w.:-]+", url.host):
-        raise CrontifyError(f"{what} is not a URL that begins with {' or '.join(schemes)}://")
-    return url
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _proxy(address: str) -> httpx.URL:
-    url = _url("proxy", address, ("http", "https", "socks5", "socks5h"))
-    if url.scheme.startswith("socks"):
-        try:
-            import socksio  # type: ignore[import-not-found]  # noqa: F401 - httpx's extra
-        except ImportError:
-            raise CrontifyError("a SOCKS proxy needs the package socksio installed") from None
-    return url
-
-
-def _environment_proxy(base: httpx.URL) -> httpx.URL | None:
-    from urllib.request import getproxies, proxy_bypass  # loaded by httpx
-
-    proxies = getproxies()
-    address = proxies.get(base.scheme) or proxies.get("all")
-    if not address or proxy_bypass(base.netloc.decode("ascii")):
-        return None
-    return _proxy(address if "://" in address else f"http://{address}")
-
-
-class _Transport(httpx.BaseTransport):
-    """httpcore's pool on our own network, which has one deadline for all of a request.
-
-    httpx's own transport bounds each read by itself: an answer that comes byte by
-    byte would keep it for ever.
-    """
-
-    def __init__(
-        self, network: Network, context: ssl.SSLContext | None, proxy: httpx.URL | None
-    ) -> None:
-        through = None
-        if proxy:
-            auth = (proxy.username, proxy.password) if proxy.userinfo else None
-            through = httpcore.Proxy(
-                _core(proxy.copy_with(username=None, password=None)),
-                auth=auth,
-                ssl_context=context if proxy.scheme == "https" else None,
-            )
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
-            proxy=through,
-            max_connections=1,
-            keepalive_expiry=_IDLE,
-            network_backend=network,
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        response = self._pool.handle_request(
-            httpcore.Request(
-                request.method,
-                _core(request.url),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        assert isinstance(response.stream, Iterable)
-        # Client would judge a redirect itself, and raise for an address it cannot read.
-        location = [value for name, value in response.headers if name.lower() == b"location"]
-        return httpx.Response(
-            response.status,
-            headers=[pair for pair in response.headers if pair[0].lower() != b"location"],
-            stream=_Body(response.stream),
-            extensions={"location": b"".join(location[:1]).decode("latin-1")},
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-def _core(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Iterable[bytes]) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._stream)
-
-    def close(self) -> None:
-        if hasattr(self._stream, "close"):
-            self._stream.close()

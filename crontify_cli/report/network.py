@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import httpcore
-
 from crontify_cli.errors import CrontifyError
+from crontify_cli.report.slim import httpcore
 
 
 class Course:
