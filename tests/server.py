@@ -152,6 +152,12 @@ class ApiServer:
         with self._changed:
             self._scripts[kind].extend(behaviours)
 
+    def heal(self) -> None:
+        """Forget the behaviours that are queued or chosen, and be right from now on."""
+        with self._changed:
+            self._scripts.clear()
+            self.choose, self.default = None, right
+
     def kinds(self) -> list[str]:
         """Return the kinds of all requests so far, in order of arrival."""
         return [request.kind for request in self.requests]

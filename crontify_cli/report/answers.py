@@ -134,7 +134,9 @@ def _in_field(field: str, date: str | None, now: float) -> float | None:
     until = moment(field)
     if until is None:
         return None
-    return until - ((moment(date) if date else None) or now)
+    said_at = moment(date) if date else None
+    # Whole seconds: by our finer clock up to one of them is missing.
+    return until + 1 - now if said_at is None else until - said_at
 
 
 def moment(date: str) -> float | None:

@@ -94,15 +94,18 @@ class Outbox(NamedTuple):
     ) -> None:
         """Deliver every monitor's backlog, as long as the server can be reached.
 
-        seen: told of each monitor's id and what became of its reports. patient: also wait
-        for what other processes are at, and deliver what they queue meanwhile.
+        One monitor's is tried however little the budget is. seen: told of each monitor's id
+        and what became of its reports. patient: also wait for what other processes are at,
+        and deliver what they queue meanwhile.
         """
         left: set[str] = set()
+        is_first = True
         while monitors := [each for each in self._queued_monitors() if each not in left]:
             contested = False
             for monitor_id in monitors:
-                if time.monotonic() > budget.until:
+                if time.monotonic() > budget.until and not is_first:
                     return
+                is_first = False
                 backlog = self.deliver(monitor_id, budget, wait)
                 if patient and self._is_contested(monitor_id, backlog):
                     contested = True
