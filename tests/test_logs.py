@@ -65,7 +65,7 @@ def test_the_answer_is_read_bare_and_wrapped(
     api.script(answer(200, {"hasLog": False, "content": None}), kind="log")
     found = json.loads(crontify("logs", "--remote", "--json", env=own(api)).stdout)
     document = (Path(__file__).parent.parent / "docs/output.md").read_text()
-    section = document.split("crontify logs --json`\n")[1]
+    section = document.split("crontify logs --json`\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(found)
     assert (found["source"], found["has_log"], found["content"]) == ("api", False, None)
 
