@@ -1,6 +1,5 @@
 """`crontify doctor`: whether everything is as a report needs it, and what to do where not."""
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,8 +98,8 @@ def _version() -> "Check":
 def _masked(check: "Check") -> "Check":
     """Return the check without what a stranger's words may hold: a server's, a command's."""
     from crontify_cli.config.secret import held_secrets
-    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.mask import Masker, known_secrets
 
-    mask = Masker(secret_values(os.environ), held_secrets())
+    mask = Masker(known_secrets(), held_secrets())
     advice = mask(check.advice) if check.advice else None
     return check._replace(found=mask(check.found), advice=advice)

@@ -1,6 +1,5 @@
 """`crontify flush`: delivers what is queued and reports the runs that died."""
 
-import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,13 +90,13 @@ def _deliver(
     """Recover and deliver within `wait` seconds; return how many reports are left."""
     from crontify_cli import processes
     from crontify_cli.report.delivery import Budget
-    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.outbox import Outbox
     from crontify_cli.report.retention import tidy
     from crontify_cli.state import state_dir
 
     # A dead run's own environment is gone with it; ours is the next best.
-    mask = Masker(secret_values(os.environ), (key,))
+    mask = Masker(known_secrets(), (key,))
     outbox = Outbox(state_dir(), journal, settings, api, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:

@@ -12,7 +12,7 @@ from crontify_cli.errors import CrontifyError, say
 from crontify_cli.record import Record
 from crontify_cli.report.journal import RunRow
 from crontify_cli.report.live import Lines, LiveLog
-from crontify_cli.report.mask import Masker, secret_values
+from crontify_cli.report.mask import Masker, known_secrets, secret_values
 from crontify_cli.report.redaction import WITHHELD
 
 _POLL = 0.05
@@ -86,7 +86,7 @@ def masker(settings: Settings, run: Record) -> Callable[[str], str]:
             own.append(get(settings) or "")
         except CrontifyError:
             continue  # it cannot be had here, so it cannot be known
-    masked = Masker([*secret_values(os.environ), *secret_values(_environ(run.wrapper[0]))], own)
+    masked = Masker([*known_secrets(), *secret_values(_environ(run.wrapper[0]))], own)
     patterns = [*settings.monitor(run.monitor).redact, *run.redact]
     if not patterns:
         return masked

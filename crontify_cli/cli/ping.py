@@ -105,7 +105,7 @@ def _report(
     from crontify_cli.model import Ping
     from crontify_cli.report.api import open_api
     from crontify_cli.report.excerpt import excerpt
-    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.message import error_message
     from crontify_cli.report.redaction import redaction
     from crontify_cli.report.reporter import NO_KEY
@@ -122,7 +122,7 @@ def _report(
         raise CrontifyError(NO_KEY)
     check_base_url(settings)
     monitor = settings.monitor(name)
-    mask = redaction(Masker(secret_values(os.environ), (key,)), monitor.redact)
+    mask = redaction(Masker(known_secrets(), (key,)), monitor.redact)
     words = error_message(mask(message), "") if message else None
     output = excerpt(head, dropped, tail, mask) or None
     try:

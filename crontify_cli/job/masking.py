@@ -1,6 +1,5 @@
 """The mask of a run: our secrets, the environment's, and what flags and config name."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ def run_mask(
     options: ExecOptions, monitor: "MonitorSettings | None", secrets: tuple[str, ...]
 ) -> Callable[[str], str]:
     """Return what takes secrets out of a text; `secrets` are our own."""
-    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.redaction import redaction
 
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
-    return redaction(Masker(secret_values(os.environ), secrets), patterns)
+    return redaction(Masker(known_secrets(), secrets), patterns)
 
 
 class Masks:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crontify_cli import __version__
-from crontify_cli.report.mask import Masker, secret_values
+from crontify_cli.report.mask import Masker, known_secrets
 from crontify_cli.state import state_dir
 
 KEPT = 10
@@ -47,9 +47,7 @@ def keep(error: BaseException, command: str) -> Kept:
 def _masker() -> Masker:
     from crontify_cli.config.secret import held_secrets
 
-    held = held_secrets()
-    in_urls = secret_values({str(number): text for number, text in enumerate(held)})
-    return Masker([*secret_values(os.environ), *in_urls], held)
+    return Masker(known_secrets(), held_secrets())
 
 
 def _text(error: BaseException, command: str) -> str:

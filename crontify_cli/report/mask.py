@@ -6,6 +6,7 @@ shape stays: a log full of `[masked]` helps nobody.
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus, unquote
@@ -135,6 +136,19 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
             found[value] = None
         found |= dict.fromkeys(_in_url(value))
     return [value for value in found if len(value) >= _SHORTEST and value.lower() not in _HARMLESS]
+
+
+def known_secrets() -> list[str]:
+    """Return what this process knows of secrets, beside its own key and token.
+
+    Those of the environment and, once they were loaded, of the settings: a header may
+    hold one, and a proxy's URL its password.
+    """
+    from crontify_cli.config.secret import held_secrets
+
+    held = held_secrets()
+    in_urls = secret_values({str(number): text for number, text in enumerate(held)})
+    return [*secret_values(os.environ), *in_urls, *held]
 
 
 def _names_a_secret(name: str) -> bool:

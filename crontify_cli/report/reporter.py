@@ -136,7 +136,10 @@ class Reporter(threading.Thread):
         except CrontifyError as error:
             self._ways.warn(error.message)
         except Exception as error:
-            self._ways.warn(f"reporting failed: {type(error).__name__}: {error}")
+            from crontify_cli.report.crash import keep
+
+            kept = keep(error, "exec")  # whose words may hold a secret
+            self._ways.warn(f"internal error, reporting failed: {kept.words}; {kept.place}")
         finally:
             self.configured.set()
             self.keyed.set()
