@@ -168,7 +168,7 @@ _crontify_table()
         'config set')
             arguments=(
                 'key'
-                'other+'
+                'setting+'
             )
             options=(
                 '-h,--help'
@@ -438,7 +438,7 @@ _crontify_offer()
             _crontify_choose "$front" "${found[@]}"
             ;;
         run)
-            _crontify_ask runs ${monitor:+"$monitor"}
+            _crontify_ask runs ${before:+"$before"}
             _crontify_choose "$front" "${found[@]}"
             ;;
         key)
@@ -461,6 +461,15 @@ _crontify_offer()
                 fi
             done
             [[ ${COMPREPLY[0]} == *. ]] && compopt -o nospace
+            ;;
+        setting)
+            case ${before##*.} in
+                allow_http) _crontify_choose '' true false ;;
+                output) _crontify_choose '' all on-failure none ;;
+                no_start) _crontify_choose '' true false ;;
+                no_log) _crontify_choose '' true false ;;
+                api_key_file | token_file | ca_bundle) compopt -o default ;;
+            esac
             ;;
     esac
 }
@@ -496,7 +505,7 @@ _crontify()
 {
     local IFS=$' \t\n' REPLY quote words starts redirected
     local commands arguments options kind group
-    local path='' expected='' over='' begun='' helping='' used=' ' config='' monitor=''
+    local path='' expected='' over='' begun='' helping='' used=' ' config='' before=''
     local cur split program word
     local -i at=1 place=0
     _crontify_split
@@ -534,7 +543,7 @@ _crontify()
             begun=1
             break
         else
-            [[ ${arguments[place]} == monitor ]] && monitor=$word
+            [[ ${arguments[place]} == @(monitor|key) ]] && before=$word
             [[ ${arguments[place]%% *} == *+ ]] || ((place++))
         fi
     done

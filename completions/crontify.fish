@@ -39,7 +39,7 @@ function __crontify_table
         case 'config get'
             set __crontify_arguments key
         case 'config set'
-            set __crontify_arguments key others
+            set __crontify_arguments key settings
         case 'config unset'
             set __crontify_arguments key
         case 'config check'
@@ -248,6 +248,22 @@ function __crontify_keys
     end
 end
 
+# The values of a key: its last name tells.
+function __crontify_settings
+    switch (string replace -r '.*\.' '' -- $__crontify_words[1])
+        case allow_http
+            printf '%s\n' true false
+        case output
+            printf '%s\n' all on-failure none
+        case no_start
+            printf '%s\n' true false
+        case no_log
+            printf '%s\n' true false
+        case api_key_file token_file ca_bundle
+            __fish_complete_path (commandline -ct)
+    end
+end
+
 # Complete the job's words as fish would without us in front.
 function __crontify_command
     set -l words
@@ -269,6 +285,7 @@ complete -c crontify -n __crontify_in_command -a '(__crontify_command)'
 complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_ask monitors)'
 complete -c crontify -n '__crontify_wants_some run' -k -a '(__crontify_ask runs $__crontify_words[1])'
 complete -c crontify -n '__crontify_wants_some key' -a '(__crontify_keys)'
+complete -c crontify -n '__crontify_wants_some setting' -a '(__crontify_settings)'
 complete -c crontify -n '__crontify_wants_some file' -F
 complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's help"
 

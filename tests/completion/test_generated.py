@@ -16,6 +16,7 @@ _WITH_CHANGE = """\
 import runpy, sys
 {change}
 sys.argv = ["completions.py", *sys.argv[1:]]
+sys.path.insert(0, {folder!r})
 runpy.run_path({script!r}, run_name="__main__")
 """
 _ONE_MORE_OPTION = """\
@@ -34,7 +35,7 @@ options.BY_FLAG["--shell"].help = "--brand-new words."
 
 
 def generate(*args: str, change: str = "") -> "subprocess.CompletedProcess[str]":
-    program = _WITH_CHANGE.format(change=change, script=str(SCRIPT))
+    program = _WITH_CHANGE.format(change=change, script=str(SCRIPT), folder=str(SCRIPT.parent))
     return subprocess.run(
         [sys.executable, "-c", program, *args], capture_output=True, text=True, check=False
     )
@@ -45,7 +46,11 @@ def test_the_completions_fit_the_commands() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("change", [_ONE_MORE_OPTION, _ONE_MORE_COMMAND, _OTHER_HELP])
+@pytest.mark.parametrize(
+    "change",
+    [_ONE_MORE_OPTION, _ONE_MORE_COMMAND, _OTHER_HELP],
+    ids=["option", "command", "help"],
+)
 def test_a_change_without_its_completions_is_named_with_the_command_to_run(change: str) -> None:
     done = generate("--check", change=change)
     assert done.returncode == 1, done.stderr
@@ -57,7 +62,7 @@ def test_a_change_without_its_completions_is_named_with_the_command_to_run(chang
     assert command in (ROOT / "CONTRIBUTING.md").read_text()
 
 
-@pytest.mark.parametrize("change", [_ONE_MORE_OPTION, _ONE_MORE_COMMAND])
+@pytest.mark.parametrize("change", [_ONE_MORE_OPTION, _ONE_MORE_COMMAND], ids=["option", "command"])
 def test_the_command_brings_the_change_in(change: str, tmp_path: Path) -> None:
     assert generate(str(tmp_path), change=change).returncode == 0
     assert generate("--check", str(tmp_path), change=change).stdout == ""

@@ -94,6 +94,12 @@ STATIC = {
     ],
     "config se\tX": ["config", "set", "X"],
     "config set keep_r\tX": ["config", "set", "keep_runs", "X"],
+    "config set monitors.a.output on-\tX": [
+        *("config", "set", "monitors.a.output", "on-failure", "X"),
+    ],
+    "config set no_log t\tX": ["config", "set", "no_log", "true", "X"],
+    "config set token_file fi\tX": ["config", "set", "token_file", "file one.txt", "X"],
+    "config set keep_runs fi\tX": ["config", "set", "keep_runs", "fiX"],
     "sandbox mon\tad\tX": ["sandbox", "monitor", "add", "X"],
     "sandbox runs --status over\tX": ["sandbox", "runs", "--status", "overlapped", "X"],
     "help con\tuns\tX": ["help", "config", "unset", "X"],

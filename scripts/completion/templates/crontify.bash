@@ -114,7 +114,7 @@ _crontify_offer()
             _crontify_choose "$front" "${found[@]}"
             ;;
         run)
-            _crontify_ask runs ${monitor:+"$monitor"}
+            _crontify_ask runs ${before:+"$before"}
             _crontify_choose "$front" "${found[@]}"
             ;;
         key)
@@ -137,6 +137,12 @@ _crontify_offer()
                 fi
             done
             [[ ${COMPREPLY[0]} == *. ]] && compopt -o nospace
+            ;;
+        setting)
+            case ${before##*.} in
+@SETTING_CHOICES@
+                @SETTING_FILES@) compopt -o default ;;
+            esac
             ;;
     esac
 }
@@ -172,7 +178,7 @@ _crontify()
 {
     local IFS=$' \t\n' REPLY quote words starts redirected
     local commands arguments options kind group
-    local path='' expected='' over='' begun='' helping='' used=' ' config='' monitor=''
+    local path='' expected='' over='' begun='' helping='' used=' ' config='' before=''
     local cur split program word
     local -i at=1 place=0
     _crontify_split
@@ -210,7 +216,7 @@ _crontify()
             begun=1
             break
         else
-            [[ ${arguments[place]} == monitor ]] && monitor=$word
+            [[ ${arguments[place]} == @(monitor|key) ]] && before=$word
             [[ ${arguments[place]%% *} == *+ ]] || ((place++))
         fi
     done

@@ -146,6 +146,15 @@ function __crontify_keys
     end
 end
 
+# The values of a key: its last name tells.
+function __crontify_settings
+    switch (string replace -r '.*\.' '' -- $__crontify_words[1])
+@SETTING_CHOICES@
+        case @SETTING_FILES@
+            __fish_complete_path (commandline -ct)
+    end
+end
+
 # Complete the job's words as fish would without us in front.
 function __crontify_command
     set -l words
@@ -167,6 +176,7 @@ complete -c crontify -n __crontify_in_command -a '(__crontify_command)'
 complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_ask monitors)'
 complete -c crontify -n '__crontify_wants_some run' -k -a '(__crontify_ask runs $__crontify_words[1])'
 complete -c crontify -n '__crontify_wants_some key' -a '(__crontify_keys)'
+complete -c crontify -n '__crontify_wants_some setting' -a '(__crontify_settings)'
 complete -c crontify -n '__crontify_wants_some file' -F
 complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's help"
 @TABLE@

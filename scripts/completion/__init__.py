@@ -1,0 +1,1 @@
+"""What scripts/completions.py writes: the app as a shell sees it, and a writer a shell."""
