@@ -169,7 +169,9 @@ def test_it_sends_no_ping_and_shows_the_key_to_nobody(
 
 def test_its_shape_is_the_documented_one(crontify: Crontify, doctor: Doctor, at: At) -> None:
     document = (Path(__file__).parent.parent / "docs/output.md").read_text()
-    keys, checks = document.split("crontify doctor --json`\n")[1].split("| Check |")
+    keys, checks = (
+        document.split("crontify doctor --json`\n")[1].split("\n## ")[0].split("| Check |")
+    )
     with refusing_url() as url:
         at(url)
         found = json.loads(crontify("doctor", "--json").stdout)
