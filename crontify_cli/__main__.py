@@ -1,5 +1,6 @@
 """The program: `exec` and a TAB's questions by the fast path, everything else by Typer."""
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -9,8 +10,15 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit code."""
-    args = sys.argv[1:]
+    code = _run(sys.argv[1:])
+    if sys.flags.inspect:  # PYTHONINSPECT, meant for the job: sys.exit would begin a prompt
+        os._exit(code)
+    return code
+
+
+def _run(args: "list[str]") -> int:
     try:
+        _put_the_jobs_modules_last()
         if args and args[0] == "exec":
             from crontify_cli.job.options import scan
 
@@ -32,6 +40,16 @@ def main() -> int:
         from crontify_cli.cli.boundary import tell_internal
 
         return tell_internal(error, "exec" if args[:1] == ["exec"] else "crontify")
+
+
+def _put_the_jobs_modules_last() -> None:
+    """Let no module from PYTHONPATH, which is meant for the job, stand in for one of ours."""
+    named = os.environ.get("PYTHONPATH")
+    if not named:
+        return
+    folders = {os.path.abspath(folder) for folder in named.split(os.pathsep)}
+    if os.path.dirname(os.path.dirname(os.path.abspath(__file__))) not in folders:
+        sys.path.sort(key=folders.__contains__)
 
 
 def _show_wait(monitor: str, seconds_left: "Callable[[], float | None]") -> "Callable[[], None]":

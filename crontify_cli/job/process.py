@@ -34,7 +34,13 @@ STOP_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # Those that a terminal or its shell sends to the whole foreground group.
 _TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
 _NEEDED = (signal.SIGCHLD, signal.SIGALRM)
+# Python itself ignores these two; the job would inherit it.
+_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
+
+
+DRAIN = 1.0
+"""Seconds that a grandchild may hold the pipe open after the job's end."""
 
 
 class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thing
@@ -73,6 +79,7 @@ class Process:
         self._killed = False
         self._mask: set[int] = set()
         self._terminal: int | None = None
+        self._tells_usage = True
         self._bury_orphans: Callable[[int], None] | None = None
         if os.getpid() == 1:
             from crontify_cli.children import bury_orphans  # not in a handler: it may come twice
@@ -92,6 +99,12 @@ class Process:
         signal.signal(signal.SIGCHLD, self._on_child)
         # Whoever started us may have left these blocked, and we would wait for ever.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, _NEEDED)
+
+    def withdraw(self) -> None:
+        """Undo what a program inherits that is executed in our place."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        for signum in _PYTHONS:
+            signal.signal(signum, signal.SIG_DFL)
 
     def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
         """Start the job with `out` and `err` as its stdout and stderr.
@@ -116,15 +129,13 @@ class Process:
 
     def _spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> int:
         actions = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
-        # Python itself ignores these two; the job would inherit it.
-        defaults = [signal.SIGPIPE, signal.SIGXFSZ]
         if self.on_terminal:
             return os.posix_spawnp(
                 command[0],
                 command,
                 environ,
                 file_actions=actions,
-                setsigdef=defaults,
+                setsigdef=_PYTHONS,
                 setsigmask=self._mask,
             )
         return os.posix_spawnp(
@@ -132,7 +143,7 @@ class Process:
             command,
             environ,
             file_actions=actions,
-            setsigdef=defaults,
+            setsigdef=_PYTHONS,
             setsigmask=self._mask,
             setpgroup=0,
         )
@@ -251,7 +262,7 @@ class Process:
         """
         while self.pid and self.status is None:
             try:
-                pid, status, usage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED)
+                pid, status, usage = self._wait()
             except ChildProcessError:
                 return  # a signal came in between, and whom it interrupted notes the end
             if not pid:
@@ -265,6 +276,18 @@ class Process:
             self._take_terminal()
         if self._bury_orphans and self.pid:
             self._bury_orphans(self.pid)
+
+    def _wait(self) -> "tuple[int, int, os.struct_rusage | None]":  # type: ignore[name-defined]
+        flags = os.WNOHANG | os.WUNTRACED
+        if self._tells_usage:
+            try:
+                # wait4 needs it, and would lose the status if it cannot be imported.
+                from resource import struct_rusage  # noqa: F401
+
+                return os.wait4(self.pid, flags)
+            except ImportError:
+                self._tells_usage = False
+        return *os.waitpid(self.pid, flags), None
 
     def _stopped(self, signum: int) -> None:
         """Do as the job's shell would see the job do."""

@@ -1,18 +1,19 @@
 """Passes the job's output on while it runs, and records it on the way."""
 
 import fcntl
+import math
 import os
 import select
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from crontify_cli.job.process import Process
+from crontify_cli.job.process import DRAIN, Process
 from crontify_cli.job.recorder import Recorder
 from crontify_cli.record import CHUNK
 
-DRAIN = 1.0
-"""Seconds that a grandchild may hold the pipe open after the job's end."""
+SOON = 1.0
+"""Seconds after which a job is one that takes its time."""
 ERROR_TAIL = 16 * 1024
 STDOUT, STDERR = 1, 2
 
@@ -97,13 +98,17 @@ class Relay:
             _widen(fd)
 
     def run(
-        self, process: Process, ready: Callable[[], Sink | None], woken: Callable[[], None]
+        self,
+        process: Process,
+        ready: Callable[[], Sink | None],
+        woken: Callable[[], None],
+        prepare: Callable[[], None],
     ) -> None:
         """Relay until the job is over and its pipes are empty, or held by others for too long.
 
         `ready` is asked after each event until it gives the sink. What comes before is
         read and kept, at most a few chunks: that way its order is known. `woken` is called
-        whenever something was written to `wake`.
+        whenever something was written to `wake`, `prepare` once if the job takes its time.
         """
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
@@ -112,7 +117,11 @@ class Relay:
         sink: Sink | None = None
         early = Early()
         drain_until: float | None = None
+        prepare_at = time.monotonic() + SOON
         while True:
+            if time.monotonic() > prepare_at:
+                prepare_at = math.inf
+                prepare()
             if sink is None and (sink := ready()):
                 early.release(sink)
                 for fd in early.waiting:
@@ -122,7 +131,7 @@ class Relay:
                 left = drain_until - time.monotonic()
                 if not self._streams or left <= 0:
                     break
-            for fd, _ in poll.poll(self._pause(process, sink is None, drain_until)):
+            for fd, _ in poll.poll(self._pause(process, sink is None, drain_until, prepare_at)):
                 if fd == self._wake:
                     self._empty_wake()
                     woken()
@@ -133,12 +142,16 @@ class Relay:
                     poll.unregister(fd)
         self.held = bool(self._streams)
 
-    def _pause(self, process: Process, undecided: bool, drain_until: float | None) -> int:
+    def _pause(
+        self, process: Process, undecided: bool, drain_until: float | None, prepare_at: float
+    ) -> int:
         """Return for how many milliseconds to wait for events."""
         if drain_until is not None:
             return max(1, int((drain_until - time.monotonic()) * 1000))
         # While a timed-out job's group outlives it there is no event for its end.
-        return 20 if undecided or process.status is not None else 60_000
+        if undecided or process.status is not None:
+            return 20
+        return 60_000 if prepare_at == math.inf else int(SOON * 1000) + 1
 
     def _empty_wake(self) -> None:
         try:

@@ -1,13 +1,14 @@
-"""The job comes first, also when what watches over it fails: its output and its end, no more."""
+"""The job comes first, also when what watches over it fails: its output and its end, no more.
+
+Nothing is needed here that was not loaded before the spawn: what fails may be an import.
+"""
 
 import os
-import select
 import time
 
 from crontify_cli.errors import ExitCode, say
-from crontify_cli.job.relay import DRAIN
+from crontify_cli.job.process import DRAIN
 from crontify_cli.job.started import Started
-from crontify_cli.report.crash import keep
 
 
 def see_to_its_end(started: Started, error: Exception) -> int:
@@ -16,8 +17,7 @@ def see_to_its_end(started: Started, error: Exception) -> int:
     error: the fault of ours, of which a line tells. The record of the run stays on disk,
     so that the next run reports this one.
     """
-    kept = keep(error, "exec")
-    say(f"internal error: {kept.words}; {kept.place}; the job goes on")
+    say(f"internal error: {_words(error)}; the job goes on")
     process = started.process
     if not process.pid:
         say(started.problem)
@@ -26,26 +26,44 @@ def see_to_its_end(started: Started, error: Exception) -> int:
     while process.status is None:
         time.sleep(0.05)
         process.reap()
+    if process.timed_out:
+        return ExitCode.TIMEOUT
     code = os.waitstatus_to_exitcode(process.status)
     return code if code >= 0 else ExitCode.SIGNAL_BASE - code
+
+
+def _words(error: Exception) -> str:
+    try:
+        from crontify_cli.report.crash import keep
+    except Exception:  # its message could hold a secret, which nothing is there to mask
+        return type(error).__name__
+    kept = keep(error, "exec")
+    return f"{kept.words}; {kept.place}"
 
 
 def _copy(started: Started) -> None:
     """Copy until both pipes end, or for a while after the job if others hold them."""
     streams = started.streams
-    poll = select.poll()
     for fd in streams:
-        poll.register(fd, select.POLLIN)
+        os.set_blocking(fd, False)
     until = None
     while streams and (until is None or time.monotonic() < until):
         if started.process.status is not None:
             until = until or time.monotonic() + DRAIN
-        for fd, _ in poll.poll(100):
-            data = os.read(fd, 65536)
-            _write(streams[fd], data)
-            if not data:
-                poll.unregister(fd)
-                del streams[fd]
+        if not sum(_move(streams, fd) for fd in tuple(streams)):
+            time.sleep(0.02)
+
+
+def _move(streams: "dict[int, int]", fd: int) -> bool:
+    """Copy what has come, or take note of the end; False if nothing has."""
+    try:
+        data = os.read(fd, 65536)
+    except BlockingIOError:
+        return False
+    _write(streams[fd], data)
+    if not data:
+        del streams[fd]
+    return True
 
 
 def _write(stream: int, data: bytes) -> None:

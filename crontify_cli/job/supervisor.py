@@ -76,7 +76,7 @@ class Supervisor:
         relay = Relay(self._recorder, self._started.streams, wake)
         if self._process.pid:
             self._limit()
-            relay.run(self._process, self._sink, self._limit)
+            relay.run(self._process, self._sink, self._limit, self._prepare)
             relay.leave()
         else:
             self._say(self._started.problem)
@@ -168,6 +168,17 @@ class Supervisor:
             except OSError as error:
                 self._say(f"--meta-regex: the output is not searched: {error}")
         return sink
+
+    def _prepare(self) -> None:
+        """Load what the run's end needs: by then another version may be installed in our place."""
+        try:
+            import crontify_cli.job.closing
+            import crontify_cli.report.crash
+            import crontify_cli.report.patterns
+            import crontify_cli.report.redaction
+            import crontify_cli.report.retention  # noqa: F401
+        except ImportError:
+            pass  # the job is not over yet, and what it prints has somewhere to go
 
     def _setting(self, flag: float | None, name: str) -> float | None:
         """Return what a flag says, or else the monitor's settings."""

@@ -23,39 +23,64 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
 
     show_wait: how to show a person at a terminal that we wait for a rate limit.
     """
-    _hold_standard_streams()
     process = Process()
-    process.listen()
-    problem = ""
-    if options.overlap != "allow":
-        from crontify_cli.job.overlap import Lock
-
-        lock = Lock(options.monitor)
-        try:
-            taken = lock.take(process, wait=options.overlap == "wait")
-        except Interrupted as stop:
-            say(f"{options.monitor}: stopped while waiting for the run before this one")
-            return ExitCode.SIGNAL_BASE + stop.signum
-        if not taken:
-            say(f"{options.monitor} is already running{lock.holder()}: this run is skipped")
-            from crontify_cli.job.skipping import record_skip
-
-            record_skip(options)
-            return ExitCode.TEMPORARY
-        problem = lock.problem
-    recorder = Recorder(options.monitor, command_line(options), options.redact, options.no_log)
-    started = Started(options, process, recorder)
-    if problem:
-        started.warnings.append(f"no overlap lock for this run: {problem}")
-    _spawn(started)
+    started: Started | None = None
     try:
+        _hold_standard_streams()
+        process.listen()
+        problem = ""
+        if options.overlap != "allow":
+            code, problem = _take_turn(options, process)
+            if code is not None:
+                return code
+        recorder = Recorder(options.monitor, command_line(options), options.redact, options.no_log)
+        started = Started(options, process, recorder)
+        if problem:
+            started.warnings.append(f"no overlap lock for this run: {problem}")
+        _spawn(started)
+        from crontify_cli.job import rescue
         from crontify_cli.job.supervisor import supervise
 
         return supervise(started, show_wait)
     except Exception as error:
-        from crontify_cli.job.rescue import see_to_its_end
+        if not started or not (process.pid or started.problem):
+            return _run_alone(command_line(options), process, error)
+        os._exit(rescue.see_to_its_end(started, error))  # as supervise ends, whatever still hangs
 
-        os._exit(see_to_its_end(started, error))  # as supervise ends, whatever still hangs
+
+def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str]":
+    """Return exec's exit code if this run is not to be, and why there is no lock, if so."""
+    from crontify_cli.job.overlap import Lock
+
+    lock = Lock(options.monitor)
+    try:
+        taken = lock.take(process, wait=options.overlap == "wait")
+    except Interrupted as stop:
+        say(f"{options.monitor}: stopped while waiting for the run before this one")
+        return ExitCode.SIGNAL_BASE + stop.signum, ""
+    if taken:
+        return None, lock.problem
+    say(f"{options.monitor} is already running{lock.holder()}: this run is skipped")
+    try:
+        from crontify_cli.job.skipping import record_skip
+
+        record_skip(options)
+    except Exception as error:
+        say(f"the skipped run is not recorded: {type(error).__name__}: {error}")
+    return ExitCode.TEMPORARY, ""
+
+
+def _run_alone(command: "list[str]", process: Process, error: Exception) -> int:
+    """Execute the job in our place, since we cannot watch over it; return only if it cannot be."""
+    say(f"not reported, the job runs alone: {type(error).__name__}: {error}")
+    _restore_locale(os.environ)
+    process.withdraw()
+    try:
+        os.execvp(command[0], command)
+    except (OSError, ValueError) as failure:
+        code, problem = _explain(command[0], failure)
+        say(problem)
+        return code
 
 
 def _hold_standard_streams() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.job.conftest import PROGRAM, Launch, settings
 from tests.server import ApiServer
+from tests.waiting import until_exists
 
 OURS = ("CRONTIFY_META", "CRONTIFY_MONITOR", "CRONTIFY_RUN")
 
@@ -67,3 +68,13 @@ def test_an_alarm_set_by_who_started_us_is_the_jobs(launch: Launch, api: ApiServ
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGALRM
     assert api.requests[-1].json["errorMessage"].startswith("terminated by SIGALRM")
+
+
+def test_python_inspect_is_the_jobs(launch: Launch, tmp_path: Path) -> None:
+    first = launch("--overlap", "skip", "--", "sh", "-c", "touch begun; read line", stdin=-1)
+    until_exists(tmp_path / "begun")
+    second = launch("--overlap", "skip", "--", "true", env={"PYTHONINSPECT": "1"})
+    _, err = second.communicate(timeout=30)
+    assert second.returncode == 75
+    assert "Traceback" not in err
+    first.communicate("\n", timeout=30)

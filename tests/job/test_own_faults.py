@@ -1,0 +1,91 @@
+"""Whatever of ours is missing, broken or replaced: the job runs, and its exit code comes back."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import crontify_cli
+from tests.job.conftest import PROGRAM, Launch, settings
+from tests.server import ApiServer
+
+INSTALLED = str(Path(sys.executable).with_name("crontify"))
+SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx")
+
+
+@pytest.mark.parametrize("module", SHADOWED)
+def test_a_module_of_the_jobs_python_path_is_none_of_ours(
+    api: ApiServer, tmp_path: Path, module: str
+) -> None:
+    """PYTHONPATH in a crontab is meant for the job, whose modules have names like `resource`."""
+    (tmp_path / f"{module}.py").write_text("raise RuntimeError('not yours')")
+    done = subprocess.run(
+        [INSTALLED, "exec", "backup", "--", "sh", "-c", "echo $PYTHONPATH; exit 3"],
+        env={**os.environ, **settings(api), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"{tmp_path}\n", "")
+    assert api.kinds() == ["start", "fail"]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder from which `python -m crontify_cli` runs a package of its own."""
+    here = Path(crontify_cli.__file__).parent
+    shutil.copytree(here, tmp_path / "crontify_cli", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def run_from(copy: Path, api: ApiServer, script: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*PROGRAM, "exec", "backup", "--", "sh", "-c", script],
+        env={**os.environ, **settings(api)},
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_upgrade_during_the_run_costs_nothing(copy: Path, api: ApiServer) -> None:
+    """What a run's end needs is loaded soon, not hours later from another version's files."""
+    done = run_from(copy, api, "sleep 4; rm -r crontify_cli; echo out; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "")
+    assert api.kinds() == ["start", "fail"]
+
+
+def test_a_package_that_is_gone_at_once_costs_the_job_nothing(copy: Path, api: ApiServer) -> None:
+    done = run_from(copy, api, "rm -r crontify_cli; sleep .5; echo out; exit 3")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["job/supervisor.py", "job/relay.py", "report/crash.py"])
+def test_a_broken_installation_costs_the_job_nothing(
+    copy: Path, api: ApiServer, missing: str
+) -> None:
+    (copy / "crontify_cli" / missing).write_text("1/0")
+    (copy / "crontify_cli/report/reporter.py").write_text("1/0")
+    done = run_from(copy, api, "echo out; echo err >&2; sleep .2; kill -KILL $$")
+    assert (done.returncode, done.stdout) == (128 + 9, "out\n")
+    assert "crontify: internal error: ZeroDivisionError" in done.stderr
+    assert done.stderr.endswith("; the job goes on\nerr\n")
+
+
+@pytest.mark.parametrize("descriptors", [5, 6, 7, 8, 9])
+def test_too_few_descriptors_even_for_the_spawn(launch: Launch, descriptors: int) -> None:
+    limit = (descriptors, descriptors)
+    process = launch(
+        *("--", "sh", "-c", "echo out; exit 7"),
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_NOFILE, limit),
+    )
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (7, "out\n"), err
+    assert "Traceback" not in err
