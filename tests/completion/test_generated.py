@@ -1,11 +1,15 @@
 """The completions follow the app: what scripts/completions.py writes, and that it is current."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from crontify_cli.cli.app import app
+from crontify_cli.job.options import OPTIONS
 from tests.completion.terminal import ROOT
 from tests.conftest import Crontify
 
@@ -68,6 +72,22 @@ def test_the_command_brings_the_change_in(change: str, tmp_path: Path) -> None:
     assert generate("--check", str(tmp_path), change=change).stdout == ""
     for name in FILES:
         assert "brand-new" in (tmp_path / name).read_text()
+
+
+def test_what_is_said_of_choices_is_of_choices_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    commands = importlib.import_module("completion.commands")
+    choices = {
+        "|".join(value.choices)
+        for command in commands.read(typer.main.get_command(app)).all()
+        for value in (*command.arguments, *(option.value for option in command.options))
+        if value
+    }
+    assert set(commands.SAID) <= choices
+    for option in OPTIONS:
+        assert set(commands.SAID.get("|".join(option.choices), ())) == {*option.choices}
 
 
 @pytest.mark.parametrize(

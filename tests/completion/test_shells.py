@@ -27,7 +27,11 @@ JOB = {
     "fish": "complete -c gizmo-one -x -a 'alpha beta'\n",
 }
 SOURCED = {
-    "bash": f"source <({PROGRAM} completion bash)\nCOMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}\n",
+    "bash": f"""\
+source <({PROGRAM} completion bash)
+COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
+set -u
+""",
     "zsh": f'eval "$({PROGRAM} completion zsh)"\n',
     "fish": f"{PROGRAM} completion fish | source\n",
 }
@@ -234,7 +238,7 @@ def programs(listed: str) -> set[str]:
 
 @pytest.mark.parametrize("shell", NAMES)
 def test_what_completion_prints_is_enough_for_the_shell(shell: str, tmp_path: Path) -> None:
-    """Read by the rc file: bash without bash-completion, and other word breaks than usual."""
+    """Read by the rc file: bash without bash-completion, and with other settings than usual."""
     need("tmux", shell)
     terminal = Terminal(shell, tmp_path / "terminal", SOURCED[shell], installed=False)
     furnish(terminal)

@@ -1,4 +1,5 @@
-# Completion of crontify for bash. Written by scripts/completions.py: change that, and run it.
+# Completion of crontify for bash 4.1 or newer. Written by scripts/completions.py: change that,
+# and run it.
 #
 # Commands, options and choices stand here; only for monitors and runs is crontify asked,
 # by a call that is not much more than a bare Python.
@@ -97,7 +98,7 @@ _crontify_ask()
     while IFS=$'\t' read -r word said; do
         # Only after a -- is it no option.
         [[ $word == -* && ! $over ]] || found+=("$word")
-    done < <(CRONTIFY_CONFIG=${config:-$CRONTIFY_CONFIG} "$program" __complete "$@" 2>/dev/null)
+    done < <(CRONTIFY_CONFIG=${config:-${CRONTIFY_CONFIG-}} "$program" __complete "$@" 2>/dev/null)
     compopt -o nosort 2>/dev/null # the newest first; bash 4.4
 }
 
@@ -136,7 +137,7 @@ _crontify_offer()
                     _crontify_choose "monitors.$name" .
                 fi
             done
-            [[ ${COMPREPLY[0]} == *. ]] && compopt -o nospace
+            [[ ${COMPREPLY[0]-} == *. ]] && compopt -o nospace
             ;;
         setting)
             case ${before##*.} in
@@ -198,7 +199,7 @@ _crontify()
             expected=''
         elif [[ ! $over && $word == -- ]]; then
             over=1
-            [[ ${arguments[place]} == command* ]] && begun=1 && break
+            [[ ${arguments[place]-} == command* ]] && begun=1 && break
         elif [[ ! $over && $word == -?* ]]; then
             _crontify_option "${word%%=*}"
             used+="$group "
@@ -212,12 +213,12 @@ _crontify()
         elif ((${#commands[@]})); then
             path+="${path:+ }$word"
             _crontify_table "$path"
-        elif [[ ${arguments[place]} == command* ]]; then
+        elif [[ ${arguments[place]-} == command* ]]; then
             begun=1
             break
         else
-            [[ ${arguments[place]} == @(monitor|key) ]] && before=$word
-            [[ ${arguments[place]%% *} == *+ ]] || ((place++))
+            [[ ${arguments[place]-} == @(monitor|key) ]] && before=$word
+            [[ ${arguments[place]-} == *+* ]] || ((place++))
         fi
     done
     _crontify_plain "${words[${#words[@]} - 1]}"
@@ -229,7 +230,7 @@ _crontify()
     if [[ $expected ]]; then
         _crontify_option "$expected"
         _crontify_offer '' $kind
-    elif [[ $begun || (${arguments[place]} == command* && ($over || $cur != -*)) ]]; then
+    elif [[ $begun || (${arguments[place]-} == command* && ($over || $cur != -*)) ]]; then
         # A -- stands between MONITOR and the command, or not.
         [[ ${words[at]} == -- ]] && ((at < ${#words[@]} - 1)) && ((at++))
         _crontify_command ${starts[at]} "$cur"
@@ -242,7 +243,7 @@ _crontify()
         _crontify_choose '' "${commands[@]}"
         [[ $path || $helping ]] || _crontify_choose '' help
     elif [[ ! $helping ]]; then
-        _crontify_offer '' ${arguments[place]}
+        _crontify_offer '' ${arguments[place]-}
         [[ $over ]] || ((${#arguments[@]})) || _crontify_flags
     fi
 }
