@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.store import Store
+
 HELLO = """
 import socket, uvicorn
 from fastapi import FastAPI
@@ -119,14 +122,14 @@ def hello_world() -> Iterator[Target]:
 @contextmanager
 def sandbox(db: Path, connections: int) -> Iterator[Target]:
     """Yield a running sandbox, with a monitor for each connection."""
-    command = [sys.executable, "-m", "crontify_cli", "sandbox"]
-    place = ["--db", str(db)]
-    key = subprocess.check_output([*command, "key", "rotate", *place], text=True).strip()
-    for number in range(connections):
-        subprocess.run(
-            [*command, "monitor", "add", f"m{number}", *place], check=True, capture_output=True
-        )
-    serve = [*command, "serve", "--port", "0", "--json", *place]
+    with opened(db, make=True) as connection:
+        store = Store(connection)
+        account = store.made_account("default")
+        key = store.rotate_key(account)
+        for number in range(connections):
+            store.add_monitor(account, f"m{number}")
+    serve = [sys.executable, "-m", "crontify_cli", "sandbox", "serve", "--port", "0", "--json"]
+    serve += ["--db", str(db)]
     with subprocess.Popen(serve, stdout=subprocess.PIPE) as server:
         assert server.stdout
         ready = json.loads(server.stdout.readline())
@@ -155,6 +158,12 @@ def missing(db: Path, answers: list[tuple[str, str]]) -> int:
         kept.get(run) is None or (status == "success" and kept[run] != "success")
         for run, status in answers
     )
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> int:
@@ -188,17 +197,23 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=50)
     args = parser.parse_args()
     with hello_world() as target:
+        began = cpu(target.pid)
         hello = asyncio.run(drive(target, args.connections, args.seconds))
+        hello_cpu = (cpu(target.pid) - began) / len(hello.answers)
     hello_rate = len(hello.answers) / hello.seconds
-    print(f"hello world: {hello_rate:8.0f} requests/s")
+    print(f"hello world: {hello_rate:8.0f} requests/s, {hello_cpu * 1000:.2f} ms of CPU for each")
 
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder, "sandbox.db")
         with sandbox(db, args.connections) as target:
+            began = cpu(target.pid)
             load, early, late = asyncio.run(drive_and_weigh(target, args.connections, args.seconds))
+            ping_cpu = (cpu(target.pid) - began) / len(load.answers)
         rate = len(load.answers) / load.seconds
         lost = missing(db, load.answers)
-        print(f"sandbox:     {rate:8.0f} pings/s, {rate / hello_rate:.2f} of the hello world")
+        print(f"sandbox:     {rate:8.0f} pings/s, {ping_cpu * 1000:.2f} ms of CPU for each")
+        print(f"             {rate / hello_rate:.2f} of the hello world's rate")
+        print(f"             {hello_cpu / ping_cpu:.2f} by CPU, which other load does not move")
         print(f"             {len(load.answers)} answered 200, {lost} of them not in the database")
         print(f"             {early} KiB of memory after a quarter, {late} KiB at the end")
 
