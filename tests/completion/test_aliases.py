@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 import tomli_w
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crontify_cli.aliases import section_names
@@ -45,6 +45,7 @@ def names_of(document: str) -> list[str]:
     return list(sections) if isinstance(sections, dict) else []
 
 
+@settings(deadline=None)
 @given(_SECTIONS, _TEXTS, st.booleans())
 def test_names_in_a_written_file_are_found(
     sections: dict[str, dict[str, object]], text: str, multiline: bool
@@ -55,6 +56,7 @@ def test_names_in_a_written_file_are_found(
     assert section_names(written) == names_of(written)
 
 
+@settings(deadline=None)
 @given(st.lists(_LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_names_are_found_however_lines_follow_each_other(lines: list[str], end: str) -> None:
     document = end.join(lines)
@@ -66,6 +68,7 @@ def test_names_are_found_however_lines_follow_each_other(lines: list[str], end: 
     assert found == expected or (found is None and "monitors = {" in document)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("monitrs[].\"'=#{}\\\n ab"), max_size=60))
 def test_what_is_no_toml_is_read_without_an_error(text: str) -> None:
     found = section_names(text)
