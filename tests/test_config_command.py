@@ -7,6 +7,7 @@ import select
 import stat
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -351,6 +352,37 @@ def test_a_crash_in_the_middle_leaves_the_old_file_or_the_new(
     # And nothing that the crash left stands in the next one's way.
     assert crontify("config", "set", "keep_runs", "3").returncode == 0
     assert content(file) == {"keep_runs": 3}
+
+
+def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new(
+    file: Path, crontify: Crontify
+) -> None:
+    """A writer that writes without a pause, killed again and again."""
+    put(file, "keep_runs = 0")
+    program = (
+        "import sys\nfrom crontify_cli.config.write import change\n"
+        "for number in range(int(sys.argv[1]), 1000000):\n"
+        f"    change({str(file)!r}, lambda content: content.update(keep_runs=number, "
+        "redact=['x' * 50000]))\n"
+        "    print(number, flush=True)\n"
+    )
+    told = 0
+    for turn in range(12):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", program, str(told + 1)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout
+        writer.stdout.readline()  # it is at it
+        time.sleep(0.0007 * turn)
+        writer.kill()
+        told = max([told + 1, *map(int, writer.stdout.read().split())])
+        writer.wait()
+        found = content(file)
+        assert found["redact"] == ["x" * 50000]
+        assert found["keep_runs"] in (told, told + 1)  # it may have died before it told
+        told = found["keep_runs"]
+    assert crontify("config", "set", "keep_runs", "3").returncode == 0
+    assert sorted(os.listdir(file.parent)) == [".config.toml.lock", "config.toml"]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.conftest import Crontify
 from tests.sandbox_process import Sandbox
 from tests.screen import screen
 from tests.server import KEY, TOKEN, ApiServer, answer
+from tests.waiting import until
 
 CRONTIFY = [sys.executable, "-m", "crontify_cli"]
 FAILING = ["exec", "clnightly", "--", "sh", "-c", "echo what it said; exit 3"]
@@ -50,6 +52,48 @@ def test_the_newest_failure_is_shown_from_the_sandbox(crontify: Crontify, sandbo
     assert refused.returncode == 1
     assert "not valid (401)" in refused.stderr
     assert "crontify sandbox token" in refused.stderr
+
+
+def test_a_log_with_escape_sequences_from_the_sandbox_acts_on_no_terminal(
+    crontify: Crontify, sandbox: Sandbox
+) -> None:
+    """Sent by something that does not clean it, as the seed's own script would."""
+    content = "a\x1b[31mred\x1b[0m\x1b]0;title\x07\x9b2J\rb\x08\nend\u202e\n"
+    request = urllib.request.Request(
+        f"{sandbox.url}/ping/clnightly/fail",
+        json.dumps({"errorMessage": "no", "logOutput": content}).encode(),
+        {"X-API-Key": sandbox.api_key, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as reply:
+        run = json.load(reply)["data"]["runId"]
+    env = {"CRONTIFY_BASE_URL": sandbox.url, "CRONTIFY_TOKEN": sandbox.token}
+    clean = crontify("logs", "clnightly", run, env=env)
+    assert clean.returncode == 0
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", clean.stdout)
+    assert "red" not in clean.stdout.splitlines()[0]  # what the carriage return left standing
+    shown = screen(["logs", "clnightly", run], env={**env, "NO_COLOR": "1"})
+    assert "\x1b" not in shown.replace("\x1b[?", "")
+    raw = crontify("logs", "clnightly", run, "--raw", env=env, text=False)
+    assert raw.stdout.decode() == content
+    told = crontify("logs", "clnightly", run, "--json", env=env).stdout
+    assert "\\u001b" not in told
+    assert (
+        json.loads(crontify("logs", "clnightly", run, "--raw", "--json", env=env).stdout)["content"]
+        == content
+    )
+
+
+def test_an_expired_token_of_the_sandboxs_is_said(
+    crontify: Crontify, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    database = str(tmp_path / "sandbox.db")
+    expired = crontify("sandbox", "token", "--expires", "1s", "--db", database).stdout.strip()
+    env = {"CRONTIFY_BASE_URL": sandbox.url, "CRONTIFY_TOKEN": expired}
+    until(lambda: "expired" in crontify("logs", "clnightly", "r", env=env).stderr, "it expires")
+    done = crontify("logs", "clnightly", "r", env=env)
+    assert done.returncode == 1
+    assert "the token expired" in done.stderr
+    assert "`crontify sandbox token` prints a sandbox's" in done.stderr
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,6 +247,34 @@ def test_statistics_are_right(crontify: Crontify, past: Past) -> None:
 )
 def test_spans_are_written_briefly(seconds: float, text: str) -> None:
     assert brief(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("query", "runs_by"),
+    [
+        ({}, "SCAN runs"),  # from the newest on, and no further than the limit
+        ({"monitor": "m"}, "SEARCH runs USING INDEX runs_by_monitor"),
+        ({"monitor": "m", "since": 1.0}, "SEARCH runs USING INDEX runs_by_monitor"),
+        ({"monitor": "m", "failed": True}, "SEARCH runs USING INDEX runs_that_failed"),
+    ],
+)
+def test_a_list_is_read_through_an_index_and_never_sorted(
+    past: Past, query: dict[str, Any], runs_by: str
+) -> None:
+    for _ in range(50):
+        past.run("m")
+    asked: list[str] = []
+    db = past.journal._db
+    db.set_trace_callback(asked.append)
+    assert len(list(past.journal.runs(limit=20, **query))) <= 20
+    list(past.journal.recent_successes("m"))
+    db.set_trace_callback(None)
+    listed, usual = ([row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked)
+    assert listed[0].startswith(runs_by)
+    assert listed[1].startswith("SEARCH reports USING INDEX")
+    assert len(listed) == 2  # no temporary B-tree to sort in
+    assert any("USING INDEX runs_by_monitor" in step for step in usual)
+    assert not [step for step in usual if "TEMP" in step]
 
 
 def test_a_hundred_thousand_runs_cost_no_more_than_a_few(crontify: Crontify, past: Past) -> None:

@@ -1,0 +1,76 @@
+"""Measure the lists over a long journal against `crontify --version`, in turn, as ratios.
+
+Run it with the Python that crontify is installed for; nothing of the user's is read.
+"""
+
+import argparse
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAM = str(Path(sys.executable).with_name("crontify"))
+LISTS = {
+    "runs": ["runs"],
+    "runs MONITOR": ["runs", "m3"],
+    "runs --json": ["runs", "--json"],
+    "runs --failed": ["runs", "--failed"],
+    "runs --since 1h, nothing": ["runs", "--since", "1h"],
+    "runs --stats": ["runs", "--stats"],
+    "runs MONITOR --stats": ["runs", "m3", "--stats"],
+    "logs -1 --local": ["logs", "-1", "--local"],
+}
+MANY = """
+INSERT INTO runs (id, monitor, monitor_id, base_url, command, wrapper_pid, wrapper_start, job_pid,
+  job_start, boot_id, started_at, ended_at, outcome, duration, excerpt)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+SELECT printf('%012x', i), 'm' || i % 20, 'm', '', '[]', 1, 1, 1, 1, '', ?1 * 60, 0,
+  CASE WHEN i % 1000 THEN 'success' ELSE 'fail' END, i % 7,
+  CASE WHEN i % 1000 THEN NULL ELSE hex(randomblob(2000)) END FROM n
+"""
+
+
+def prepare(folder: str, runs: int) -> None:
+    """Put a journal of `runs` runs of 20 monitors, long ago, where the program will look."""
+    from crontify_cli.report.journal import Journal
+
+    os.environ |= {"CRONTIFY_STATE_DIR": folder, "CRONTIFY_CONFIG": os.devnull}
+    journal = Journal.open(folder)
+    journal.close()
+    db = sqlite3.connect(journal.path)
+    with db:
+        db.execute(MANY, (runs,))
+    db.close()
+
+
+def seconds(*words: str) -> float:
+    """Return how long `crontify WORDS` takes from its start to its end."""
+    begun = time.perf_counter()
+    subprocess.run([PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=100_000, help="how many the journal holds")
+    options = parser.parse_args()
+    taken: dict[str, list[float]] = {name: [] for name in ("--version", *LISTS)}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(folder, options.runs)
+        for _ in range(options.rounds):
+            for name, words in {"--version": ["--version"], **LISTS}.items():
+                taken[name].append(seconds(*words))
+    bare = statistics.median(taken["--version"])
+    for name, times in taken.items():
+        middle = statistics.median(times)
+        print(f"{name:26} {middle * 1000:6.0f} ms  {middle / bare:5.2f} x --version")
+
+
+if __name__ == "__main__":
+    main()
