@@ -12,6 +12,7 @@ import io
 import os
 import pty
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -181,7 +182,13 @@ def _screen(args: list[str], columns: int, state: str) -> str:
         pass
     process.wait()
     os.close(ours)
-    return b"".join(parts).decode().replace("\r\n", "\n")
+    return _as_left_standing(b"".join(parts).decode().replace("\r\n", "\n"))
+
+
+def _as_left_standing(shown: str) -> str:
+    """Take out what a live line wrote and wiped again: a picture has no time."""
+    shown = re.sub(r"[^\n]*\n(?:\x1b\[\?25h)?\r?\x1b\[1A\x1b\[2K", "", shown)
+    return re.sub(r"[^\n]*\r?\x1b\[2K", "", shown)
 
 
 def _svg(shown: str, columns: int, name: str, command: str) -> str:

@@ -191,6 +191,19 @@ def test_a_window_of_any_width_holds_every_line(past: Past, columns: int, args: 
     assert any("When" in line or "Monitor" in line for line in lines)
 
 
+@pytest.mark.parametrize("columns", [80, 100, 120, 140, 200])
+def test_a_long_last_failure_narrows_no_other_column(past: Past, columns: int) -> None:
+    past.run("sync-inventory", "fail", code=1, message="b" * 300)
+    for number in range(30):
+        past.run("sync-inventory", duration=1700 + number)
+    header, row = screen(["runs", "--stats"], columns, {"NO_COLOR": "1"}).splitlines()
+    assert re.split(r"  +", header) == [
+        *("Monitor", "Runs", "Success", "p50", "p95", "Durations", "Last failure")
+    ]
+    assert re.match(r"sync-inventory +31 +96.8% +28m\d\ds +28m\d\ds  ", row)
+    assert len(row) <= columns
+
+
 def test_without_colour_no_escape_sequence_comes_out(past: Past) -> None:
     past.run("m", "fail", code=1)
     assert "\x1b[" in screen(["runs"])

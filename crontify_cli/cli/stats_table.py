@@ -30,7 +30,10 @@ def stats_table(every: Sequence[Stats], view: View) -> RenderableType:
     if spark >= _NARROWEST:
         table.add_column("Durations", no_wrap=True, width=max(spark, len("Durations")))
     if left >= failure:
-        table.add_column("Last failure", no_wrap=True, overflow="ellipsis")
+        # Without a width of its own rich would take it from all the others.
+        spark_width = max(spark, len("Durations")) + GAP if spark >= _NARROWEST else 0
+        rest = left - spark_width
+        table.add_column("Last failure", no_wrap=True, overflow="ellipsis", max_width=rest)
     for stats in every:
         table.add_row(*_cells(stats, view, spark, with_failure=left >= failure))
     return table
