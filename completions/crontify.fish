@@ -191,7 +191,15 @@ function __crontify_ask
     set -l program (string replace -r '^~/' -- "$HOME/" $__crontify_program)
     command -sq -- $program; or set program crontify # an abbreviated name, say
     set -q __crontify_config[1]; and set -lx CRONTIFY_CONFIG $__crontify_config
-    command $program __complete $argv 2>/dev/null | string match -v -- "$dashed"
+    for line in (command $program __complete $argv 2>/dev/null | string match -v -- "$dashed")
+        # fish inserts a ~ bare unless a quote is typed (its issue 4570); of a user's name
+        # it would make a home.
+        set -l word (string replace -r '\t.*' '' -- $line)
+        string match -q '~*' -- $word
+        and not string match -qr '^[\\\\\'"]' -- (commandline -ct)
+        and test (eval echo $word) != $word
+        or printf '%s\n' $line
+    end
 end
 
 function __crontify_keys

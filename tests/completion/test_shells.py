@@ -15,7 +15,7 @@ NOON = 1_790_000_000.0
 CONFIG = """\
 [monitors.backup]
 [monitors."db.example"]
-[monitors."~nightly"]
+[monitors."~root"]
 [monitors."x~y"]
 [monitors."-dashed"]
 """
@@ -144,8 +144,8 @@ DYNAMIC = [
     ("--config mine.toml exec ot\tX", "--config|mine.toml|exec|other|X", "monitors"),
     ("exec --config=mine.toml ot\tX", "exec|--config=mine.toml|other|X", "monitors"),
     # Aliases that a shell would take for something else.
-    ("exec \\~n\tX", "exec|~nightly|X", "monitors"),
-    ("exec '~n\tX", "exec|~nightly|X", "monitors"),
+    ("exec \\~r\tX", "exec|~root|X", "monitors"),
+    ("exec '~r\tX", "exec|~root|X", "monitors"),
     ("exec x\tX", "exec|x~y|X", "monitors"),
     ("exec -dash\tX", "exec|-dashX", None),
     ("exec -- -\tX", "exec|--|-dashed|X", "monitors"),
@@ -242,15 +242,16 @@ def test_what_completion_prints_is_enough_for_the_shell(shell: str, tmp_path: Pa
     need("tmux", shell)
     terminal = Terminal(shell, tmp_path / "terminal", SOURCED[shell], installed=False)
     furnish(terminal)
-    (terminal.home / ".config/crontify/config.toml").write_text('[monitors."~nightly"]\n')
+    (terminal.home / ".config/crontify/config.toml").write_text('[monitors."~root"]\n')
     (terminal.home / ".local/state/crontify/journal.db").unlink()
     terminal.start()
     try:
         for typed, words in {
             "ex\tX": "exec|X",
             "exec --overlap=s\tX": "exec|--overlap=skip|X",
-            # The only one there is, and no home of a user.
-            "exec \tX": "exec|~nightly|X",
+            # The only one there is, and not root's home; fish could not quote it.
+            "exec \tX": "exec|X" if shell == "fish" else "exec|~root|X",
+            "exec \\~\tX": "exec|~root|X",
             "exec a -- gizmo-o\tX": "exec|a|--|gizmo-one|X",
             "exec a -- cat fi\tX": "exec|a|--|cat|file one.txt|X",
             "exec --config mi\tX": "exec|--config|mine.toml|X",
