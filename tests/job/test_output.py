@@ -1,6 +1,7 @@
 """What the job prints: shown, held back or dropped, and always reported."""
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.job.conftest import PROGRAM, Launch, settings
+from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
 from tests.paced import paced
 from tests.server import ApiServer
 from tests.waiting import is_running, until, until_exists
@@ -187,3 +189,23 @@ def _total(record: Path) -> int:
     from crontify_cli.record import Record
 
     return Record(record.read_bytes()).total
+
+
+@pytest.mark.parametrize("size", ["64k", "900k", "3m"])
+def test_on_failure_keeps_beginning_and_end_where_the_disk_is_full(
+    crontify: Crontify,
+    api: ApiServer,
+    small_disk: Path,  # noqa: F811 - the fixture
+    size: str,
+) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
+    env = {**settings(api), "TMPDIR": str(small_disk)}
+    script = "echo first; seq 1000000; echo last >&2; exit 3"
+    done = crontify("exec", "backup", "--output", "on-failure", "--", "sh", "-c", script, env=env)
+    assert done.returncode == 3
+    assert done.stdout.startswith("first\n1\n2\n")
+    assert done.stdout.endswith("\n999999\n1000000\n")
+    marker, last = done.stderr.strip().split("\n")
+    missing = int(re.sub(r"\D", "", marker))
+    assert len(done.stdout) + len("last\n") + missing == 6 + 6888896 + 5
+    assert last == "last"
