@@ -21,6 +21,10 @@ class ExitCode:
     INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT
 
 
+SAY_PATIENCE = 2.0
+"""Seconds for which a line of ours waits for a reader of stderr that takes nothing."""
+
+
 class CrontifyError(Exception):
     """What went wrong, to what, and what to do next, in one line for stderr.
 
@@ -36,6 +40,18 @@ class CrontifyError(Exception):
 def say(line: str) -> None:
     """Write one line of ours to stderr; where that fails there is nobody to tell."""
     try:
-        os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
+        if _is_taken(2):
+            os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
     except OSError:
         pass
+
+
+def _is_taken(fd: int) -> bool:
+    """Tell whether a line can be written to `fd`: a reader may be stopped, with the pipe full."""
+    try:
+        import select
+    except ImportError:
+        return True
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(SAY_PATIENCE * 1000))

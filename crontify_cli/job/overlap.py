@@ -2,7 +2,7 @@
 
 import os
 
-from crontify_cli.job.process import Process
+from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
 from crontify_cli.job.recorder import make_private
 from crontify_cli.state import state_dir
 
@@ -36,6 +36,8 @@ class Lock:
             return True
         process.waiting = wait
         try:
+            if wait and (asked := [n for n in process.asked if n in STOP_REQUESTS]):
+                raise Interrupted(asked[-1])  # it came before we began to wait
             os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
         except (BlockingIOError, PermissionError):
             return False

@@ -43,6 +43,10 @@ DRAIN = 1.0
 """Seconds that a grandchild may hold the pipe open after the job's end."""
 
 
+PATIENCE = 2.0
+"""Seconds that one write of ours may take once the job was ended by force."""
+
+
 class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thing
     """We were asked to stop while no job was there to be told."""
 
@@ -61,6 +65,8 @@ class Process:
     stop_requests: how many of them ask for an end.
     timed_out: its time limit ended it.
     waiting: True while a stop request should raise Interrupted instead.
+    writing: since when (time.monotonic) a write is going on that somebody may never take;
+        where the job was ended by force, it raises TimeoutError in the end.
     """
 
     def __init__(self) -> None:
@@ -69,6 +75,7 @@ class Process:
         self.usage: os.struct_rusage | None = None  # type: ignore[name-defined]  # not in typeshed
         self.started = self.ended = 0.0
         self.asked: list[int] = []
+        self.writing: float | None = None
         self.timed_out = False
         self.waiting = False
         self.stop_requests = 0
@@ -76,7 +83,9 @@ class Process:
         self._deadline: float | None = None
         self._kill_at: float | None = None
         self._kill_after = 10.0
-        self._killed = False
+        self._abandon_at: float | None = None
+        self._early: list[int] = []
+        self._watched: list[int] = []
         self._mask: set[int] = set()
         self._terminal: int | None = None
         self._tells_usage = True
@@ -93,6 +102,7 @@ class Process:
             self.on_terminal = True
         except OSError:
             pass  # not a terminal, or not the one that controls us
+        self._watched = [n for n in _TERMINAL if signal.getsignal(n) != signal.SIG_IGN]
         for signum in FORWARDED:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
@@ -113,7 +123,7 @@ class Process:
         """
         if self.on_terminal:
             # Who sent them is known only to sigwaitinfo, which wants them blocked.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL)
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started = time.monotonic()
         try:
             pid = self._spawn(command, environ, out, err)
@@ -123,8 +133,9 @@ class Process:
             script = _find(command[0], environ)
             pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
         self.pid = pid
-        for signum in tuple(self.asked):  # those that came while there was no pid
-            self._send(signum)
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        for signum in self._early:
+            self._pass_on(signum)
         self.reap()
 
     def _spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> int:
@@ -157,7 +168,7 @@ class Process:
 
     def _watch_terminal(self) -> None:
         while True:
-            info = signal.sigwaitinfo(_TERMINAL)
+            info = signal.sigwaitinfo(self._watched)
             by_terminal = info.si_code == _FROM_KERNEL or info.si_pid == os.getsid(0)
             # A shell wakes the whole group itself, and stops are seen at the job.
             if info.si_signo == signal.SIGCONT:
@@ -171,13 +182,12 @@ class Process:
 
         May be said again; after the TERM it changes nothing.
         """
-        if self._kill_at is not None:
+        if self.timed_out:
             return
         self._kill_after = kill_after
         if timeout is not None and self.status is None:
             self._deadline = self.started + timeout
-            signal.signal(signal.SIGALRM, self._on_alarm)
-            self._set_alarm(self._deadline)
+            self._set_alarm()
 
     def watch_ended(self) -> None:
         """After the job's end: let the terminal's signals interrupt us like all others."""
@@ -189,14 +199,23 @@ class Process:
         """Whether the job has ended; and with it, if its time ran out, its whole group."""
         if self.status is None:
             return False
-        if self._kill_at is None or self._killed or self.on_terminal:
+        if self._kill_at is None or self.on_terminal:
             return True
-        return not is_group_alive(self.pid)
+        if is_group_alive(self.pid):
+            return False
+        self._kill_at = None  # its number may soon be another's
+        return True
 
     def _on_signal(self, signum: int, _frame: object) -> None:
         self._note(signum)
         if self.waiting and signum in STOP_REQUESTS:
             raise Interrupted(signum)
+        if self.pid or self.waiting:
+            self._pass_on(signum)
+        else:
+            self._early.append(signum)  # the job may run already, but its pid is not known
+
+    def _pass_on(self, signum: int) -> None:
         self._send(signum)
         if signum == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -205,6 +224,7 @@ class Process:
         self.asked.append(signum)
         if signum in STOP_REQUESTS:
             self.stop_requests += 1
+            self._end_writes()
 
     def _send(self, signum: int) -> None:
         if not self.pid or self.status is not None:
@@ -217,26 +237,43 @@ class Process:
         except OSError:
             pass  # it ended this instant, or became another user's
 
-    def _on_alarm(self, _signum: int, _frame: object) -> None:
+    def _on_alarm(self, signum: int, frame: object) -> None:
         now = time.monotonic()
-        if self._kill_at is not None:
-            if now < self._kill_at:
-                self._set_alarm(self._kill_at)
-            else:
-                self._end(signal.SIGKILL)
-                self._killed = True
-        elif self._deadline is not None and self.status is None:
-            if now < self._deadline:
-                self._set_alarm(self._deadline)
-                return
-            self.timed_out = True
-            self._end(signal.SIGTERM)
-            self._end(signal.SIGCONT)  # a stopped job could not die of the TERM
-            self._kill_at = now + self._kill_after
-            self._set_alarm(self._kill_at)
+        if self._due() is None:
+            self._on_signal(signum, frame)  # of a timer that is none of ours
+        elif self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            if self.status is None:
+                self.timed_out = True
+                self._end(signal.SIGTERM)
+                self._end(signal.SIGCONT)  # a stopped job could not die of the TERM
+                self._kill_at = now + self._kill_after
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._end(signal.SIGKILL)
+        elif self._abandon_at is not None and now >= self._abandon_at:
+            self._abandon_at = now + PATIENCE
+            if self.writing is not None and now - self.writing >= PATIENCE:
+                self.writing = None
+                self._set_alarm()
+                raise TimeoutError(0, "nobody took it any more")
+        self._set_alarm()
 
-    def _set_alarm(self, at: float) -> None:
-        signal.setitimer(signal.ITIMER_REAL, max(at - time.monotonic(), 1e-6))
+    def _due(self) -> float | None:
+        due = [at for at in (self._deadline, self._kill_at, self._abandon_at) if at is not None]
+        return min(due) if due else None
+
+    def _set_alarm(self) -> None:
+        due = self._due()
+        if due is not None:
+            signal.setitimer(signal.ITIMER_REAL, max(due - time.monotonic(), 1e-6))
+
+    def _end_writes(self) -> None:
+        """Once the job was ended by force, let no reader hold us up that takes nothing."""
+        forced = self.timed_out or self.stop_requests
+        if forced and self.status is not None and self._abandon_at is None:
+            self._abandon_at = time.monotonic() + PATIENCE
+            self._set_alarm()
 
     def _end(self, signum: int) -> None:
         """Send `signum` to all that belongs to the job, also what outlives it in its group."""
@@ -274,6 +311,7 @@ class Process:
             self.usage = usage
             self.status = status
             self._take_terminal()
+            self._end_writes()
         if self._bury_orphans and self.pid:
             self._bury_orphans(self.pid)
 
@@ -298,28 +336,31 @@ class Process:
             self._take_terminal()
             os.kill(os.getpid(), signal.SIGSTOP)
             self._lend_terminal()
-        elif signum in (signal.SIGTTIN, signal.SIGTTOU):
+        elif signum in (signal.SIGTTIN, signal.SIGTTOU) and not self._lend_terminal():
+            os.kill(os.getpid(), signum)  # our shell is to see it, and to have an `fg` for it
             self._lend_terminal()
 
-    def _lend_terminal(self) -> None:
+    def _lend_terminal(self) -> bool:
         """Let the job have the terminal that it asks for, as in `dump | … psql` with a password.
 
-        Its own group is not in the foreground, so the kernel stopped it.
+        Its own group is not in the foreground, so the kernel stopped it. False if we are
+        in the background ourselves.
         """
         try:
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            return
+            return True
         try:
             if os.tcgetpgrp(terminal) != os.getpgrp():
-                os.close(terminal)  # we are in the background ourselves: so is the job
-                return
+                os.close(terminal)
+                return False
             os.tcsetpgrp(terminal, self.pid)
         except OSError:
             os.close(terminal)
-            return
+            return True
         self._terminal = terminal
         self._send(signal.SIGCONT)
+        return True
 
     def _take_terminal(self) -> None:
         if self._terminal is None:

@@ -28,20 +28,30 @@ class Sink(Protocol):
 class Passthrough:
     """Writes to our own stdout and stderr. One that fails is given up; the other goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process) -> None:
         self.failures: dict[int, OSError] = {}
+        self._process = process
 
     def write(self, stream: int, data: memoryview) -> None:
         """Write all of `data` to the descriptor `stream`, as the job would: blocking."""
-        while data and stream not in self.failures:
-            try:
-                data = data[os.write(stream, data) :]
-            except BlockingIOError:  # somebody else's O_NONBLOCK on a shared pipe or terminal
-                poll = select.poll()
-                poll.register(stream, select.POLLOUT)
-                poll.poll(1000)
-            except OSError as error:  # EPIPE, ENOSPC, EIO: ours, not the job's
-                self.failures[stream] = error
+        if stream in self.failures:
+            return
+        process = self._process
+        try:
+            process.writing = time.monotonic()
+            while data:
+                try:
+                    data = data[os.write(stream, data) :]
+                except BlockingIOError:  # somebody else's O_NONBLOCK on a shared pipe or terminal
+                    poll = select.poll()
+                    poll.register(stream, select.POLLOUT)
+                    poll.poll(1000)
+                    continue
+                process.writing = time.monotonic()
+            process.writing = None
+        except OSError as error:  # EPIPE, ENOSPC, EIO, nobody to take it: ours, not the job's
+            process.writing = None
+            self.failures[stream] = error
 
 
 class Nowhere:

@@ -55,7 +55,7 @@ class Supervisor:
         self._held: Held | None = None
         self._searched: Searched | None = None
         self._patience = time.monotonic() + SETTINGS_WAIT
-        self._passthrough = Passthrough()
+        self._passthrough = Passthrough(started.process)
         self._limited = False
         self._state = _state_or_none()
         self._masks = Masks(started.options)

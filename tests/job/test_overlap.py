@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.job.overlap import Lock
+from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
 from tests.job.conftest import Launch, settings
@@ -104,3 +106,16 @@ def test_without_a_place_for_the_lock_the_job_runs_and_a_line_says_so(
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert "no overlap lock for this run: " in done.stderr
     assert api.kinds() == ["start", "success"]
+
+
+def test_a_stop_that_came_before_the_wait_ends_it(
+    launch: Launch, tmp_path: Path, home: Path
+) -> None:
+    first = launch("--overlap", "skip", "--", "sh", "-c", HOLD)
+    until_exists(tmp_path / "holding")
+    process = Process()
+    process.asked.append(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        Lock("backup").take(process, wait=True)
+    (tmp_path / "go").touch()
+    first.communicate(timeout=30)

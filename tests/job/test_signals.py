@@ -147,3 +147,24 @@ def test_the_job_inherits_no_signal_setting_of_ours(launch: Launch) -> None:
 def _classic(status: str) -> list[int]:
     """Return the masks without 32 and 33, with which glibc's posix_spawn does what it likes."""
     return [int(line.split()[1], 16) & 0x7FFF_FFFF for line in status.splitlines()]
+
+
+def test_term_ends_us_though_a_reader_takes_nothing(launch: Launch, api: ApiServer) -> None:
+    process = launch("--", "yes")
+    until(lambda: api.kinds() == ["start"], "the start is reported")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert api.kinds() == ["start", "fail"]
+
+
+def test_after_the_end_a_reader_may_take_its_time_until_we_are_asked_to_stop(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    script = "head -c 100000 /dev/zero | tr '\\0' x; touch over; exit 5"
+    process = launch("--", "sh", "-c", script)
+    until_exists(tmp_path / "over")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 5
+    assert api.kinds() == ["start", "fail"]

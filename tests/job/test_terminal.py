@@ -200,3 +200,39 @@ def test_a_job_behind_a_pipe_may_ask_at_the_terminal(
     read_until(terminal[0], b"ready> ")
     type_line(terminal[0], "echo code=$?")
     read_until(terminal[0], b"code=4")
+
+
+def test_a_background_job_that_asks_at_the_terminal_stops_until_fg(
+    shell: "subprocess.Popen[bytes]", terminal: tuple[int, int], api: ApiServer, tmp_path: Path
+) -> None:
+    job = "cat > /dev/null; touch begun; read answer < /dev/tty; echo got:$answer; exit 4"
+    (tmp_path / "job.sh").write_text(job)
+    type_line(terminal[0], f"echo data | {shlex.join(COMMAND)} sh job.sh &")
+    wait_for(tmp_path / "begun")
+    type_line(terminal[0], "until jobs -s | grep .; do sleep .1; done; echo it is so")
+    read_until(terminal[0], b"\nit is so")
+    type_line(terminal[0], "fg")
+    type_line(terminal[0], "swordfish")
+    read_until(terminal[0], b"got:swordfish")
+    read_until(terminal[0], b"ready> ")
+    type_line(terminal[0], "echo code=$?")
+    read_until(terminal[0], b"code=4")
+
+
+def test_an_ignored_interrupt_is_none_for_us_either(
+    terminal: tuple[int, int], api: ApiServer, tmp_path: Path
+) -> None:
+    """As after `trap '' INT`."""
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(
+            "touch begun; until [ -e go ]; do sleep .02; done; exit 3", terminal, api, tmp_path
+        )
+    finally:
+        signal.signal(signal.SIGINT, old)
+    os.write(terminal[0], b"\x03")
+    read_until(terminal[0], b"^C")
+    time.sleep(0.2)  # for the signal, if there were one
+    (tmp_path / "go").touch()
+    assert process.wait(20) == 3
+    assert api.requests[-1].json["errorMessage"] == "exited with code 3"

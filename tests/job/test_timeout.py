@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.job.conftest import PROGRAM, Launch, settings
 from tests.server import ApiServer
@@ -103,3 +106,28 @@ def test_zombies_that_nobody_buries_do_not_hold_up_the_end(api: ApiServer, tmp_p
     environ = {**os.environ, **settings(api)}
     done = subprocess.run([sys.executable, "-c", lazy], env=environ, cwd=tmp_path, check=False)
     assert done.returncode == 124
+
+
+@pytest.mark.parametrize("stderr", [subprocess.PIPE, subprocess.STDOUT])
+def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(
+    launch: Launch, api: ApiServer, stderr: int
+) -> None:
+    """As a pager that was stopped; nobody reads the pipe here until the end."""
+    process = launch("--timeout", "1s", "--", "yes", stderr=stderr)
+    assert process.wait(30) == 124
+    assert api.kinds() == ["start", "fail"]
+    out, err = process.communicate(timeout=30)
+    assert out.startswith("y\ny\n")
+    if stderr == subprocess.PIPE:
+        assert "no longer went to stdout: nobody took it any more" in err
+
+
+def test_a_slow_reader_after_the_timeout_still_gets_everything(launch: Launch) -> None:
+    process = launch("--timeout", "1s", "--", "sh", "-c", "seq 40000; echo last; exec sleep 60")
+    assert process.stdout
+    out = ""
+    while piece := process.stdout.read(4096):
+        out += piece
+        time.sleep(0.04)
+    assert process.wait(30) == 124
+    assert out == "".join(f"{number}\n" for number in range(1, 40001)) + "last\n"
