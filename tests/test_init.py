@@ -41,6 +41,18 @@ def test_three_answers_become_a_config_file_and_a_crontab_line(
     assert KEY not in done.stdout + done.stderr
 
 
+def test_the_server_that_only_this_shell_knows_is_written_too(
+    crontify: Crontify, file: Path
+) -> None:
+    """As after pasting what `sandbox serve` prints: cron would report somewhere else."""
+    env = {"CRONTIFY_BASE_URL": "http://127.0.0.1:8787/api/v1/"}
+    done = crontify("init", input=answers(KEY, "backup", "job"), env=env)
+    assert "cron has no CRONTIFY_BASE_URL" in done.stderr
+    assert tomllib.loads(file.read_text())["base_url"] == "http://127.0.0.1:8787/api/v1"
+    assert crontify("init", input=answers(KEY, "b", "job")).returncode == 0
+    assert tomllib.loads(file.read_text())["base_url"] == "http://127.0.0.1:8787/api/v1"
+
+
 def test_the_program_is_named_as_it_was_called(file: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "my bin"
     elsewhere.mkdir()

@@ -136,10 +136,11 @@ def _differences(here: Facts, there: Facts, home: str, crons_home: str) -> Itera
         found = f"HOME is {home} here and {crons_home} under cron"
         mend = "ask again as the user whose crontab it is, with that HOME"
         yield Check("cron_env", "warning", found, mend)
-    if here.config != there.config:
+    # Of another HOME the other places are only what follows.
+    elif here.config != there.config:
         found = f"cron reads {there.config or 'no config file'}, not {here.config or 'none'}"
         yield Check("cron_env", "warning", found, "set CRONTIFY_CONFIG at the crontab's top")
-    if here.state != there.state:
+    if home == crons_home and here.state != there.state:
         found = f"under cron the state is in {there.state or 'no place'}, not in {here.state}"
         yield Check("cron_env", "warning", found, "set CRONTIFY_STATE_DIR at the crontab's top")
     if there.no_key and not here.no_key:

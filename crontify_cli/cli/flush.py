@@ -74,20 +74,22 @@ def flush(
             say(journal.warning)
         if refused:
             journal.requeue_refused(loaded.settings.base_url)
-        left = _deliver(journal, api, loaded.settings, key, WAIT if wait is None else wait, verbose)
+        seconds = WAIT if wait is None else wait
+        left, why = _deliver(journal, api, loaded.settings, key, seconds, verbose)
     except (JournalError, OSError) as error:
         raise CrontifyError(str(error)) from None
     finally:
         api.close()
     if left and not quiet:
-        say(f"{left} report{'s' if left > 1 else ''} still queued")
+        because = f": {why}" if why and not verbose else ""
+        say(f"{left} report{'s' if left > 1 else ''} still queued{because}")
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 
 def _deliver(
     journal: "Journal", api: "Api", settings: "Settings", key: str, wait: float, verbose: bool
-) -> int:
-    """Recover and deliver within `wait` seconds; return how many reports are left."""
+) -> tuple[int, str]:
+    """Recover and deliver within `wait` seconds; return how many reports are left, and why."""
     from crontify_cli import processes
     from crontify_cli.report.delivery import Budget
     from crontify_cli.report.mask import Masker, known_secrets
@@ -102,7 +104,12 @@ def _deliver(
         if verbose:
             say(f"run {run} had died: its report is queued")
 
+    why = ""
+
     def seen(monitor: str, backlog: "Backlog") -> None:
+        nonlocal why
+        if backlog.failure and backlog.left:
+            why = backlog.failure.message
         if backlog.failure and (verbose or backlog.failure.verdict == "refused"):
             say(backlog.failure.message)
         if verbose:
@@ -113,7 +120,7 @@ def _deliver(
     outbox.deliver_all(Budget.after(now, wait, wait), _pause, seen, patient=True)
     if line := tidy(state_dir(), journal, settings):
         say(line)
-    return journal.queue(settings.base_url)[0]
+    return journal.queue(settings.base_url)[0], why
 
 
 def _pause(seconds: float, *, rate_limited: bool) -> bool:

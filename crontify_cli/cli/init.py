@@ -93,16 +93,30 @@ def _write(file: str, key: str | None, monitor: Monitor) -> None:
     from crontify_cli.config.table import CREDENTIALS
     from crontify_cli.config.write import change
 
+    address = _address_of_this_shell()
+
     def put(content: dict[str, object]) -> None:
         if key:
             for name in CREDENTIALS["api_key"]:
                 content.pop(name, None)
             content["api_key"] = key
+        if address:
+            content["base_url"] = address
         if monitor.name != monitor.id:
             table_at(content, ("monitors", monitor.name), file)["id"] = monitor.id
 
     tell(file, change(file, put))
     print(f"crontify: written to {file} (mode 0600)", file=sys.stderr)
+    if address:
+        print(f"crontify: base_url = {address} too: cron has no CRONTIFY_BASE_URL", file=sys.stderr)
+
+
+def _address_of_this_shell() -> str | None:
+    """Return the server that CRONTIFY_BASE_URL names; a wrong one is none, and said elsewhere."""
+    from crontify_cli.config import load
+
+    value = load().values.get("base_url")
+    return str(value.typed) if value and value.source == "env" else None
 
 
 def _try_key(typed: str | None) -> str:
