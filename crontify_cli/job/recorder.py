@@ -159,11 +159,14 @@ class Recorder:
 
 
 def make_private(folder: str) -> None:
-    """Make `folder` for its owner alone, and its parents; raises OSError."""
+    """Make `folder` for its owner alone, and its parents, as XDG has it; raises OSError."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         pass
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        os.mkdir(folder, 0o700)
+        make_private(os.path.dirname(folder))
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass  # another first run was faster

@@ -132,11 +132,15 @@ def _restore_locale(environ: "MutableMapping[str, str]") -> None:
 
 def _explain(name: str, error: Exception) -> "tuple[int, str]":
     """Return exit code and words for a job that could not be started, as sh(1) has them."""
-    if isinstance(error, FileNotFoundError):
+    # As anything can be typed there: no byte that is no text, and one line.
+    shown = os.fsencode(name).decode("utf-8", "replace")
+    shown = " ".join("".join(c if c.isprintable() else " " for c in shown).split()) or repr(name)
+    failed = f"could not be started: {shown}"
+    if not name or isinstance(error, FileNotFoundError):
         if "/" in name and os.path.exists(name):
-            return ExitCode.NOT_FOUND, f"could not be started: {name}: its interpreter is missing"
-        return ExitCode.NOT_FOUND, f"could not be started: {name}: command not found"
+            return ExitCode.NOT_FOUND, f"{failed}: its interpreter is missing"
+        return ExitCode.NOT_FOUND, f"{failed}: command not found"
     reason = error.strerror if isinstance(error, OSError) else str(error)
     if isinstance(error, PermissionError):
         reason = "is a directory" if os.path.isdir(name) else "not executable (permission denied)"
-    return ExitCode.NOT_EXECUTABLE, f"could not be started: {name}: {reason}"
+    return ExitCode.NOT_EXECUTABLE, f"{failed}: {reason}"

@@ -132,3 +132,12 @@ def test_a_working_folder_that_was_removed(api: ApiServer, tmp_path: Path) -> No
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
     assert api.kinds() == ["start", "success"]
+
+
+def test_a_careless_umask_opens_nothing_of_ours(launch: Launch, home: Path) -> None:
+    process = launch(*JOB[:3], "umask; exit 7", preexec_fn=lambda: os.umask(0) and None)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (7, "0000\n")
+    made = [home / ".local", *(home / ".local").rglob("*")]
+    assert any(path.name == "journal.db" for path in made)
+    assert [path for path in made if path.stat().st_mode & 0o077] == []

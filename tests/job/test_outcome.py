@@ -1,9 +1,11 @@
 """What counts as a failure; the exit code stays the job's in each case."""
 
+import os
+
 import pytest
 
 from tests.conftest import Crontify
-from tests.job.conftest import settings
+from tests.job.conftest import Launch, settings
 from tests.server import ApiServer
 
 
@@ -78,3 +80,23 @@ def test_what_fails_goes_on_failing_until_a_success(crontify: Crontify, api: Api
         crontify("exec", "backup", "--tolerate", "1", "--", "false", env=settings(api))
     ends = [kind for kind in api.kinds() if kind != "start"]
     assert ends == ["success", "fail", "fail", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"/no\xffwhere", "/no\ufffdwhere"),
+        (b"/no\nwhere\x1b[31m", "/no where [31m"),
+        (b"", "''"),
+    ],
+)
+def test_a_command_that_is_not_there_is_named_in_one_line_of_text(
+    launch: Launch, api: ApiServer, name: bytes, shown: str
+) -> None:
+    process = launch("--", os.fsdecode(name))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 127
+    assert err == f"crontify: could not be started: {shown}: command not found\n"
+    assert api.kinds() == ["start", "fail"]
+    message = api.requests[-1].json["errorMessage"]
+    assert message == f"could not be started: {shown}: command not found"
