@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sandbox.server import Server, environment
+from tests.sandbox.server import Server, environment, serving
 
 SEED = "20261125"
 PHASES = {"examples,coverage,fuzzing": 110, "stateful": 250}
@@ -31,6 +32,13 @@ include-path = "/api/v1/monitors/{monitorId}/runs"
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404"]
 """
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A sandbox of its own: what is generated depends on what the lists have."""
+    with serving(tmp_path_factory.mktemp("fuzzed") / "sandbox.db") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
