@@ -136,10 +136,7 @@ class Reporter(threading.Thread):
         except CrontifyError as error:
             self._ways.warn(error.message)
         except Exception as error:
-            from crontify_cli.report.crash import keep
-
-            kept = keep(error, "exec")  # whose words may hold a secret
-            self._ways.warn(f"internal error, reporting failed: {kept.words}; {kept.place}")
+            self._ways.warn(f"internal error, reporting failed: {_words(error)}")
         finally:
             self.configured.set()
             self.keyed.set()
@@ -340,6 +337,15 @@ class Reporter(threading.Thread):
             return not self._stop.wait(seconds)
         finally:
             self.rate_limited_until = None
+
+
+def _words(error: Exception) -> str:
+    try:
+        from crontify_cli.report.crash import keep
+    except Exception:  # no memory, say; the error's own words may hold a secret
+        return type(error).__name__
+    kept = keep(error, "exec")
+    return f"{kept.words}; {kept.place}"
 
 
 def _start_state(sent: "Sent") -> "StartState":

@@ -79,6 +79,15 @@ def test_a_broken_installation_costs_the_job_nothing(
     assert done.stderr.endswith("; the job goes on\nerr\n")
 
 
+def test_a_reporter_that_cannot_even_say_why_costs_no_traceback(copy: Path, api: ApiServer) -> None:
+    for missing in ("report/api.py", "report/crash.py"):
+        (copy / "crontify_cli" / missing).write_text("1/0")
+    done = run_from(copy, api, "echo out; exit 3")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert "crontify: internal error, reporting failed: ZeroDivisionError\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("descriptors", [5, 6, 7, 8, 9])
 def test_too_few_descriptors_even_for_the_spawn(launch: Launch, descriptors: int) -> None:
     limit = (descriptors, descriptors)
