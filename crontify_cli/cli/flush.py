@@ -74,6 +74,7 @@ def flush(
             say(journal.warning)
         if refused:
             journal.requeue_refused(loaded.settings.base_url)
+        elsewhere = journal.queued_elsewhere(loaded.settings.base_url)
         seconds = WAIT if wait is None else wait
         left, why = _deliver(journal, api, loaded.settings, key, seconds, verbose)
     except (JournalError, OSError) as error:
@@ -83,6 +84,9 @@ def flush(
     if left and not quiet:
         because = f": {why}" if why and not verbose else ""
         say(f"{left} report{'s' if left > 1 else ''} still queued{because}")
+    for url, count in elsewhere if not quiet else ():
+        reports = f"{count} report{'s are' if count > 1 else ' is'} queued for {url}"
+        say(f"{reports}: 'CRONTIFY_BASE_URL={url} crontify flush' sends what is queued there")
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 

@@ -25,6 +25,8 @@ ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
 not now), and returns what to call to update the line; called once more at the end."""
 
 SCAN_SECONDS = 2.0
+JOURNAL_WAIT = 10.0
+"""Seconds for which the end of a run waits for other processes' locks: it has the most to lose."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -147,7 +149,7 @@ class Closing:
         """Return a connection of this thread's own; the reporter has another."""
         if self._opened is None and self._state is not None and not self._journal_failed:
             try:
-                self._opened = Journal.open(self._state)
+                self._opened = Journal.open(self._state, wait=JOURNAL_WAIT)
                 if self._opened.warning:
                     self._say(self._opened.warning)
             except JournalError as error:
@@ -228,7 +230,11 @@ class Closing:
     def _tell_of_the_queue(self, journal: Journal | None) -> None:
         """Say that the report is still to be sent: always if asked, else only if that lasts."""
         if journal is None:
-            self._say("the report could not be delivered, and there is no journal to queue it in")
+            later = "'crontify flush' reports the run from its record"
+            lost = "there is no journal to queue it in"
+            self._say(
+                f"the report could not be delivered; {later if self._recorder.path else lost}"
+            )
             return
         try:
             count, oldest = journal.queue()

@@ -132,6 +132,8 @@ def deliver_backlog(
     Raises JournalError.
     """
     total = Backlog()
+    if journal.is_contested(*monitor, owner, own_report):
+        return total._replace(left=True)
     while rows := journal.claim(
         *monitor, owner, limit=CLAIM, own_run=own_run, own_report=own_report
     ):

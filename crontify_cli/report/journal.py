@@ -198,12 +198,15 @@ class Journal(JournalFile):
         own_run: the run whose report the caller sends apart. own_report: the id of that
         one, if it has one by now: only what is older is claimed.
         """
+        wanted = (base_url, monitor_id, own_run, own_report)
+        where = (
+            " WHERE state = 'queued' AND base_url = ?1 AND monitor_id = ?2 AND run_id != ?3"
+            " AND (?4 IS NULL OR id < ?4) ORDER BY id LIMIT ?5"
+        )
+        if not list(self.query(f"SELECT id FROM reports{where}", (*wanted, 1))):
+            return []  # as on most days: without a lock that others wait for
         with self.transaction() as db:
-            rows = db.execute(
-                f"{QUEUED} WHERE state = 'queued' AND base_url = ?1 AND monitor_id = ?2"
-                " AND run_id != ?3 AND (?4 IS NULL OR id < ?4) ORDER BY id LIMIT ?5",
-                (base_url, monitor_id, own_run, own_report, limit),
-            ).fetchall()
+            rows = db.execute(f"{QUEUED}{where}", (*wanted, limit)).fetchall()
             free = list(takewhile(lambda row: row[-2] == owner or not _is_held(*row[-2:]), rows))
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
@@ -288,6 +291,15 @@ class Journal(JournalFile):
             (base_url,),
         )
         return [str(monitor_id) for monitor_id, _ in rows]
+
+    def queued_elsewhere(self, base_url: str) -> list[tuple[str, int]]:
+        """Return which other base URLs have queued reports, and how many."""
+        rows = self.query(
+            "SELECT base_url, count(*) FROM reports WHERE state = 'queued' AND base_url != ?"
+            " GROUP BY base_url",
+            (base_url,),
+        )
+        return [(str(url), int(str(count))) for url, count in rows]
 
     def queue(self, base_url: str | None = None) -> tuple[int, float | None]:
         """Return how many reports are queued, and when the oldest one's run ended."""

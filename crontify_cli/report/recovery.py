@@ -24,6 +24,9 @@ FORGET_AFTER = 86400.0
 """Seconds after which a run counts as dead whose job cannot be seen from here."""
 
 
+_NOT_ITSELF = "its own process could not report it, this is from its record"
+
+
 class Live(NamedTuple):
     """A record in the folder of live runs, by its name."""
 
@@ -211,10 +214,10 @@ def _report(
 
 def _judge(found: record.Record) -> tuple[Outcome, str]:
     if found.state == record.SUCCEEDED:
-        return "success", "exited with code 0; the wrapper was killed before it could report"
+        return "success", f"exited with code 0; {_NOT_ITSELF}"
     if found.state == record.FAILED:
         words = f"ended with exit code {found.exit_code}"
-        return "fail", f"{words}; the wrapper was killed before it could report"
+        return "fail", f"{words}; {_NOT_ITSELF}"
     if found.boot_id != processes.boot_id():
         return "lost", "the host went down, the job's outcome is unknown"
     return "lost", "the wrapper was killed, the job's outcome is unknown"

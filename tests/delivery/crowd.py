@@ -70,8 +70,12 @@ def wrong_reports(api: ApiServer, state: Path, runs: range, *, all_arrive: bool)
     all_arrive: old successes too, which a late delivery leaves out.
     """
     ends = [request for request in api.accepted if request.kind != "start"]
-    arrived = Counter(request.json["meta"]["n"] for request in ends)
-    kinds = {request.json["meta"]["n"]: request.kind for request in ends}
+    numbers = [(request.json["meta"].get("n"), request) for request in ends]
+    arrived = Counter(number for number, _ in numbers)
+    kinds = {number: request.kind for number, request in numbers}
+    for number, request in numbers:
+        if number is None:
+            yield f"a report that no run made itself: {request.json}"
     for at in runs:
         wanted = "fail" if exit_code(at) else "success"
         if arrived[at] > 1:
@@ -97,6 +101,7 @@ def crowd(folder: Path, runs: int, monitors: int, at_once: int) -> list[str]:
         began = time.monotonic()
         first, second = range(runs), range(runs, 2 * runs)
         problems = run_all(folder, env, first, monitors, at_once)
+        print("\n".join(problems[:20]), flush=True)
         flush(folder, env, 1)
         problems += wrong_reports(api, state, first, all_arrive=True)
         starts = api.kinds().count("start")

@@ -1,0 +1,162 @@
+"""What goes out before what, what is left out, and what is said of a queue."""
+
+import os
+import pty
+import select
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.report.journal import VERSION
+from tests.conftest import Crontify
+from tests.delivery.outcomes import finish
+from tests.faults import delayed, rate_limited
+from tests.server import KEY, ApiServer, answer
+from tests.waiting import PATIENCE, until
+
+
+@pytest.fixture
+def env(api: ApiServer, home: Path) -> dict[str, str]:
+    """The settings of a run, with little patience, so that the tests are quick."""
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("report_timeout = 2\n")
+    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+
+
+@pytest.fixture
+def state(home: Path) -> Path:
+    return home / ".local/state/crontify"
+
+
+def test_an_end_does_not_overtake_the_start_that_is_still_on_its_way(
+    crontify: Crontify, api: ApiServer, env: dict[str, str]
+) -> None:
+    api.script(delayed(1.0), kind="start")
+    assert crontify("exec", "backup", "--", "true", env=env).returncode == 0
+    assert [request.kind for request in api.accepted] == ["start", "success"]
+
+
+def test_a_start_that_was_not_taken_by_the_jobs_end_is_dropped(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    api.default = answer(503)
+    script = "until [ -e go ]; do sleep .02; done"
+    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
+    until(lambda: api.kinds().count("start") >= 2, "the start is tried again")
+    (tmp_path / "go").touch()
+    until(lambda: "success" in api.kinds(), "the end is tried")
+    tried = len(api.requests)
+    api.heal()
+    assert run.wait(60) == 0
+    assert [request.kind for request in api.accepted] == ["success"]
+    assert "start" not in api.kinds()[tried:]
+
+
+def test_other_monitors_backlogs_go_out_after_our_own_end(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "other", "fail", words="other", url=api.url)
+    finish(state, "backup", "fail", words="own", url=api.url)
+    assert crontify("exec", "backup", "--", "true", env=env).returncode == 0
+    sent = [(request.path.split("/")[4], request.kind) for request in api.accepted]
+    assert sent == [
+        *[("backup", "fail"), ("backup", "start"), ("backup", "success")],
+        ("other", "fail"),
+    ]
+
+
+def test_a_backlog_that_does_not_go_out_holds_the_start_back(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "backup", "fail", words="own", url=api.url)
+    api.default = answer(503)
+    assert crontify("exec", "backup", "--", "sleep", "0.5", env=env).returncode == 0
+    assert set(api.kinds()) == {"fail"}
+    api.heal()
+    assert crontify("flush", env=env).returncode == 0
+    assert [request.kind for request in api.accepted] == ["fail", "success"]
+
+
+def test_flush_says_what_it_left_out(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "backup", "success", url=api.url)
+    finish(state, "backup", "fail", url=api.url)
+    done = crontify("flush", "-v", env=env)
+    assert done.stderr == "crontify: backup: 1 delivered, 1 superseded, 0 refused\n"
+    assert api.kinds() == ["fail"]
+
+
+def test_an_old_queue_is_worth_a_line_and_a_young_one_is_not(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    api.down()
+    assert crontify("exec", "backup", "--", "true", env=env).stderr == ""
+    finish(state, "other", "fail", url=api.url, ended_at=time.time() - 7300)
+    said = crontify("exec", "backup", "--", "true", env=env).stderr
+    assert "2 reports queued; 'crontify flush' delivers them; the oldest has waited for 2h" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_what_is_queued_for_another_address_is_not_sent_here_and_said(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "backup", "fail", url="http://127.0.0.1:1/api")
+    done = crontify("flush", env=env)
+    assert done.returncode == 0
+    assert "1 report is queued for http://127.0.0.1:1/api: 'CRONTIFY_BASE_URL=" in done.stderr
+    assert api.requests == []
+    assert crontify("flush", "--quiet", env=env).stderr == ""
+
+
+def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "other", "success", url=api.url)
+
+    def set_version(version: int) -> None:
+        db = sqlite3.connect(state / "journal.db")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.close()
+
+    set_version(VERSION + 1)
+    api.down()
+    done = crontify("exec", "backup", "--", "sh", "-c", "echo out; exit 7", env=env)
+    assert done.returncode == 7
+    assert "'crontify flush' reports the run from its record" in done.stderr
+    api.up()
+    set_version(VERSION)
+    assert crontify("flush", env=env).returncode == 0
+    (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
+    assert fail["errorMessage"].endswith(
+        "ended with exit code 7; its own process could not report it, this is from its record"
+    )
+    assert (fail["meta"]["exit_code"], fail["logOutput"]) == (7, "out\n")
+
+
+def test_ctrl_c_during_a_flush_leaves_the_rest_queued(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    finish(state, "backup", "fail", url=api.url)
+    api.script(rate_limited(50))
+    child, terminal = pty.fork()
+    if not child:
+        command = [sys.executable, "-m", "crontify_cli", "flush"]
+        os.execve(sys.executable, command, {**os.environ, **env})
+    shown, deadline = b"", time.monotonic() + PATIENCE
+    while b"(Ctrl-C leaves it" not in shown:
+        assert time.monotonic() < deadline, shown
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536)
+    os.write(terminal, b"\x03")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(terminal)
+    assert (code, b"Traceback" in shown) == (130, False)
+    assert crontify("flush", env=env).returncode == 0
+    assert [request.kind for request in api.accepted] == ["fail"]
