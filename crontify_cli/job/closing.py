@@ -25,8 +25,6 @@ ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
 not now), and returns what to call to update the line; called once more at the end."""
 
 SCAN_SECONDS = 2.0
-JOURNAL_WAIT = 10.0
-"""Seconds for which the end of a run waits for other processes' locks: it has the most to lose."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -149,7 +147,7 @@ class Closing:
         """Return a connection of this thread's own; the reporter has another."""
         if self._opened is None and self._state is not None and not self._journal_failed:
             try:
-                self._opened = Journal.open(self._state, wait=JOURNAL_WAIT)
+                self._opened = Journal.open(self._state)
                 if self._opened.warning:
                     self._say(self._opened.warning)
             except JournalError as error:

@@ -16,6 +16,8 @@ VERSION = 1
 _APPLICATION_ID = 0x63726F6E
 """Tells our files from other programs' databases: sqlite.org, "PRAGMA application_id"."""
 
+LONGEST_WAIT = 60.0
+"""Seconds to wait for a lock that a crowd of others takes in turn."""
 _SCRATCH, _ASIDE = ".new-", ".corrupt-"
 
 _SCHEMA = """
@@ -90,7 +92,8 @@ class JournalFile:
     def open(cls, state: str, *, wait: float = 5.0, create: bool = True) -> Self:
         """Open the journal of the state directory `state`, and make it if it is not there.
 
-        wait: seconds to wait for another process's lock, here and in every method.
+        wait: seconds to wait for another process's lock, here and in every method; again and
+            again, up to LONGEST_WAIT, while others commit meanwhile.
         A file that is no journal is set aside, and a new one is made.
         create: make one where there is none, instead of raising.
         """
@@ -150,7 +153,7 @@ class JournalFile:
             self._follow()
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._db
                 self._db.execute("COMMIT")
@@ -164,6 +167,23 @@ class JournalFile:
             if durable:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _begin(self) -> None:
+        """Take the lock; a crowd is waited for as long as it gets on, a lock that stays is not."""
+        until = time.monotonic() + LONGEST_WAIT
+        while True:
+            before = self._commits()
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or self._commits() == before or time.monotonic() > until:
+                    raise
+
+    def _commits(self) -> object:
+        """Return what changes with every commit of another process."""
+        return self._db.execute("PRAGMA data_version").fetchone()
 
     def query(self, sql: str, values: Iterable[object] = ()) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a query."""

@@ -168,6 +168,25 @@ def test_a_lock_that_stays_costs_the_journal_and_not_the_report(
     assert f"{locked}: database is locked" in line
 
 
+def test_a_lock_that_others_take_in_turn_is_waited_for(state: Path) -> None:
+    path = filled(state)
+    script = (
+        "import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for at in range(8):\n"
+        "    db.execute('BEGIN EXCLUSIVE')\n"
+        "    db.execute('INSERT INTO chores VALUES (?, 1)', (str(at),))\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(0.5)\n"
+        "    db.execute('COMMIT')\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as others:
+        assert others.stdout
+        assert others.stdout.readline() == b"locked\n"
+        journal = Journal.open(str(state), wait=0.7)
+        assert finish(state, "backup", "fail", journal=journal)
+
+
 @pytest.fixture
 def ram_disk(small_disk: Path) -> Path:  # noqa: F811 - the fixture
     """A file system of 3 MB: room for a journal and for the record of a run, once."""
