@@ -9,6 +9,7 @@ from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
+from crontify_cli.job.rescue import see_to_its_end
 from crontify_cli.job.started import Started, command_line
 
 TYPE_CHECKING = False
@@ -38,14 +39,13 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
         if problem:
             started.warnings.append(f"no overlap lock for this run: {problem}")
         _spawn(started)
-        from crontify_cli.job import rescue
         from crontify_cli.job.supervisor import supervise
 
         return supervise(started, show_wait)
     except Exception as error:
         if not started or not (process.pid or started.problem):
             return _run_alone(command_line(options), process, error)
-        os._exit(rescue.see_to_its_end(started, error))  # as supervise ends, whatever still hangs
+        os._exit(see_to_its_end(started, error))  # as supervise ends, whatever still hangs
 
 
 def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str]":
