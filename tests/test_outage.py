@@ -18,13 +18,18 @@ PYTHON = sys.executable
 
 
 @pytest.fixture
-def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    """The settings of a run, with little patience, so that the tests are quick."""
+def patient(api: ApiServer) -> dict[str, str]:
+    """The settings of a run whose reports arrive, also on a slow machine."""
+    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+
+
+@pytest.fixture
+def env(patient: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The settings of a run with little patience, so that the tests are quick."""
     config = tmp_path / "quick.toml"
     config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
     config.chmod(0o600)
-    url = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**url, "CRONTIFY_CONFIG": str(config)}
+    return {**patient, "CRONTIFY_CONFIG": str(config)}
 
 
 def test_a_backlog_goes_out_before_the_next_start_and_old_successes_not_at_all(
@@ -94,10 +99,10 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
 
 @pytest.mark.parametrize("status", [401, 404, 400])
 def test_a_refusal_is_said_and_not_repeated(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], status: int
+    crontify: Crontify, api: ApiServer, patient: dict[str, str], status: int
 ) -> None:
     api.default = answer(status, {"message": "the server's own words"})
-    done = crontify("exec", "backup", "--", "true", env=env)
+    done = crontify("exec", "backup", "--", "true", env=patient)
     assert done.returncode == 0
     assert api.kinds() == ["start", "success"]
     assert str(status) in done.stderr
@@ -118,13 +123,13 @@ def test_a_refusing_server_does_not_cost_the_whole_patience(
 
 
 def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
 ) -> None:
     script = "echo before; touch begun; until [ -e go ]; do sleep .01; done"
     wrapper = subprocess.Popen(
         [PYTHON, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script],
         cwd=tmp_path,
-        env={**os.environ, **env},
+        env={**os.environ, **patient},
         stdout=subprocess.DEVNULL,
     )
     api.wait_for(1)
@@ -132,12 +137,12 @@ def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
         time.sleep(0.01)
     wrapper.send_signal(signal.SIGKILL)
     wrapper.wait()
-    crontify("exec", "backup", "--", "true", env=env)
+    crontify("exec", "backup", "--", "true", env=patient)
     assert api.kinds() == ["start", "start", "success"]  # the job itself still lives
     (tmp_path / "go").touch()
     deadline = time.monotonic() + 20
     while "fail" not in api.kinds() and time.monotonic() < deadline:
-        crontify("exec", "backup", "--", "true", env=env)
+        crontify("exec", "backup", "--", "true", env=patient)
     fails = [request for request in api.requests if request.kind == "fail"]
     assert len(fails) == 1
     assert "the wrapper was killed, the job's outcome is unknown" in fails[0].json["errorMessage"]
@@ -145,12 +150,14 @@ def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
 
 
 def test_a_broken_journal_is_set_aside_and_the_report_goes_out(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
     state.mkdir(0o700)
     (state / "journal.db").write_bytes(os.urandom(8192))
-    done = crontify("exec", "backup", "--", "true", env={**env, "CRONTIFY_STATE_DIR": str(state)})
+    done = crontify(
+        "exec", "backup", "--", "true", env={**patient, "CRONTIFY_STATE_DIR": str(state)}
+    )
     assert done.returncode == 0
     assert api.kinds() == ["start", "success"]
     assert "journal.db" in done.stderr
@@ -159,12 +166,12 @@ def test_a_broken_journal_is_set_aside_and_the_report_goes_out(
 
 
 def test_a_state_folder_that_cannot_be_made_costs_a_warning(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     done = crontify(
         *("exec", "backup", "--", "sh", "-c", "echo ran; exit 3"),
-        env={**env, "CRONTIFY_STATE_DIR": str(tmp_path / "file" / "state")},
+        env={**patient, "CRONTIFY_STATE_DIR": str(tmp_path / "file" / "state")},
     )
     assert (done.returncode, done.stdout) == (3, "ran\n")
     assert api.kinds() == ["start", "fail"]
