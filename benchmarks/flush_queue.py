@@ -68,8 +68,8 @@ def fill(state: Path, url: str, reports: int, monitors: int) -> None:
     journal.close()
 
 
-def flush(state: Path, url: str) -> tuple[float, float, int]:
-    """Run the command; return its seconds, its peak memory in MB, and its exit code."""
+def flush(state: Path, url: str) -> tuple[float, float, float, int]:
+    """Run the command; return its seconds, those of its CPU, its peak in MB, its exit code."""
     environ = {
         **os.environ,
         "CRONTIFY_API_KEY": "ck_test_0123456789abcdef",
@@ -81,7 +81,8 @@ def flush(state: Path, url: str) -> tuple[float, float, int]:
         sys.executable, [sys.executable, "-m", "crontify_cli", "flush", "--wait", "10m"], environ
     )
     _, status, usage = os.wait4(pid, 0)
-    return time.monotonic() - began, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    return time.monotonic() - began, cpu, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)
 
 
 def main() -> int:
@@ -96,7 +97,8 @@ def main() -> int:
     server = multiprocessing.Process(target=serve, args=(listener, counts), daemon=True)
     server.start()
     print(
-        "| reports | seconds | a second | peak MB | connections | exit |\n|---|---|---|---|---|---|"
+        "| reports | seconds | a second | CPU s | peak MB | connections | exit |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for reports in (1, options.reports // 100, options.reports):
         with tempfile.TemporaryDirectory() as folder:
@@ -104,11 +106,12 @@ def main() -> int:
             state = Path(folder, "state")
             fill(state, url, reports, options.monitors)
             counts[0] = counts[1] = 0
-            seconds, peak, code = flush(state, url)
+            seconds, cpu, peak, code = flush(state, url)
         assert counts[1] == reports, f"{counts[1]} of {reports} arrived"
         rate = f"{reports / seconds:.0f}"
         print(
-            f"| {reports} | {seconds:.1f} | {rate} | {peak:.0f} | {counts[0]} | {code} |",
+            f"| {reports} | {seconds:.1f} | {rate} | {cpu:.2f} | {peak:.0f}",
+            f"| {counts[0]} | {code} |",
             flush=True,
         )
     server.terminate()
