@@ -25,6 +25,8 @@ ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
 not now), and returns what to call to update the line; called once more at the end."""
 
 SCAN_SECONDS = 2.0
+LEAST_WAIT = 1.0
+"""Seconds that a report has in any case, however late it was ready."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -200,20 +202,21 @@ class Closing:
         """Wait for the reporter: not longer than its budgets, and until a person has enough."""
         reporter, process = self._reporter, self._process
         settings = reporter.settings
-        ended = time.monotonic()
-        limit = ended + self._report_timeout()
-        patient = ended + max(self._report_timeout(), settings.rate_limit_wait if settings else 0)
+        now, budget = time.monotonic(), self._report_timeout()
+        # What composing and committing took comes out of the budget, but for the last second.
+        limit = max((process.ended or now) + budget, now + min(budget, LEAST_WAIT))
+        patient = max(limit, now + (settings.rate_limit_wait if settings else 0))
         process.watch_ended()
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
-        while not reporter.done.wait(0.1):
+        while (left := (patient if reporter.rate_limited else limit) - time.monotonic()) > 0:
+            if reporter.done.wait(min(0.1, left)):
+                break
             if update:
                 update()
             if process.stop_requests > stops:
                 reporter.stop()
-                break
-            if time.monotonic() > (patient if reporter.rate_limited else limit):
                 break
         if update:
             self._show_wait = None
