@@ -179,13 +179,13 @@ def test_lists_and_logs_want_the_users_token(server: Server, path: str) -> None:
 
 def test_the_log_is_in_a_table_of_its_own(server: Server) -> None:
     monitor = server.monitor()
-    server.send(monitor, "fail", {"logOutput": "needle"})
+    server.send(monitor, "fail", {"logOutput": f"needle of {monitor}"})
     with opened(server.db, make=False) as connection:
         rows = connection.execute(
             "SELECT r.* FROM runs r JOIN monitors m ON m.row = r.monitor WHERE m.id = ?", (monitor,)
         ).fetchall()
         (logs,) = connection.execute(
-            "SELECT count(*) FROM logs WHERE content = 'needle'"
+            "SELECT count(*) FROM logs WHERE content = ?", (f"needle of {monitor}",)
         ).fetchone()
     assert len(rows) == 1
     assert "needle" not in str(rows)
