@@ -160,13 +160,11 @@ class Reporter(threading.Thread):
             return
         outbox = self._open_outbox(loaded.settings, journal, api)
         self._begin(api, journal, outbox)
-        if not self._ended.is_set():
-            self._tidy(journal)
+        self._tidy(journal)  # before the end, in which an API that hangs may use up all time
         self._ended.wait()
         self._ending = True
         if self._final and not self._stop.is_set():
             self._end(self._final, api, journal, outbox)
-            self._tidy(journal)
 
     def _open_api(self, settings: "Settings") -> "Api | None":
         from crontify_cli import config

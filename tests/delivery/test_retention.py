@@ -11,7 +11,7 @@ from crontify_cli.report.journal import Journal
 from crontify_cli.report.retention import DAY, is_due, prune, sweep, tidy
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
-from tests.faults import refusing_url
+from tests.faults import hang_after_reading, refusing_url
 from tests.server import KEY, ApiServer
 
 
@@ -77,7 +77,7 @@ def test_it_happens_without_a_key_and_while_the_api_is_away(
 ) -> None:
     config = home / ".config/crontify/config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text("keep_runs = 2\nreport_timeout = 0\n")
+    config.write_text("keep_runs = 2\nreport_timeout = 3\n")
     state = home / ".local/state/crontify"
     for at in range(4):
         deliver(state, finish(state, f"m{at}", "success"))
@@ -85,6 +85,21 @@ def test_it_happens_without_a_key_and_while_the_api_is_away(
         env = {"CRONTIFY_API_KEY": KEY} if keyed else {}
         command = ["exec", "backup", "--", "sleep", "1.5"]
         assert crontify(*command, env={**env, "CRONTIFY_BASE_URL": url}).returncode == 0
+    assert len(left(state)) <= 3
+
+
+def test_it_happens_while_the_api_hangs_and_jobs_are_short(
+    crontify: Crontify, api: ApiServer, home: Path
+) -> None:
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("keep_runs = 2\nhttp_timeout = 1\nreport_timeout = 6\n")
+    state = home / ".local/state/crontify"
+    for at in range(4):
+        deliver(state, finish(state, f"m{at}", "success"))
+    api.default = hang_after_reading
+    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    assert crontify("exec", "backup", "--", "true", env=env).returncode == 0
     assert len(left(state)) <= 3
 
 
