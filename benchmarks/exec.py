@@ -234,7 +234,7 @@ def main() -> None:
         parts: Sequence[Callable[[], None]] = (
             lambda: latency(args.rounds, folder),
             lambda: precision(max(3, args.rounds // 3), folder),
-            lambda: throughput(max(3, args.rounds // 3), args.gigabytes, folder),
+            lambda: throughput(max(5, args.rounds // 2), args.gigabytes, folder),
         )
         for part in parts:
             part()

@@ -27,6 +27,9 @@ not now), and returns what to call to update the line; called once more at the e
 SCAN_SECONDS = 2.0
 LEAST_WAIT = 1.0
 """Seconds that a report has in any case, however late it was ready."""
+LOADING, LONGEST_LOADING = 1.0, 60.0
+"""Seconds that our own loading may take after the job's end: what goes beyond the first is a
+starved machine's, and not taken from what the server has; but only so much of it."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -210,7 +213,7 @@ class Closing:
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
-        while (left := (patient if reporter.rate_limited else limit) - time.monotonic()) > 0:
+        while (left := self._left(patient if reporter.rate_limited else limit)) > 0:
             if reporter.done.wait(min(0.1, left)):
                 break
             if update:
@@ -221,6 +224,12 @@ class Closing:
         if update:
             self._show_wait = None
             update()
+
+    def _left(self, limit: float) -> float:
+        now = time.monotonic()
+        ready = self._reporter.ready_at or now
+        loading = ready - (self._process.ended or ready) - LOADING
+        return limit + min(max(0.0, loading), LONGEST_LOADING) - now
 
     def _seconds_left(self) -> float | None:
         until = self._reporter.rate_limited_until

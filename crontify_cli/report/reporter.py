@@ -65,8 +65,8 @@ class Reporter(threading.Thread):
 
     configured: `settings` and `monitor` are loaded. keyed: `secrets` holds our key and token,
     as far as there are any; `reports` is False if no key is configured, so that the run is
-    recorded here only. done: nothing more will be sent; `delivered` tells whether the final
-    report was.
+    recorded here only. ready_at: time.monotonic() when the first request could be made.
+    done: nothing more will be sent; `delivered` tells whether the final report was.
     rate_limited: the last answer asked us to wait; rate_limited_until: time.monotonic()
     until which we do so just now, or None.
     """
@@ -83,6 +83,7 @@ class Reporter(threading.Thread):
         self._report_id: int | None = None
         self._began = time.monotonic()
         self._ended_at = 0.0
+        self.ready_at: float | None = None
         self._ending = False
         self._is_open = False
         self._ended = threading.Event()
@@ -159,6 +160,7 @@ class Reporter(threading.Thread):
             self._tidy(journal)
             return
         outbox = self._open_outbox(loaded.settings, journal, api)
+        self.ready_at = time.monotonic()
         self._begin(api, journal, outbox)
         self._tidy(journal)  # before the end, in which an API that hangs may use up all time
         self._ended.wait()
@@ -265,9 +267,9 @@ class Reporter(threading.Thread):
         from crontify_cli.report.delivery import Budget, send
 
         assert self.settings
-        budget = Budget.after(
-            self._ended_at, self.settings.report_timeout, self.settings.rate_limit_wait
-        )
+        # On a starved machine the job may have ended long before we were ready to send at all.
+        since = max(self._ended_at, self.ready_at or 0.0)
+        budget = Budget.after(since, self.settings.report_timeout, self.settings.rate_limit_wait)
         # The server would close our open run with an older one's report: that comes after ours.
         if not self._is_open and not self._clear_backlog(outbox, budget, self._report_id):
             return

@@ -8,19 +8,24 @@ from tests.job.conftest import Launch
 from tests.server import ApiServer
 
 
-@pytest.fixture
-def slow(tmp_path: Path) -> dict[str, str]:
-    """Make the program take more than a second to read its settings."""
+def slowly(module: str, seconds: float, tmp_path: Path) -> dict[str, str]:
+    """Make the program take so long to load a module."""
     folder = tmp_path / "slow"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
         "import sys, time\n"
         "def hook(event, args):\n"
-        "    if event == 'import' and args[0] == 'tomllib':\n"
-        "        time.sleep(1.5)\n"
+        f"    if event == 'import' and args[0] == {module!r}:\n"
+        f"        time.sleep({seconds})\n"
         "sys.addaudithook(hook)\n"
     )
     return {"PYTHONPATH": str(folder)}
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> dict[str, str]:
+    """Make the program take more than a second to read its settings."""
+    return slowly("tomllib", 1.5, tmp_path)
 
 
 def configure(home: Path, text: str) -> None:
@@ -63,3 +68,14 @@ def test_they_still_hold_a_success_back(
     process = launch("--", "sh", "-c", "echo noise; sleep 2.5; echo more", env=slow)
     assert process.communicate(timeout=60)[0] == ""
     assert process.returncode == 0
+
+
+def test_what_loading_takes_is_not_taken_from_what_the_server_has(
+    launch: Launch, api: ApiServer, home: Path, tmp_path: Path
+) -> None:
+    folder = home / ".config/crontify"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "config.toml").write_text("report_timeout = 3\n")
+    process = launch("--", "true", env=slowly("httpx", 4, tmp_path))
+    assert process.wait(60) == 0
+    assert [request.kind for request in api.accepted][-1:] == ["success"]
