@@ -28,7 +28,7 @@ def _run(args: "list[str]") -> int:
 
                 return run(options, _show_wait)
         elif args and args[0] == "__complete":
-            from crontify_cli.candidates import answer
+            from crontify_cli.complete import answer
 
             return answer(args[1:])
         from crontify_cli.cli.app import run_app

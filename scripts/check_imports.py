@@ -10,26 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
-FLOOR = (
-    *("errors", "values", "durations", "state", "processes", "children"),
-    *("record", "model", "paths"),
-)
+FLOOR = ("errors", "values", "places", "processes", "children", "record", "model")
 ALLOWED = {
     "config": {"config", *FLOOR},
     "report": {"report", "config", *FLOOR},
     "job": {"job", "report", "config", *FLOOR},
     "sandbox": {"sandbox", *FLOOR},
     "cli": {"cli", "job", "report", "config", "sandbox", *FLOOR},
-    "candidates": {"aliases", "config", *FLOOR},
-    "__main__": {"cli", "job", "candidates"},
+    "complete": {"aliases", "config", *FLOOR},
+    "__main__": {"cli", "job", "complete"},
 }
 HOMES = {
     "httpx": ("report/slim.py",),
     "httpcore": ("report/slim.py",),
     # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
     # And the doctor's must not set a corrupt one aside.
-    "sqlite3": ("report/journal_file.py", "report/health.py", "candidates.py", "sandbox/"),
-    "platformdirs": ("paths.py",),
+    "sqlite3": ("report/journal_file.py", "report/health.py", "complete.py", "sandbox/"),
+    "platformdirs": ("places.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
     "fastapi": ("sandbox/",),
@@ -37,8 +34,7 @@ HOMES = {
 BEFORE_SPAWN = (
     "errors.py",
     "values.py",
-    "durations.py",
-    "state.py",
+    "places.py",
     "processes.py",
     "record.py",
     *(f"job/{name}.py" for name in ("options", "wrapper", "started", "process", "recorder")),

@@ -24,8 +24,8 @@ import uses
 
 from crontify_cli.cli.app import app
 from crontify_cli.config import kinds, table
-from crontify_cli.durations import format_duration
 from crontify_cli.job.options import OPTIONS
+from crontify_cli.values import format_duration
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = ROOT / "man"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crontify_cli.durations import LONGEST, format_duration, parse_duration
+from crontify_cli.values import LONGEST, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

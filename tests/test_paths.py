@@ -6,7 +6,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from crontify_cli import paths, state
+from crontify_cli import places
 
 
 @pytest.mark.parametrize("home", ["set", None, "", "relative"])
@@ -17,19 +17,19 @@ def test_the_state_directory_is_where_platformdirs_says(
     if home != "set":
         set_or_delete(monkeypatch, "HOME", home)
     set_or_delete(monkeypatch, "XDG_STATE_HOME", xdg)
-    assert state.state_dir() == platformdirs.user_state_dir("crontify")
+    assert places.state_dir() == platformdirs.user_state_dir("crontify")
 
 
 def test_the_state_directory_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONTIFY_STATE_DIR", "/srv/crontify")
-    assert paths.state_dir() == "/srv/crontify"
+    assert places.state_dir() == "/srv/crontify"
 
 
 def test_config_files_are_the_users_then_the_sites(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_DIRS", "/etc/one:/etc/two")
-    assert paths.config_files() == [
+    assert places.config_files() == [
         f"{home}/.config/crontify/config.toml",
         "/etc/one/crontify/config.toml",
         "/etc/two/crontify/config.toml",
@@ -50,9 +50,9 @@ def test_a_user_without_a_home_still_has_the_sites_places(
     if child == 0:
         try:
             os.setuid(54321)
-            found.write_text("\n".join(paths.config_files()))
+            found.write_text("\n".join(places.config_files()))
             with pytest.raises(OSError, match="HOME"):
-                paths.user_config_file()
+                places.user_config_file()
             found.write_text(f"{found.read_text()}, no place of its own")
         finally:
             os._exit(0)

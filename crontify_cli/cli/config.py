@@ -190,7 +190,7 @@ def config_file() -> str:
     """
     if named := os.environ.get("CRONTIFY_CONFIG"):
         return os.path.expanduser(named)
-    from crontify_cli.paths import user_config_file
+    from crontify_cli.places import user_config_file
 
     try:
         return user_config_file()

@@ -60,7 +60,7 @@ def _checks() -> "Iterator[Check]":
     from crontify_cli.cli.doctor_settings import check_config, check_key, check_modes, check_token
     from crontify_cli.cli.doctor_state import check_state
     from crontify_cli.config import load
-    from crontify_cli.state import state_dir
+    from crontify_cli.places import state_dir
 
     loaded = load()
     settings = loaded.settings

@@ -17,7 +17,7 @@ from crontify_cli.cli.doctor_check import Check
 from crontify_cli.config import api_key, load
 from crontify_cli.config.show import rows
 from crontify_cli.errors import CrontifyError
-from crontify_cli.state import state_dir
+from crontify_cli.places import state_dir
 
 _SECONDS = 30.0
 _HTTPX = ("SSL_CERT_FILE", "SSL_CERT_DIR", *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crontify_cli.errors import CrontifyError
+from crontify_cli.places import state_dir
 from crontify_cli.report.journal import Journal, JournalError, Lap, RunRow, journal_path
-from crontify_cli.state import state_dir
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings

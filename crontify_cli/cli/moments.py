@@ -2,7 +2,7 @@
 
 import time
 
-from crontify_cli.durations import parse_duration
+from crontify_cli.values import parse_duration
 
 
 def parse_since(text: str, now: float) -> float:

@@ -103,6 +103,7 @@ def _report(
     from crontify_cli.cli.waiting import pause
     from crontify_cli.config import api_key, check_base_url, load
     from crontify_cli.model import Ping
+    from crontify_cli.places import state_dir
     from crontify_cli.report.api import open_api
     from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
@@ -110,7 +111,6 @@ def _report(
     from crontify_cli.report.redaction import redaction
     from crontify_cli.report.reporter import NO_KEY
     from crontify_cli.report.single import Way, report
-    from crontify_cli.state import state_dir
 
     head, dropped, tail = _read(log) if log else (b"", 0, b"")
     loaded = load()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from crontify_cli.cli.help import App
-from crontify_cli.durations import parse_duration
 from crontify_cli.errors import CrontifyError
-from crontify_cli.values import parse_monitor
+from crontify_cli.values import parse_duration, parse_monitor
 
 if TYPE_CHECKING:
     from crontify_cli.sandbox.records import Account, Rule

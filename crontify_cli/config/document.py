@@ -31,7 +31,7 @@ def find(config_file: str | None, environ: Mapping[str, str]) -> Document:
     """
     if named := config_file or environ.get("CRONTIFY_CONFIG"):
         return read(os.path.expanduser(named))
-    from crontify_cli.paths import config_files
+    from crontify_cli.places import config_files
 
     for place in config_files():
         try:

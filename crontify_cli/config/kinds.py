@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crontify_cli.config.secret import Secret, parse_secret
-from crontify_cli.durations import LONGEST, parse_duration
 from crontify_cli.values import (
+    LONGEST,
     Codes,
     parse_codes,
     parse_count,
+    parse_duration,
     parse_meta_regex,
     parse_monitor,
     parse_regex,

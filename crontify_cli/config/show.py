@@ -9,7 +9,7 @@ from crontify_cli.config.load import key_path
 from crontify_cli.config.secret import Secret, mask
 from crontify_cli.config.settings import Loaded, Value
 from crontify_cli.config.table import Key
-from crontify_cli.durations import format_duration, parse_duration
+from crontify_cli.values import format_duration, parse_duration
 
 Shown = str | bool | int | tuple[str, ...] | None
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-from crontify_cli.durations import format_duration
 from crontify_cli.job.masking import Masks
 from crontify_cli.job.searched import Searched
 from crontify_cli.job.started import Started
@@ -19,6 +18,7 @@ from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import merge, read_meta_file, usage_meta
 from crontify_cli.report.reporter import Reporter
 from crontify_cli.report.verdict import Verdict
+from crontify_cli.values import format_duration
 
 ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
 """Shows a person that we wait: takes the monitor and what gives the seconds left (None for

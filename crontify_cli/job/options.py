@@ -5,10 +5,10 @@ does not fully understand (`--help`, an unknown flag, a bad value, no command)
 it hands to Typer, which is built from the same table and knows how to help.
 """
 
-from crontify_cli.durations import parse_duration
 from crontify_cli.values import (
     parse_codes,
     parse_count,
+    parse_duration,
     parse_meta,
     parse_meta_regex,
     parse_monitor,

@@ -4,7 +4,7 @@ import os
 
 from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
 from crontify_cli.job.recorder import make_private
-from crontify_cli.state import state_dir
+from crontify_cli.places import state_dir
 
 
 class Lock:

@@ -9,8 +9,8 @@ import os
 import time
 
 from crontify_cli import record
+from crontify_cli.places import state_dir
 from crontify_cli.processes import boot_id, namespace, start_time
-from crontify_cli.state import state_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

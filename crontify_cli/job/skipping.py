@@ -9,9 +9,9 @@ from crontify_cli.job.masking import run_mask
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.started import command_line
 from crontify_cli.model import Ending, Run
+from crontify_cli.places import state_dir
 from crontify_cli.processes import start_time
 from crontify_cli.report.journal import Journal, JournalError
-from crontify_cli.state import state_dir
 
 
 def record_skip(options: ExecOptions) -> None:

@@ -15,10 +15,10 @@ from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Nowhere, Passthrough, Relay, Sink
 from crontify_cli.job.started import Started
 from crontify_cli.job.voice import Voice
+from crontify_cli.places import state_dir
 from crontify_cli.processes import start_time
 from crontify_cli.report.reporter import Begun, Reporter, Ways
 from crontify_cli.report.verdict import Facts, Rules, judge
-from crontify_cli.state import state_dir
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crontify_cli import __version__
+from crontify_cli.places import state_dir
 from crontify_cli.report.mask import Masker, known_secrets
-from crontify_cli.state import state_dir
 
 KEPT = 10
 """How many files are kept, the newest."""

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
-from crontify_cli.durations import format_duration
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report import policy
 from crontify_cli.report.journal import Journal, Queued
 from crontify_cli.report.message import error_message
+from crontify_cli.values import format_duration
 
 CLAIM = 100
 """Reports leased at a time: few enough to keep memory constant whatever is queued."""

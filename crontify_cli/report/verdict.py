@@ -5,9 +5,8 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crontify_cli.durations import format_duration
 from crontify_cli.errors import ExitCode
-from crontify_cli.values import Codes
+from crontify_cli.values import Codes, format_duration
 
 
 class Rules(NamedTuple):

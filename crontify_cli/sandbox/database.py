@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crontify_cli.errors import CrontifyError
-from crontify_cli.state import state_dir
+from crontify_cli.places import state_dir
 
 SCHEMA = 1
 APPLICATION_ID = 0x43524F4E  # "CRON", so that another program's file is not taken for ours

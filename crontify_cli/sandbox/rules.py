@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from crontify_cli.durations import parse_duration
 from crontify_cli.model import Meta, Ping, PingKind
 from crontify_cli.sandbox.records import AlertDraft, Millis, Operator, Rule, RunStatus
-from crontify_cli.values import parse_meta, parse_number
+from crontify_cli.values import parse_duration, parse_meta, parse_number
 
 MAX_RULES = 5
 LOG_UNITS = 10_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli import candidates, paths
+from crontify_cli import complete, places
 from crontify_cli.report.journal import VERSION
 from tests.completion.journal import write_run
 from tests.conftest import Crontify
@@ -63,11 +63,11 @@ def test_runs_are_the_newest_first_of_one_monitor_or_of_all(
 def test_a_long_journal_is_cut_to_what_a_person_looks_through(
     crontify: Crontify, state: Path
 ) -> None:
-    for number in range(candidates.RUNS + 5):
+    for number in range(complete.RUNS + 5):
         write_run(state, f"{number:012}", "backup", NOON + number, "success")
     lines = crontify("__complete", "runs", "backup").stdout.splitlines()
-    assert len(lines) == candidates.RUNS
-    assert lines[0].startswith(f"{candidates.RUNS + 4:012}\t")
+    assert len(lines) == complete.RUNS
+    assert lines[0].startswith(f"{complete.RUNS + 4:012}\t")
 
 
 def test_the_config_that_is_named_is_asked(crontify: Crontify, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_config_is_looked_for_where_every_command_looks(
     environ: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(environ, value)
-    assert candidates.config_files() == paths.config_files()
+    assert complete.config_files() == places.config_files()
 
 
 def break_journal(journal: Path, how: str) -> None:

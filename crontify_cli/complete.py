@@ -7,7 +7,7 @@ is no message but an answer with less in it.
 
 import os
 
-from crontify_cli.state import home, state_dir
+from crontify_cli.places import home, state_dir
 from crontify_cli.values import parse_monitor
 
 TYPE_CHECKING = False
