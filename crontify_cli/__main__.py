@@ -53,7 +53,7 @@ def _put_the_jobs_modules_last() -> None:
 
 
 def _show_wait(monitor: str, seconds_left: "Callable[[], float | None]") -> "Callable[[], None]":
-    from crontify_cli.cli.waiting import show_wait
+    from crontify_cli.cli.person import show_wait
 
     return show_wait(monitor, seconds_left)
 

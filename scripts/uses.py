@@ -18,7 +18,8 @@ _NOT_OF_EXEC = {"CRONTIFY_TOKEN", "CRONTIFY_TOKEN_FILE"}  # exec reads no log
 def modules(command: str) -> list[Path]:
     """Return the files that a command's page answers for; all of them for "", the first page."""
     patterns = {"": ("**/*.py",), "exec": _EXEC}
-    chosen = patterns.get(command, (f"cli/{command}.py", f"cli/{command}_*.py"))
+    own = (f"cli/{command}.py", f"cli/{command}_*.py", f"cli/{command}/*.py")
+    chosen = patterns.get(command, own)
     return sorted(file for pattern in chosen for file in PACKAGE.glob(pattern))
 
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crontify_cli.cli.config_show import shown
 from crontify_cli.config import table
 from crontify_cli.config.kinds import CODES, COUNT, DURATION, PAUSE, SWITCH
 from crontify_cli.config.settings import Value
-from crontify_cli.config.show import shown
 
 from .conftest import Crontify
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crontify_cli.cli.doctor_check import Check
-from crontify_cli.cli.doctor_cron import Crontab, parse_crontab
-from crontify_cli.cli.doctor_server import check_server
-from crontify_cli.cli.doctor_settings import check_key, check_token
-from crontify_cli.cli.doctor_state import check_state, judge_disk
+from crontify_cli.cli.doctor.check import Check
+from crontify_cli.cli.doctor.cron import Crontab, parse_crontab
+from crontify_cli.cli.doctor.server import check_server
+from crontify_cli.cli.doctor.settings import check_key, check_token
+from crontify_cli.cli.doctor.state import check_state, judge_disk
 from crontify_cli.config import load
 from crontify_cli.model import Ending, Ping, Run
 from crontify_cli.report.journal import Journal

@@ -66,7 +66,7 @@ def test_the_file_holds_no_secret_and_no_local_variable(
     config.write_text(f'api_key = "abcd{SECRET}"\n[headers]\nX-A = "efgh{SECRET}"\n')
     url = f"http://user:ijkl{SECRET}@proxy"
     env = broken(
-        "crontify_cli.config.show",
+        "crontify_cli.cli.config_show",
         "rows",
         "ValueError(f'abcd{local} efgh{local} {module.os.environ}')",
     ) | {"MY_TOKEN": f"mnop{SECRET}", "HTTPS_PROXY": url}

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from crontify_cli import __version__
-from crontify_cli.cli import completion, demo, doctor, flush, init, logs, ping, runs, sandbox
+from crontify_cli.cli import completion, demo, flush, init, logs, ping, runs, sandbox
 from crontify_cli.cli import config as config_command
 from crontify_cli.cli import exec as exec_command
 from crontify_cli.cli.boundary import guarded
+from crontify_cli.cli.doctor import command as doctor
 from crontify_cli.cli.help import App
 
 app = App(

@@ -10,9 +10,9 @@ from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError, ExitCode
 
 if TYPE_CHECKING:
+    from crontify_cli.cli.config_show import Row
     from crontify_cli.config.address import Address
     from crontify_cli.config.settings import Loaded
-    from crontify_cli.config.show import Row
     from crontify_cli.config.write import Written
 
 config = App(
@@ -40,7 +40,7 @@ def list_(
     ] = False,
 ) -> None:
     """Show every setting in force and where it comes from; secrets are masked."""
-    from crontify_cli.config.show import rows
+    from crontify_cli.cli.config_show import rows
 
     loaded = _load()
     found = rows(loaded)
@@ -71,8 +71,8 @@ def list_(
 @config.command(epilog="Example: crontify config get monitors.backup.timeout")
 def get(key: KeyArgument) -> None:
     """Print the value in force, a list's items a line each; exit 1 if there is none."""
+    from crontify_cli.cli.config_show import find
     from crontify_cli.config.address import parse_address
-    from crontify_cli.config.show import find
 
     address = parse_address(key)
     found = find(_load(), address.names, address.key)
@@ -232,9 +232,9 @@ def _json(row: "Row") -> dict[str, object]:
 
 
 def _ask(address: "Address") -> str:
-    from crontify_cli.cli import ask
+    from crontify_cli.cli import person
 
-    answer = (ask.secret if address.key.secret else ask.line)(f"{address.path}:")
+    answer = (person.secret if address.key.secret else person.line)(f"{address.path}:")
     if not answer:
         raise CrontifyError(f"{address.path}: no value given, nothing changed", ExitCode.USAGE)
     return answer

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from contextlib import suppress
 
-from crontify_cli.cli import ask
+from crontify_cli.cli import person
 from crontify_cli.config.document import parse, read_bytes
 from crontify_cli.config.load import from_table
 from crontify_cli.config.table import KEYS
@@ -34,7 +34,7 @@ def edit_file(file: str) -> int:
                 break
             for problem in problems:
                 print(f"crontify: {problem}", file=sys.stderr)
-            if not ask.agrees("Edit again?", default=True):
+            if not person.agrees("Edit again?", default=True):
                 print(f"crontify: {file}: not changed", file=sys.stderr)
                 return 1
         keep = True

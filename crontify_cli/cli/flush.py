@@ -128,6 +128,6 @@ def _deliver(
 
 
 def _pause(seconds: float, *, rate_limited: bool) -> bool:
-    from crontify_cli.cli.waiting import pause
+    from crontify_cli.cli.person import pause
 
     return pause("flush", seconds, rate_limited=rate_limited)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import typer
 
-from crontify_cli.cli import ask
+from crontify_cli.cli import person
 from crontify_cli.cli.config import config_file, tell
 from crontify_cli.errors import CrontifyError
 
@@ -30,15 +30,15 @@ def init() -> None:
 
     file = config_file()
     key = _ask_key(file)
-    monitor = ask.until_right(
+    monitor = person.until_right(
         "Monitor (its id from the dashboard, or NAME=ID to give it a name of yours):",
         _parse_monitor,
     )
-    job = ask.until_right(
+    job = person.until_right(
         "Job (its line in the crontab, as 0 3 * * * /srv/backup.sh, or the command alone):",
         parse_job,
     )
-    if ask.agrees("Try the key now, with one request that changes nothing?"):
+    if person.agrees("Try the key now, with one request that changes nothing?"):
         print(f"crontify: {_try_key(key)}", file=sys.stderr)
     _write(file, key, monitor)
     print("crontify: the line for your crontab (crontab -e):", file=sys.stderr)
@@ -76,7 +76,7 @@ def _ask_key(file: str) -> str | None:
         return None if held and not text else parse_secret(text)
 
     hint = f"; empty keeps {held[0]} as it is" if held else ""
-    return ask.until_right(f"API key (not shown{hint}):", parse, hidden=True)
+    return person.until_right(f"API key (not shown{hint}):", parse, hidden=True)
 
 
 def _parse_monitor(text: str) -> Monitor:

@@ -10,8 +10,7 @@ from crontify_cli.errors import CrontifyError, ExitCode
 
 if TYPE_CHECKING:
     from crontify_cli.cli.history import History
-    from crontify_cli.cli.logs_choice import Choice
-    from crontify_cli.cli.logs_source import Log
+    from crontify_cli.cli.logs_find import Choice, Log
     from crontify_cli.config import Settings
 
 
@@ -78,7 +77,7 @@ def logs(
     try:
         if follow and _follow(history, settings, monitor, run, raw=raw, lines=lines):
             return
-        from crontify_cli.cli.logs_choice import choose
+        from crontify_cli.cli.logs_find import choose
 
         choice = choose(history, settings, monitor, run)
         log = _find(history, settings, choice, remote=remote, local=local, raw=raw)
@@ -96,7 +95,7 @@ def _follow(
     raw: bool,
     lines: int | None,
 ) -> bool:
-    from crontify_cli.cli.logs_choice import choose_live
+    from crontify_cli.cli.logs_find import choose_live
     from crontify_cli.cli.logs_live import follow
     from crontify_cli.errors import say
 
@@ -121,7 +120,7 @@ def _find(
     raw: bool,
 ) -> "Log":
     """Return the log, and say on stderr which it is and why."""
-    from crontify_cli.cli import logs_source
+    from crontify_cli.cli import logs_find
     from crontify_cli.cli.logs_live import so_far
     from crontify_cli.errors import say
 
@@ -130,7 +129,7 @@ def _find(
     why = ""
     if not local and not (choice.row and choice.row.outcome is None):
         try:
-            log = logs_source.remote(choice, settings, raw=raw)
+            log = logs_find.remote(choice, settings, raw=raw)
             if log.content is not None or remote:
                 none = "" if log.content is not None else "no log: the API has none for it"
                 say(f"{_title(choice)}: {none or 'from the API'}")
@@ -140,13 +139,13 @@ def _find(
             if remote or choice.row is None:
                 raise CrontifyError(f"{_title(choice)}: {error.message}") from None
             why = error.message
-    path = logs_source.is_live(history.state, choice)
+    path = logs_find.is_live(history.state, choice)
     if path and not remote and (content := so_far(settings, path, raw=raw)) is not None:
         say(f"{_title(choice)}: what it printed so far; --follow shows the rest")
-        return logs_source.Log("live", content)
+        return logs_find.Log("live", content)
     if remote:
         raise CrontifyError(f"{_title(choice)}: it is not over, so the API has no log of it")
-    log = logs_source.kept(history.state, choice)
+    log = logs_find.kept(history.state, choice)
     because = f" ({why})" if why else ""
     if log.content is None:
         say(f"{_title(choice)}: no log here: it printed nothing, or its copy is gone{because}")

@@ -100,7 +100,7 @@ def _report(
     queue: bool,
     verbose: bool,
 ) -> int:
-    from crontify_cli.cli.waiting import pause
+    from crontify_cli.cli.person import pause
     from crontify_cli.config import api_key, check_base_url, load
     from crontify_cli.model import Ping
     from crontify_cli.places import state_dir

@@ -12,9 +12,9 @@ from crontify_cli.errors import CrontifyError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from crontify_cli.cli.drawing import View
     from crontify_cli.cli.history import History
     from crontify_cli.cli.runs_rows import Entry
+    from crontify_cli.cli.table import View
     from crontify_cli.report.journal import RunRow
 
 LIMIT = 20
@@ -177,7 +177,7 @@ def _show_stats(
 
 def _draw(table: "Callable[[View], RenderableType]") -> None:
     from crontify_cli.cli import output
-    from crontify_cli.cli.drawing import View
+    from crontify_cli.cli.table import View
 
     console = output.console()
     view = View(console.width, time.time(), output.is_ascii())

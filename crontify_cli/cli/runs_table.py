@@ -7,10 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crontify_cli.cli.bars import bar
-from crontify_cli.cli.drawing import GAP, View, cause
 from crontify_cli.cli.moments import brief, local, local_short
 from crontify_cli.cli.runs_rows import Entry
+from crontify_cli.cli.table import GAP, View, bar, cause
 
 COLOURS = {
     "success": "green",

@@ -54,7 +54,7 @@ def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
     from rich.text import Text
 
     from crontify_cli.cli import output
-    from crontify_cli.cli.drawing import GAP
+    from crontify_cli.cli.table import GAP
 
     console = output.console()
     rows = [[output.printable(column.cell(thing)) for column in columns] for thing in things]

@@ -6,10 +6,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crontify_cli.cli.bars import sparkline
-from crontify_cli.cli.drawing import GAP, View, cause
 from crontify_cli.cli.moments import ago, brief
 from crontify_cli.cli.stats import Stats
+from crontify_cli.cli.table import GAP, View, cause, sparkline
 
 _NUMBERS = 6 + 7 + 6 + 6 + 4 * GAP
 _NARROWEST = 8

@@ -5,7 +5,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from crontify_cli.cli.doctor_check import Check
+from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import ago, brief, local
 from crontify_cli.config import Loaded, Settings, api_key, token
 from crontify_cli.config.document import exposure, plain

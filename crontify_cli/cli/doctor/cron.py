@@ -12,17 +12,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from crontify_cli.cli.config_show import rows
 from crontify_cli.cli.crontab_line import quoted_program
-from crontify_cli.cli.doctor_check import Check
+from crontify_cli.cli.doctor.check import Check
 from crontify_cli.config import api_key, load
-from crontify_cli.config.show import rows
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
 
 _SECONDS = 30.0
 _HTTPX = ("SSL_CERT_FILE", "SSL_CERT_DIR", *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"))
 """Variables that decide how the server is reached; of the proxies' in small letters, too."""
-_TELL = "from crontify_cli.cli.doctor_cron import tell; tell()"
+_TELL = "from crontify_cli.cli.doctor.cron import tell; tell()"
 
 
 class Facts(NamedTuple):

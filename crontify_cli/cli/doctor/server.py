@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from crontify_cli.cli.doctor_check import Check
+from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import brief, local
 from crontify_cli.config import Settings, check_base_url, table, token
 from crontify_cli.errors import CrontifyError

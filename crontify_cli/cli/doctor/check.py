@@ -1,14 +1,41 @@
-"""Shows the doctor's checks on a terminal, each as soon as it is made."""
+"""What `crontify doctor` finds, check by check."""
 
 from collections import Counter
 from collections.abc import Iterable
-
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli.cli import output
-from crontify_cli.cli.doctor_check import Check
-from crontify_cli.cli.drawing import GAP
+from crontify_cli.cli.table import GAP
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+Result = Literal["ok", "warning", "failure", "skipped"]
+
+
+class Check(NamedTuple):
+    """One line of the doctor's.
+
+    check: the same word in every version. result: "skipped" where a failure before it
+        leaves nothing to look at. found: in words. advice: what to do, None for nothing.
+    """
+
+    check: str
+    result: Result
+    found: str
+    advice: str | None = None
+
+
+def as_json(check: Check) -> dict[str, object]:
+    """Return the check's object: docs/output.md names the keys."""
+    return check._asdict()
+
+
+def as_fields(check: Check) -> tuple[object, ...]:
+    """Return result, check, what was found and what to do; None for nothing."""
+    return (check.result, check.check, check.found, check.advice)
+
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red", "skipped": "dim"}
 _RESULT, _CHECK = len("warning"), len("cron_path")
@@ -31,7 +58,10 @@ def show(checks: Iterable[Check]) -> None:
     console.print(_sum(count))
 
 
-def _line(check: Check) -> Table:
+def _line(check: Check) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(width=_RESULT)
     grid.add_column(width=_CHECK)
@@ -44,7 +74,9 @@ def _line(check: Check) -> Table:
     return grid
 
 
-def _sum(count: Counter[str]) -> Text:
+def _sum(count: Counter[str]) -> "Text":
+    from rich.text import Text
+
     bad = [
         f"{count[result]} {result}{'s' if count[result] > 1 else ''}"
         for result in ("failure", "warning")

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from crontify_cli.cli.doctor_check import Check, Result
+from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.moments import brief
 from crontify_cli.config import Settings
 from crontify_cli.config.document import plain

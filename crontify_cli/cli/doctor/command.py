@@ -8,7 +8,7 @@ import typer
 from crontify_cli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from crontify_cli.cli.doctor_check import Check
+    from crontify_cli.cli.doctor.check import Check
 
 _HELP = """Check that jobs can be reported from here, and say what to do where not.
 
@@ -32,7 +32,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
 ) -> None:
     """Check everything; the help is `_HELP`."""
-    from crontify_cli.cli import doctor_check, output
+    from crontify_cli.cli import output
+    from crontify_cli.cli.doctor import check as shown
 
     results = []
 
@@ -42,23 +43,26 @@ def doctor(
             yield check
 
     if as_json:
-        output.json_list(map(doctor_check.as_json, noted()))
+        output.json_list(map(shown.as_json, noted()))
     elif output.is_terminal():
-        from crontify_cli.cli.doctor_table import show
-
-        show(noted())
+        shown.show(noted())
     else:
-        output.lines(output.fields(doctor_check.as_fields(check)) for check in noted())
+        output.lines(output.fields(shown.as_fields(check)) for check in noted())
     raise typer.Exit(ExitCode.FAILURE if "failure" in results else ExitCode.OK)
 
 
 def _checks() -> "Iterator[Check]":
     """Yield every check as it is made, in the order of `docs/output.md`."""
     from crontify_cli.cli.crontab_line import program
-    from crontify_cli.cli.doctor_cron import check_cron
-    from crontify_cli.cli.doctor_server import check_server, try_token
-    from crontify_cli.cli.doctor_settings import check_config, check_key, check_modes, check_token
-    from crontify_cli.cli.doctor_state import check_state
+    from crontify_cli.cli.doctor.cron import check_cron
+    from crontify_cli.cli.doctor.server import check_server, try_token
+    from crontify_cli.cli.doctor.settings import (
+        check_config,
+        check_key,
+        check_modes,
+        check_token,
+    )
+    from crontify_cli.cli.doctor.state import check_state
     from crontify_cli.config import load
     from crontify_cli.places import state_dir
 
@@ -89,7 +93,7 @@ def _version() -> "Check":
 
     from crontify_cli import __version__
     from crontify_cli.cli.crontab_line import program
-    from crontify_cli.cli.doctor_check import Check
+    from crontify_cli.cli.doctor.check import Check
 
     python = f"Python {platform.python_version()}"
     return Check("version", "ok", f"crontify {__version__}, {python}, {program()}")
