@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MONITORS, RUNS = 200, 50  # more than anybody looks through
 _LOCK_SECONDS = 0.2
-_LARGEST = 1024 * 1024  # bytes, as config/document.py has it
+_LARGEST = 1024 * 1024  # bytes, as config/file.py has it
 
 # A seek in the index for each monitor: DISTINCT would walk through all runs.
 _MONITORS = """
@@ -92,7 +92,7 @@ def _aliases() -> "list[str]":
     try:
         names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
         if names is None:
-            from crontify_cli.config.document import parse
+            from crontify_cli.config.file import parse
 
             sections = parse(content).get("monitors")
             return list(map(str, sections)) if isinstance(sections, dict) else []

@@ -23,7 +23,7 @@ import typer
 import uses
 
 from crontify_cli.cli.app import app
-from crontify_cli.config import kinds, table
+from crontify_cli.config import keys, kinds
 from crontify_cli.job.options import OPTIONS
 from crontify_cli.values import format_duration
 
@@ -136,7 +136,7 @@ def commands() -> Iterator[str]:
 def settings(scope: str) -> Iterator[str]:
     """The keys of a part of the config file: "top", "both", "monitor"."""
     yield ".Bl -tag -width Ds"
-    for key in table.KEYS:
+    for key in keys.KEYS:
         if key.scope != scope:
             continue
         yield f".It Ic {key.name} Pq {key.kind.name}"
@@ -154,7 +154,7 @@ def settings(scope: str) -> Iterator[str]:
     yield ".El"
 
 
-def _default_of(key: table.Key) -> str:
+def _default_of(key: keys.Key) -> str:
     """Return the default as a person would write it into the file."""
     if key.default is None:
         same = [option.default for option in OPTIONS if option.name == key.name]
@@ -166,7 +166,7 @@ def _default_of(key: table.Key) -> str:
 
 def environment(command: str = "") -> Iterator[str]:
     """The variables that stand for settings of a command, or of any."""
-    for key in table.KEYS:
+    for key in keys.KEYS:
         if key.env in uses.variables(command):
             yield f".It Ev {key.env}"
             yield from mdoc.prose(key.help)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from crontify_cli.config.table import KEYS
+from crontify_cli.config.keys import KEYS
 from crontify_cli.errors import ExitCode
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crontify_cli.cli.config_show import shown
-from crontify_cli.config import table
+from crontify_cli.config import keys
 from crontify_cli.config.kinds import CODES, COUNT, DURATION, PAUSE, SWITCH
 from crontify_cli.config.settings import Value
 
@@ -342,7 +342,7 @@ def test_a_crash_in_the_middle_leaves_the_old_file_or_the_new(
     put(file, "keep_runs = 1 # old")
     program = (
         "import os, tomli_w\n"
-        "from crontify_cli.config.write import change\n"
+        "from crontify_cli.config.file import change\n"
         f"real, calls = {call}, []\n"
         "def crash(*args):\n"
         "    calls.append(1)\n"
@@ -364,7 +364,7 @@ def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new(
     """A writer that writes without a pause, killed again and again."""
     put(file, "keep_runs = 0")
     program = (
-        "import sys\nfrom crontify_cli.config.write import change\n"
+        "import sys\nfrom crontify_cli.config.file import change\n"
         "for number in range(int(sys.argv[1]), 1000000):\n"
         f"    change({str(file)!r}, lambda content: content.update(keep_runs=number, "
         "redact=['x' * 50000]))\n"
@@ -448,12 +448,12 @@ def test_edit_begins_with_every_key_as_a_comment(
     assert not file.exists()
     template = (tmp_path / "template").read_text()
     assert tomllib.loads(template) == {}
-    assert all(f"#{key.name} = " in template for key in table.KEYS)
+    assert all(f"#{key.name} = " in template for key in keys.KEYS)
     live = "\n".join(
         line[1:] for line in template.splitlines() if line.startswith("#") and line[1:2] != " "
     )
     assert set(tomllib.loads(live)) | set(tomllib.loads(live)["monitors"]["backup"]) >= set(
-        table.BY_NAME
+        keys.BY_NAME
     )
 
 
@@ -492,8 +492,8 @@ words_for = {
 
 
 @settings(max_examples=150)
-@given(st.sampled_from([key for key in table.KEYS if key.kind in words_for]), st.data())
-def test_what_is_shown_is_taken_back_as_the_same_value(key: table.Key, data: st.DataObject) -> None:
+@given(st.sampled_from([key for key in keys.KEYS if key.kind in words_for]), st.data())
+def test_what_is_shown_is_taken_back_as_the_same_value(key: keys.Key, data: st.DataObject) -> None:
     typed = key.kind.read(key.kind.write([data.draw(words_for[key.kind])]))
     text = shown(key, Value(typed, typed, "file"))
     word = str(text).lower() if isinstance(text, bool) else str(text)

@@ -14,7 +14,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crontify_cli.config import load, require, table
+from crontify_cli.config import keys, load, require
 from crontify_cli.config.kinds import OUTPUT
 from crontify_cli.config.secret import Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings
@@ -359,15 +359,15 @@ def test_a_secret_does_not_show_itself(home: Path) -> None:
 
 def test_the_table_the_types_and_the_flags_fit_together() -> None:
     fields = {*Settings._fields, *MonitorSettings._fields} - {"every_monitor", "monitors"}
-    trios = {name for names in table.CREDENTIALS.values() for name in names}
-    assert set(table.BY_NAME) == fields | trios
-    assert {key.name for key in table.KEYS if key.scope != "top"} == {*MonitorSettings._fields}
-    for key in table.KEYS:
+    trios = {name for names in keys.CREDENTIALS.values() for name in names}
+    assert set(keys.BY_NAME) == fields | trios
+    assert {key.name for key in keys.KEYS if key.scope != "top"} == {*MonitorSettings._fields}
+    for key in keys.KEYS:
         assert key.help
         assert key.default is None or key.kind.read(key.default) == key.default
     assert OUTPUT == options.OUTPUT
     flags = {option.name for option in options.OPTIONS}
-    assert {key.name for key in table.KEYS if key.scope == "both"} <= flags
+    assert {key.name for key in keys.KEYS if key.scope == "both"} <= flags
 
 
 def test_loading_brings_in_nothing_heavy(home: Path) -> None:
@@ -394,7 +394,7 @@ toml_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
-names = st.sampled_from([*table.BY_NAME, "monitors", "api-key"]) | st.text(max_size=8)
+names = st.sampled_from([*keys.BY_NAME, "monitors", "api-key"]) | st.text(max_size=8)
 sections = st.dictionaries(st.text(max_size=5), st.dictionaries(names, toml_values, max_size=6))
 documents = st.builds(
     lambda top, monitors: {**top, **({"monitors": monitors} if monitors else {})},
@@ -435,7 +435,7 @@ def test_no_bytes_make_the_loader_raise(home: Path, content: bytes) -> None:
 @settings(max_examples=100)
 @given(
     st.dictionaries(
-        st.sampled_from([key.env for key in table.KEYS if key.env] + ["CREDENTIALS_DIRECTORY"]),
+        st.sampled_from([key.env for key in keys.KEYS if key.env] + ["CREDENTIALS_DIRECTORY"]),
         st.text() | st.binary().map(os.fsdecode),
     )
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crontify_cli.config.expiry import expires_at
+from crontify_cli.config.secret import expires_at
 
 
 @given(st.integers(0, 2**40), st.text(max_size=9))

@@ -16,8 +16,8 @@ import typer
 import yaml
 
 from crontify_cli.cli.app import app
+from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
-from crontify_cli.config.table import KEYS
 from crontify_cli.errors import ExitCode
 from crontify_cli.job.options import OPTIONS, scan
 from tests.programs import need

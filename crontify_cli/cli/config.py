@@ -11,9 +11,9 @@ from crontify_cli.errors import CrontifyError, ExitCode
 
 if TYPE_CHECKING:
     from crontify_cli.cli.config_show import Row
-    from crontify_cli.config.address import Address
+    from crontify_cli.config.file import Written
+    from crontify_cli.config.keys import Address
     from crontify_cli.config.settings import Loaded
-    from crontify_cli.config.write import Written
 
 config = App(
     name="config",
@@ -72,7 +72,7 @@ def list_(
 def get(key: KeyArgument) -> None:
     """Print the value in force, a list's items a line each; exit 1 if there is none."""
     from crontify_cli.cli.config_show import find
-    from crontify_cli.config.address import parse_address
+    from crontify_cli.config.keys import parse_address
 
     address = parse_address(key)
     found = find(_load(), address.names, address.key)
@@ -105,7 +105,7 @@ def set_(
     or pipe it in. Comments are not kept: a file that has some is kept
     beside the new one as config.toml.bak; `config edit` keeps them.
     """
-    from crontify_cli.config.address import parse_address
+    from crontify_cli.config.keys import parse_address
 
     address = parse_address(key)
     if address.names == ("headers",):
@@ -119,7 +119,7 @@ def set_(
         )
     file = config_file()
     raw = _checked(address, words, file)
-    from crontify_cli.config.write import change
+    from crontify_cli.config.file import change
 
     def put(content: dict[str, object]) -> None:
         _only_one(content, address, file)
@@ -131,8 +131,8 @@ def set_(
 @config.command(epilog="Example: crontify config unset monitors.backup")
 def unset(key: KeyArgument) -> None:
     """Take a key, or a whole section as monitors.backup, out of the config file."""
-    from crontify_cli.config.address import split
-    from crontify_cli.config.write import change
+    from crontify_cli.config.file import change
+    from crontify_cli.config.keys import split
 
     file = config_file()
     names = split(key)
@@ -218,7 +218,7 @@ def _plain(value: object) -> str:
         import json
 
         return json.dumps(value, ensure_ascii=False)
-    from crontify_cli.config.document import one_line
+    from crontify_cli.config.file import one_line
 
     return one_line(str(value))
 
@@ -263,7 +263,7 @@ def _checked(address: "Address", words: list[str], file: str) -> object:
 
 def _only_one(content: dict[str, object], address: "Address", file: str) -> None:
     """Raise CrontifyError where another key for the same credential stands in the file."""
-    from crontify_cli.config.table import CREDENTIALS
+    from crontify_cli.config.keys import CREDENTIALS
 
     for names in CREDENTIALS.values():
         if address.names[-1] in names and len(address.names) == 1:

@@ -6,10 +6,9 @@ import tempfile
 from contextlib import suppress
 
 from crontify_cli.cli import person
-from crontify_cli.config.document import parse, read_bytes
+from crontify_cli.config.file import parse, read_bytes, replace
+from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
-from crontify_cli.config.table import KEYS
-from crontify_cli.config.write import replace
 from crontify_cli.errors import CrontifyError
 
 

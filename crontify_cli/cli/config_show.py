@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from crontify_cli.config import table
+from crontify_cli.config import keys
+from crontify_cli.config.keys import Key, key_path
 from crontify_cli.config.kinds import CODES, DURATION, PAUSE
-from crontify_cli.config.load import key_path
 from crontify_cli.config.secret import Secret, mask
 from crontify_cli.config.settings import Loaded, Value
-from crontify_cli.config.table import Key
 from crontify_cli.values import format_duration, parse_duration
 
 Shown = str | bool | int | tuple[str, ...] | None
@@ -30,10 +29,10 @@ class Row(NamedTuple):
 def rows(loaded: Loaded) -> list[Row]:
     """Return every setting: the top's keys, then what the monitors' sections say."""
     found: list[Row] = []
-    for key in table.TOP.values():
+    for key in keys.TOP.values():
         found += _rows(key, (key.name,), loaded.values.get(key.name))
     for alias in loaded.settings.monitors:
-        for key in table.MONITOR.values():
+        for key in keys.MONITOR.values():
             value = loaded.values.get(key_path("monitors", alias, key.name))
             if value is None and key.name == "id":
                 value = Value(alias, alias, "default")

@@ -59,9 +59,9 @@ def _ask_key(file: str) -> str | None:
 
     Raises CrontifyError for a file that cannot be changed, before anything is asked.
     """
-    from crontify_cli.config.document import read_existing
+    from crontify_cli.config.file import read_existing
+    from crontify_cli.config.keys import CREDENTIALS
     from crontify_cli.config.secret import parse_secret
-    from crontify_cli.config.table import CREDENTIALS
 
     try:
         document = read_existing(file)
@@ -90,8 +90,8 @@ def _parse_monitor(text: str) -> Monitor:
 def _write(file: str, key: str | None, monitor: Monitor) -> None:
     """Put the answers into the config file; everything else in it stays."""
     from crontify_cli.cli.config import table_at
-    from crontify_cli.config.table import CREDENTIALS
-    from crontify_cli.config.write import change
+    from crontify_cli.config.file import change
+    from crontify_cli.config.keys import CREDENTIALS
 
     address = _address_of_this_shell()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import ago, local
 from crontify_cli.config import Settings, check_base_url, token
-from crontify_cli.config.expiry import expires_at
+from crontify_cli.config.secret import expires_at
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.report.excerpt import clean
 from crontify_cli.report.journal import RunRow

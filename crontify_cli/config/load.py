@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from crontify_cli.config import table
-from crontify_cli.config.document import Document, exposure, find, one_line, plain
+from crontify_cli.config import keys
+from crontify_cli.config.file import Document, exposure, find, one_line, plain
+from crontify_cli.config.keys import Key, explain_unknown, key_path
 from crontify_cli.config.kinds import PATH, read_header
 from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, Value
-from crontify_cli.config.table import Key
 from crontify_cli.values import parse_monitor
 
 Values = dict[str, Value]
@@ -42,7 +42,7 @@ def load(
     top, sections = from_table(document.table, document.file or "", problems)
     levels = (flags, from_environ, from_systemd, top, _DEFAULTS)
 
-    credentials = {name: _first_credential(name, levels) for name in table.CREDENTIALS}
+    credentials = {name: _first_credential(name, levels) for name in keys.CREDENTIALS}
     values = _in_force(levels, credentials)
     every = _monitor_settings("", top, flags)
     settings = _settings(
@@ -73,8 +73,8 @@ def from_table(
     for name, raw in content.items():
         if name == "monitors":
             continue
-        _take(top, table.TOP, name, raw, (file, name), problems)
-    for names in table.CREDENTIALS.values():
+        _take(top, keys.TOP, name, raw, (file, name), problems)
+    for names in keys.CREDENTIALS.values():
         said = [name for name in names if name in top]
         if len(said) > 1:
             problems.append(f"{_at(file, said[1])}: only one of {', '.join(said)} can stand here")
@@ -94,7 +94,7 @@ def from_table(
             continue
         sections[alias] = {}
         for name, raw in section.items():
-            _take(sections[alias], table.MONITOR, name, raw, (*path, name), problems)
+            _take(sections[alias], keys.MONITOR, name, raw, (*path, name), problems)
     return top, sections
 
 
@@ -107,20 +107,6 @@ def read_value(key: Key, raw: object, file: str = "") -> object:
     if key.kind is PATH and file and isinstance(typed, str):
         return os.path.join(os.path.dirname(file), typed)
     return typed
-
-
-def key_path(*names: str) -> str:
-    """Return a key's full path as TOML writes it: `monitors."a.b".timeout`."""
-    return ".".join(name if _is_bare(name) else _quoted(name) for name in names)
-
-
-def _is_bare(name: str) -> bool:
-    return bool(name) and name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
-
-
-def _quoted(name: str) -> str:
-    short = name if len(name) <= 60 else name[:60] + "…"
-    return '"' + one_line(short.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def _at(file: str, *names: str) -> str:
@@ -166,23 +152,12 @@ def _good_headers(
     return good
 
 
-def explain_unknown(name: str, known: Mapping[str, Key]) -> str:
-    """Return what is wrong with a name that is none of the keys `known` in its place."""
-    if name in table.BY_NAME:
-        place = "in [monitors.NAME] only" if name in table.MONITOR else "at the top only"
-        return f"this key stands {place}"
-    from difflib import get_close_matches
-
-    nearest = get_close_matches(name[:60], known, 1)
-    return "unknown key" + (f": did you mean {nearest[0]}?" if nearest else "")
-
-
 def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> Values:
     values: Values = {}
     for name, raw in overrides.items():
         if raw is None or raw == [] or raw == ():
             continue
-        key = table.BY_NAME[name]
+        key = keys.BY_NAME[name]
         try:
             typed = read_value(key, raw)
         except ValueError as error:
@@ -194,7 +169,7 @@ def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> Values:
 
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Values:
     values: Values = {}
-    for key in table.KEYS:
+    for key in keys.KEYS:
         # Set but empty is not said: a crontab has no `unset`.
         if not key.env or not (raw := environ.get(key.env)):
             continue
@@ -218,14 +193,14 @@ def _from_systemd(environ: Mapping[str, str]) -> Values:
 
 _DEFAULTS: Values = {
     key.name: Value(key.default, key.default, "default")
-    for key in table.KEYS
+    for key in keys.KEYS
     if key.default is not None
 }
 
 
 def _first_credential(name: str, levels: Iterable[Mapping[str, Value]]) -> "Credential | None":
     for level in levels:
-        for key in table.CREDENTIALS[name]:
+        for key in keys.CREDENTIALS[name]:
             if value := level.get(key):
                 return _credential(key, value)
     return None
@@ -250,9 +225,9 @@ def _in_force(levels: tuple[Values, ...], credentials: Mapping[str, Credential |
     """Return the strongest value of each key; of a credential's keys the chosen one alone."""
     values: Values = {}
     for level in reversed(levels):
-        values |= {name: value for name, value in level.items() if name in table.TOP}
+        values |= {name: value for name, value in level.items() if name in keys.TOP}
     for name, credential in credentials.items():
-        for key in table.CREDENTIALS[name]:
+        for key in keys.CREDENTIALS[name]:
             if credential is None or key != credential.key:
                 values.pop(key, None)
     return values
@@ -263,7 +238,7 @@ def _monitor_settings(alias: str, *levels: Mapping[str, Value]) -> MonitorSettin
     merged: dict[str, Any] = {"id": alias}  # Any: the table's kinds give each field its type
     for level in levels:
         for name, value in level.items():
-            if name not in table.MONITOR:
+            if name not in keys.MONITOR:
                 continue
             if isinstance(before := merged.get(name), tuple) and name in ("meta_regex", "redact"):
                 merged[name] = before + tuple(value.typed)  # type: ignore[arg-type]

@@ -1,5 +1,8 @@
 """What a secret is among the settings: a text that hides itself, and where one is to be had."""
 
+import base64
+import json
+import math
 from typing import Literal, NamedTuple
 
 LONGEST = 16 * 1024  # characters; a header line of a server has at most 8 KiB as a rule
@@ -69,3 +72,21 @@ def mask(text: str) -> str:
     start = text[:8] if text.startswith(("ck_live_", "ck_test_")) else ""
     end = text[-4:] if len(text) - len(start) >= 16 else ""
     return f"{start}…{end}"
+
+
+def expires_at(token: str) -> float | None:
+    """Return the `exp` of a JSON Web Token, in seconds since the epoch (RFC 7519, 4.1.4).
+
+    None where the text is no such token or has no end. The signature is not checked:
+    that is the server's to do, and only it has the key.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        # base64url without its padding (RFC 7515, 2); too much of it is ignored.
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=="))
+        end = float(claims["exp"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+    return end if math.isfinite(end) else None

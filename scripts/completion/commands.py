@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from crontify_cli.config import kinds, table
+from crontify_cli.config import keys, kinds
 
 KINDS = {
     "FILE": "file",
@@ -126,18 +126,18 @@ def _brief(text: str) -> str:
 
 def top_keys() -> dict[str, str]:
     """Return the config's keys, and what is said of each; headers have names of their own."""
-    return {key.name: _brief(key.help) for key in table.TOP.values() if key.name != "headers"}
+    return {key.name: _brief(key.help) for key in keys.TOP.values() if key.name != "headers"}
 
 
 def monitor_keys() -> dict[str, str]:
     """Return the keys of a monitor's section, and what is said of each."""
-    return {key.name: _brief(key.help) for key in table.MONITOR.values()}
+    return {key.name: _brief(key.help) for key in keys.MONITOR.values()}
 
 
 def setting_choices() -> dict[str, tuple[str, ...]]:
     """Return the values of the keys that have few, by the key."""
     found = {}
-    for key in table.KEYS:
+    for key in keys.KEYS:
         if key.kind is kinds.SWITCH:
             found[key.name] = ("true", "false")
         elif key.kind is kinds.OUTPUT_MODE:
@@ -147,4 +147,4 @@ def setting_choices() -> dict[str, tuple[str, ...]]:
 
 def setting_files() -> list[str]:
     """Return the keys whose value is a file."""
-    return [key.name for key in table.KEYS if key.kind is kinds.PATH]
+    return [key.name for key in keys.KEYS if key.kind is kinds.PATH]

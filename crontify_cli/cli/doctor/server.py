@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import brief, local
-from crontify_cli.config import Settings, check_base_url, table, token
+from crontify_cli.config import Settings, check_base_url, keys, token
 from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def try_token(settings: Settings, good: Check) -> Check:
 
 
 def _base_url(settings: Settings) -> Check:
-    url, usual = settings.base_url, str(table.BY_NAME["base_url"].default)
+    url, usual = settings.base_url, str(keys.BY_NAME["base_url"].default)
     if url.startswith("http:") and settings.allow_http:
         wire = f"{url}: the key goes there unencrypted (allow_http)"
         return Check("base_url", "warning", wire, "use https://")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import ago, brief, local
 from crontify_cli.config import Loaded, Settings, api_key, token
-from crontify_cli.config.document import exposure, plain
-from crontify_cli.config.expiry import expires_at
-from crontify_cli.config.secret import Credential, Secret, mask
+from crontify_cli.config.file import exposure, plain
+from crontify_cli.config.secret import Credential, Secret, expires_at, mask
 from crontify_cli.errors import CrontifyError
 
 _SOON = 3 * 86400.0

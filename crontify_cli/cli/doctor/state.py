@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.moments import brief
 from crontify_cli.config import Settings
-from crontify_cli.config.document import plain
+from crontify_cli.config.file import plain
 from crontify_cli.report.health import Health, examine
 from crontify_cli.report.recovery import has_wrapper, live_runs
 

@@ -1,9 +1,13 @@
 """The settings: one row a key. Loading, checking, showing and the manual are derived from it."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from crontify_cli.config import kinds
+from crontify_cli.config.file import one_line
 from crontify_cli.config.kinds import Kind
+from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.values import parse_monitor
 
 
 class Key(NamedTuple):
@@ -155,3 +159,71 @@ CREDENTIALS = {
     "api_key": ("api_key", "api_key_file", "api_key_command"),
     "token": ("token", "token_file", "token_command"),
 }
+
+
+class Address(NamedTuple):
+    """A place in the config file: the names that lead there, and the row of the table."""
+
+    names: tuple[str, ...]
+    key: Key
+
+    @property
+    def path(self) -> str:
+        """The full key path, as TOML writes it."""
+        return key_path(*self.names)
+
+
+def parse_address(text: str) -> Address:
+    """Return what `text` names; raises CrontifyError (usage) for what is no key.
+
+    A monitor's name may have dots, a key has none, so the last word is the key.
+    """
+    names = split(text)
+    if len(names) == 3:
+        try:
+            parse_monitor(names[1])
+        except ValueError as error:
+            raise CrontifyError(f"{text}: {error}", ExitCode.USAGE) from None
+    if names[0] == "monitors" and len(names) < 3:
+        raise CrontifyError(f"{text}: not a key: write monitors.NAME.KEY", ExitCode.USAGE)
+    known = MONITOR if names[0] == "monitors" else TOP
+    name = names[0] if names[0] == "headers" else names[-1]
+    if name not in known:
+        raise CrontifyError(f"{text}: {explain_unknown(name, known)}", ExitCode.USAGE)
+    return Address(names, known[name])
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the names in a key path, known or not."""
+    first, dot, rest = text.partition(".")
+    if first == "monitors" and dot:
+        alias, dot, name = rest.rpartition(".")
+        if dot and alias[:1] + alias[-1:] == '""':  # as `config check` writes it
+            alias = alias[1:-1]
+        return ("monitors", alias, name) if dot else ("monitors", name)
+    return ("headers", rest) if first == "headers" and dot else (text,)
+
+
+def key_path(*names: str) -> str:
+    """Return a key's full path as TOML writes it: `monitors."a.b".timeout`."""
+    return ".".join(name if _is_bare(name) else _quoted(name) for name in names)
+
+
+def _is_bare(name: str) -> bool:
+    return bool(name) and name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
+
+
+def _quoted(name: str) -> str:
+    short = name if len(name) <= 60 else name[:60] + "…"
+    return '"' + one_line(short.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def explain_unknown(name: str, known: Mapping[str, Key]) -> str:
+    """Return what is wrong with a name that is none of the keys `known` in its place."""
+    if name in BY_NAME:
+        place = "in [monitors.NAME] only" if name in MONITOR else "at the top only"
+        return f"this key stands {place}"
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(name[:60], known, 1)
+    return "unknown key" + (f": did you mean {nearest[0]}?" if nearest else "")
