@@ -158,8 +158,7 @@ def token(
     ] = None,
 ) -> None:
     """Print a user token (JWT) for reading runs and logs."""
-    from crontify_cli.sandbox.identity import now
-    from crontify_cli.sandbox.tokens import DEFAULT_SECONDS, make_token
+    from crontify_cli.sandbox.identity import DEFAULT_SECONDS, make_token, now
 
     seconds = DEFAULT_SECONDS if expires is None else expires
     with _store(db, make=True) as store:

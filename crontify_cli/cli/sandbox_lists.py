@@ -168,7 +168,7 @@ def _words(run: Run) -> Iterable[str]:
 
 
 def _meta(run: Run) -> str:
-    from crontify_cli.sandbox.words import pairs
+    from crontify_cli.sandbox.live import pairs
 
     return " ".join(pairs(run.meta or {}))
 

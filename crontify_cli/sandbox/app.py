@@ -12,13 +12,10 @@ from starlette.exceptions import HTTPException
 from crontify_cli import __version__
 from crontify_cli.sandbox.committer import Committer
 from crontify_cli.sandbox.database import explain
-from crontify_cli.sandbox.events import Refused, Show
 from crontify_cli.sandbox.identity import now
-from crontify_cli.sandbox.invalid import refuse_invalid, refuse_unreadable
-from crontify_cli.sandbox.limits import BodyLimit
-from crontify_cli.sandbox.monitor_routes import monitor_routes
-from crontify_cli.sandbox.ping_routes import ping_routes
-from crontify_cli.sandbox.records import Refusal
+from crontify_cli.sandbox.records import Refusal, Refused, Show
+from crontify_cli.sandbox.refusals import BodyLimit, refuse_invalid, refuse_unreadable
+from crontify_cli.sandbox.routes import monitor_routes, ping_routes
 from crontify_cli.sandbox.store import Store
 from crontify_cli.sandbox.wire import ErrorAnswer
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from crontify_cli.sandbox.events import Refused, Taken
+from crontify_cli.model import Meta
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import AlertDraft
-from crontify_cli.sandbox.words import pairs, plain
+from crontify_cli.sandbox.records import AlertDraft, Refused, Taken
 
 if TYPE_CHECKING:
     from rich.text import Text
+
 
 _PAUSE = 0.1  # seconds; lines appear in tenths of a second
 _EVENTS_A_TURN = 20  # more than anyone reads, and rendering one costs as much as a ping
@@ -161,3 +161,21 @@ def _line(event: Taken | Refused, what: str, kind: str, style: str) -> "Text":
 
     clock = datetime.fromtimestamp(event.at / 1000).strftime("%H:%M:%S")
     return Text.assemble((clock, "dim"), f" {what:<16} ", (f"{kind:<7}", style))
+
+
+_OF_EXEC = (
+    *("exit_code", "duration_ms", "user_cpu_ms", "system_cpu_ms", "max_rss_kb", "output_bytes"),
+    "late_seconds",
+)
+"""What `crontify exec` adds to every report: the last that anyone looks for."""
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line and without what would steer the terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def pairs(meta: Meta) -> Sequence[str]:
+    """Return `name=number` of each, the job's own numbers before those that exec adds."""
+    ordered = sorted(meta.items(), key=lambda item: item[0] in _OF_EXEC)
+    return [f"{plain(name)}={number}" for name, number in ordered]

@@ -1,9 +1,9 @@
 """What the sandbox keeps and tells: accounts, monitors, rules, runs, alerts, refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from crontify_cli.model import Meta
+from crontify_cli.model import Meta, Ping
 
 RunStatus = Literal["running", "success", "failed", "overlapped"]
 Operator = Literal["lt", "gt", "eq", "ne"]
@@ -101,3 +101,24 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.status = status
         self.message = message
         self.retry_after = retry_after
+
+
+class Taken(NamedTuple):
+    """A ping that was answered 200."""
+
+    at: Millis
+    ping: Ping
+    receipt: Receipt
+
+
+class Refused(NamedTuple):
+    """A request that was answered otherwise; `path` is without the base."""
+
+    at: Millis
+    method: str
+    path: str
+    status: int
+    message: str
+
+
+Show = Callable[[Taken | Refused], None]

@@ -10,8 +10,8 @@ import pytest
 
 from crontify_cli.sandbox import store
 from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.identity import make_token
 from crontify_cli.sandbox.store import Store
-from crontify_cli.sandbox.tokens import make_token
 from tests.sandbox.server import Server, serving
 
 
