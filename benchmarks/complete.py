@@ -25,8 +25,8 @@ def seconds(*command: str) -> float:
 
 def prepare(folder: Path, runs: int) -> None:
     """Put a config and a journal of `runs` runs where the program will look."""
+    from crontify_cli.delivery.journal import Journal
     from crontify_cli.model import Ending, Run
-    from crontify_cli.report.journal import Journal
 
     os.environ |= {"CRONTIFY_STATE_DIR": str(folder), "CRONTIFY_CONFIG": str(folder / "c.toml")}
     (folder / "c.toml").write_text("".join(f'[monitors.m{n}]\nid = "cl{n}"\n' for n in range(20)))

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from crontify_cli.report.journal import Journal  # noqa: E402
+from crontify_cli.delivery.journal import Journal  # noqa: E402
 from tests.delivery.outcomes import finish  # noqa: E402
 
 BODY = json.dumps({"success": True, "data": {"received": True, "runId": "clrun"}}).encode()

@@ -36,7 +36,7 @@ SELECT printf('%012x', i), 'm' || i % 20, 'm', '', '[]', 1, 1, 1, 1, '', ?1 * 60
 
 def prepare(folder: str, runs: int) -> None:
     """Put a journal of `runs` runs of 20 monitors, long ago, where the program will look."""
-    from crontify_cli.report.journal import Journal
+    from crontify_cli.delivery.journal import Journal
 
     os.environ |= {"CRONTIFY_STATE_DIR": folder, "CRONTIFY_CONFIG": os.devnull}
     journal = Journal.open(folder)

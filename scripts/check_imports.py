@@ -14,18 +14,19 @@ FLOOR = ("errors", "values", "places", "processes", "children", "record", "model
 ALLOWED = {
     "config": {"config", *FLOOR},
     "report": {"report", "config", *FLOOR},
-    "job": {"job", "report", "config", *FLOOR},
+    "delivery": {"delivery", "report", "config", *FLOOR},
+    "job": {"job", "delivery", "report", "config", *FLOOR},
     "sandbox": {"sandbox", *FLOOR},
-    "cli": {"cli", "job", "report", "config", "sandbox", *FLOOR},
+    "cli": {"cli", "job", "delivery", "report", "config", "sandbox", *FLOOR},
     "complete": {"aliases", "config", *FLOOR},
     "__main__": {"cli", "job", "complete"},
 }
 HOMES = {
-    "httpx": ("report/slim.py",),
-    "httpcore": ("report/slim.py",),
+    "httpx": ("delivery/http.py",),
+    "httpcore": ("delivery/http.py",),
     # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
     # And the doctor's must not set a corrupt one aside.
-    "sqlite3": ("report/journal_file.py", "report/health.py", "complete.py", "sandbox/"),
+    "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),

@@ -23,9 +23,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from crontify_cli.delivery import journal as journal_module
+from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
-from crontify_cli.report import journal as journal_module
-from crontify_cli.report.journal import Journal, ReportState
 from crontify_cli.report.locallog import write_log
 
 NOW = 1_794_459_600.0  # 2026-11-12 05:00 UTC

@@ -9,7 +9,15 @@ from crontify_cli.config.keys import KEYS
 from crontify_cli.errors import ExitCode
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
-_EXEC = ("cli/exec.py", "job/*.py", "config/*.py", "report/*.py", "places.py", "__main__.py")
+_EXEC = (
+    "cli/exec.py",
+    "job/*.py",
+    "config/*.py",
+    "report/*.py",
+    "delivery/*.py",
+    "places.py",
+    "__main__.py",
+)
 _NOT_A_SETTING = {"LESS", "LC_ALL", "LC_CTYPE"}  # passed on, to the pager and to the job
 _OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # httpx reads them
 _NOT_OF_EXEC = {"CRONTIFY_TOKEN", "CRONTIFY_TOKEN_FILE"}  # exec reads no log

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crontify_cli.report.api import Api
+from crontify_cli.delivery.api import Api
 
 PROGRAM = [sys.executable, "-m", "crontify_cli"]
 

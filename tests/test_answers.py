@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crontify_cli.report.answers import log, retry_after, run_id, server_words
+from crontify_cli.delivery.answers import log, retry_after, run_id, server_words
 from crontify_cli.report.excerpt import units
 from crontify_cli.report.mask import Masker
 

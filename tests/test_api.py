@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crontify_cli import __version__
+from crontify_cli.delivery.api import Api
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping, PingKind
-from crontify_cli.report.api import Api
 from tests.faults import (
     close,
     deaf_url,
@@ -374,7 +374,7 @@ def test_plain_http_where_tls_is_expected_is_unsent(api: ApiServer) -> None:
 
 def test_the_systems_certificates_are_loaded() -> None:
     """Only those that a handshake asks for, if the system has them hashed in a folder."""
-    from crontify_cli.report.network import trusted
+    from crontify_cli.delivery.http import trusted
 
     context = trusted()
     assert context.verify_mode == ssl.CERT_REQUIRED
@@ -513,7 +513,7 @@ def test_a_setting_that_cannot_work_is_said_in_one_line(url: str, more: dict[str
 
 def test_importing_the_api_brings_no_command_line_with_it() -> None:
     code = (
-        "import sys, crontify_cli.report.api; loaded = set(sys.modules) &"
+        "import sys, crontify_cli.delivery.api; loaded = set(sys.modules) &"
         " {'rich', 'click', 'pygments', 'httpx._main', 'asyncio'};"
         "import httpx, rich; sys.exit(str(loaded) if loaded else 0)"
     )
@@ -524,6 +524,6 @@ def test_importing_the_api_brings_no_command_line_with_it() -> None:
 def test_a_plain_address_costs_no_certificates() -> None:
     code = (
         "import ssl; ssl.create_default_context = None;"
-        "from crontify_cli.report.api import Api; Api('http://127.0.0.1:1/x', 'k').close()"
+        "from crontify_cli.delivery.api import Api; Api('http://127.0.0.1:1/x', 'k').close()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))

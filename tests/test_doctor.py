@@ -23,8 +23,8 @@ from crontify_cli.cli.doctor.server import check_server
 from crontify_cli.cli.doctor.settings import check_key, check_token
 from crontify_cli.cli.doctor.state import check_state, judge_disk
 from crontify_cli.config import load
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Ending, Ping, Run
-from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
 from tests.faults import deaf_url, hang_after_reading, redirect, refusing_url, self_signed
 from tests.sandbox_process import Sandbox

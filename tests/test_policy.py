@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crontify_cli.delivery.policy import (
+    LONGEST_PAUSE,
+    UNLIMITED,
+    UNSENT_BUDGET,
+    Budget,
+    Next,
+    decide,
+)
 from crontify_cli.model import Answer, Ping, PingKind
-from crontify_cli.report.policy import LONGEST_PAUSE, UNLIMITED, UNSENT_BUDGET, Budget, Next, decide
 
 KINDS = get_args(PingKind)
 

@@ -14,9 +14,9 @@ import pytest
 
 from crontify_cli.cli import runs_rows, stats
 from crontify_cli.cli.moments import brief
+from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
 from crontify_cli.places import state_dir
-from crontify_cli.report.journal import Journal, ReportState
 from tests.conftest import Crontify
 from tests.screen import screen
 from tests.server import KEY, ApiServer

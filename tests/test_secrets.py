@@ -211,7 +211,7 @@ def test_the_traceback_of_an_internal_error_has_none_either(
     broken = home.parent / "site"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
-        "import os, crontify_cli.report.api as module\n"
+        "import os, crontify_cli.delivery.api as module\n"
         "def fail(settings, key, token=None):\n"
         "    headers = {name: text.reveal() for name, text in settings.headers.items()}\n"
         "    raise ValueError(f'{key} {token} {headers} {settings.proxy.reveal()} {os.environ}')\n"

@@ -179,7 +179,7 @@ def _exec(folder: Path, environ: dict[str, str], script: str, expected: int) -> 
 
 
 def _runs(server: Server) -> list[Run]:
-    from crontify_cli.report.api import Api
+    from crontify_cli.delivery.api import Api
 
     api = Api(server.url, token=server.token)
     try:
@@ -259,7 +259,7 @@ def _show_alerts(alerts: list[tuple[str, str]]) -> None:
 
 
 def _log(server: Server, run: Run) -> str:
-    from crontify_cli.report.api import Api
+    from crontify_cli.delivery.api import Api
 
     api = Api(server.url, token=server.token)
     try:

@@ -10,9 +10,9 @@ from crontify_cli.values import parse_duration
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
-    from crontify_cli.report.api import Api
-    from crontify_cli.report.delivery import Backlog
-    from crontify_cli.report.journal import Journal
+    from crontify_cli.delivery.api import Api
+    from crontify_cli.delivery.backlog import Backlog
+    from crontify_cli.delivery.journal import Journal
 
 WAIT = 60.0
 
@@ -52,10 +52,10 @@ def flush(
     Exit 0 when nothing is left in the queue, 75 when something still is.
     """
     from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.delivery.api import open_api
+    from crontify_cli.delivery.journal import Journal, JournalError
+    from crontify_cli.delivery.reporter import NO_KEY
     from crontify_cli.places import state_dir
-    from crontify_cli.report.api import open_api
-    from crontify_cli.report.journal import Journal, JournalError
-    from crontify_cli.report.reporter import NO_KEY
 
     loaded = load()
     for line in (*loaded.problems, *loaded.warnings):
@@ -95,11 +95,11 @@ def _deliver(
 ) -> tuple[int, str]:
     """Recover and deliver within `wait` seconds; return how many reports are left, and why."""
     from crontify_cli import processes
+    from crontify_cli.delivery.backlog import Budget
+    from crontify_cli.delivery.outbox import Outbox
+    from crontify_cli.delivery.retention import tidy
     from crontify_cli.places import state_dir
-    from crontify_cli.report.delivery import Budget
     from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.outbox import Outbox
-    from crontify_cli.report.retention import tidy
 
     # A dead run's own environment is gone with it; ours is the next best.
     mask = Masker(known_secrets(), (key,))

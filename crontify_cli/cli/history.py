@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from crontify_cli.delivery.journal import Journal, JournalError, Lap, RunRow, journal_path
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
-from crontify_cli.report.journal import Journal, JournalError, Lap, RunRow, journal_path
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
@@ -61,7 +61,7 @@ class History:
 
     def living(self) -> frozenset[str]:
         """Return the local ids of the runs whose wrapper lives."""
-        from crontify_cli.report.recovery import has_wrapper, live_runs
+        from crontify_cli.delivery.recovery import has_wrapper, live_runs
 
         return frozenset(live.run for live in live_runs(self.state) if has_wrapper(live.path))
 

@@ -129,8 +129,8 @@ def _try_key(typed: str | None) -> str:
     Raises CrontifyError for a key that is refused, or that there is none of.
     """
     from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.delivery.api import open_api
     from crontify_cli.model import Ping
-    from crontify_cli.report.api import open_api
 
     settings = load().settings
     check_base_url(settings)

@@ -71,7 +71,7 @@ def logs(
         raise CrontifyError(f"{one} does not go with {other}", ExitCode.USAGE)
     from crontify_cli.cli.history import open_history
     from crontify_cli.config import load
-    from crontify_cli.report.journal import JournalError
+    from crontify_cli.delivery.journal import JournalError
 
     history, settings = open_history(), load().settings
     try:

@@ -8,11 +8,11 @@ from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import ago, local
 from crontify_cli.config import Settings, check_base_url, token
 from crontify_cli.config.secret import expires_at
+from crontify_cli.delivery.journal import RunRow
+from crontify_cli.delivery.recovery import Live, has_wrapper, live_runs
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.report.excerpt import clean
-from crontify_cli.report.journal import RunRow
 from crontify_cli.report.locallog import read_log
-from crontify_cli.report.recovery import Live, has_wrapper, live_runs
 from crontify_cli.values import parse_monitor
 
 FROM_THE_END = r"-[1-9]\d{0,8}"
@@ -133,7 +133,7 @@ def remote(choice: Choice, settings: Settings, *, raw: bool) -> Log:
     if row and row.base_url and row.base_url.rstrip("/") != settings.base_url.rstrip("/"):
         raise CrontifyError(f"this run was reported to {row.base_url}, not {settings.base_url}")
     check_base_url(settings)
-    from crontify_cli.report.api import open_api
+    from crontify_cli.delivery.api import open_api
 
     with open_api(settings, None, user_token) as api:
         answer = api.log(choice.monitor_id, choice.remote_run_id)

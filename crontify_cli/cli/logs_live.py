@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from crontify_cli.cli import output
 from crontify_cli.cli.history import History
 from crontify_cli.config import Settings, api_key, token
+from crontify_cli.delivery.journal import RunRow
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.record import Record
-from crontify_cli.report.journal import RunRow
 from crontify_cli.report.live import Lines, LiveLog
 from crontify_cli.report.mask import Masker, known_secrets, secret_values
 from crontify_cli.report.redaction import WITHHELD

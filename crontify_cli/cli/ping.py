@@ -102,15 +102,15 @@ def _report(
 ) -> int:
     from crontify_cli.cli.person import pause
     from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.delivery.api import open_api
+    from crontify_cli.delivery.reporter import NO_KEY
+    from crontify_cli.delivery.single import Way, report
     from crontify_cli.model import Ping
     from crontify_cli.places import state_dir
-    from crontify_cli.report.api import open_api
     from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.message import error_message
     from crontify_cli.report.redaction import redaction
-    from crontify_cli.report.reporter import NO_KEY
-    from crontify_cli.report.single import Way, report
 
     head, dropped, tail = _read(log) if log else (b"", 0, b"")
     loaded = load()

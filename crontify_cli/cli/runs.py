@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crontify_cli.cli.history import History
     from crontify_cli.cli.runs_rows import Entry
     from crontify_cli.cli.table import View
-    from crontify_cli.report.journal import RunRow
+    from crontify_cli.delivery.journal import RunRow
 
 LIMIT = 20
 
@@ -80,7 +80,7 @@ def runs(
 ) -> None:
     """List the runs; the help is `_HELP`."""
     from crontify_cli.cli.history import open_history
-    from crontify_cli.report.journal import JournalError
+    from crontify_cli.delivery.journal import JournalError
 
     history = open_history()
     names = _names(monitor)

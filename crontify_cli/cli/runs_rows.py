@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from crontify_cli.cli.moments import utc
+from crontify_cli.delivery.journal import RunRow
 from crontify_cli.model import Meta
-from crontify_cli.report.journal import RunRow
 
 LATE = 60.0
 """Seconds after a run's end from which on a report that arrived counts as late."""

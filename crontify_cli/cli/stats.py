@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from crontify_cli.cli.moments import utc
-from crontify_cli.report.journal import Lap, RunRow
+from crontify_cli.delivery.journal import Lap, RunRow
 
 COLUMNS = ("monitor", "runs", "success rate", "p50", "p95", "last failure", "run", "message")
 """The columns in a pipe."""

@@ -4,6 +4,7 @@ import os
 import time
 
 from crontify_cli.config import load
+from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.masking import run_mask
 from crontify_cli.job.options import ExecOptions
@@ -11,7 +12,6 @@ from crontify_cli.job.started import command_line
 from crontify_cli.model import Ending, Run
 from crontify_cli.places import state_dir
 from crontify_cli.processes import start_time
-from crontify_cli.report.journal import Journal, JournalError
 
 
 def record_skip(options: ExecOptions) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from crontify_cli.delivery.reporter import Begun, Reporter, Ways
 from crontify_cli.job.masking import Masks
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Nowhere, Passthrough, Relay, Sink
@@ -17,7 +18,6 @@ from crontify_cli.job.started import Started
 from crontify_cli.job.voice import Voice
 from crontify_cli.places import state_dir
 from crontify_cli.processes import start_time
-from crontify_cli.report.reporter import Begun, Reporter, Ways
 from crontify_cli.report.verdict import Facts, Rules, judge
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ class Supervisor:
     def _prepare(self) -> None:
         """Load what the run's end needs: by then another version may be installed in our place."""
         try:
+            import crontify_cli.delivery.retention
             import crontify_cli.job.closing
             import crontify_cli.report.crash
             import crontify_cli.report.patterns
-            import crontify_cli.report.redaction
-            import crontify_cli.report.retention  # noqa: F401
+            import crontify_cli.report.redaction  # noqa: F401
         except ImportError:
             pass  # the job is not over yet, and what it prints has somewhere to go
 

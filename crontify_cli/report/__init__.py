@@ -1,1 +1,1 @@
-"""What is said of a run, and how it reaches the server."""
+"""What a report says: the excerpt, the message, the masks, the numbers."""

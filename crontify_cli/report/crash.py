@@ -61,7 +61,7 @@ def _text(error: BaseException, command: str) -> str:
 
 def _words(error: BaseException, mask: Masker) -> str:
     """Return type, message and place of the error in one line."""
-    from crontify_cli.report.answers import one_line
+    from crontify_cli.report.excerpt import one_line
 
     message = one_line(str(error), 200, mask)
     words = f"{type(error).__name__}: {message}" if message else type(error).__name__

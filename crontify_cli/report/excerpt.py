@@ -172,3 +172,22 @@ def _utf16(text: str) -> bytes:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+Mask = Callable[[str], str]
+
+
+_LONGEST_WORDS = 300
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def one_line(text: str, most: int = _LONGEST_WORDS, mask: Mask = _as_it_is) -> str:
+    """Return a stranger's text fit for our stderr: one line of at most `most` units.
+
+    mask: called before the line is cut.
+    """
+    line = mask(" ".join(clean(text.encode("utf-8", "replace")).split()))
+    return line if units(line) <= most else cut(line, most - 1) + "…"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Ending, Outcome, Run
-from crontify_cli.report.journal import Journal
 
 
 def write_run(

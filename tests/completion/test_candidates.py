@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import complete, places
-from crontify_cli.report.journal import VERSION
+from crontify_cli.delivery.journal import VERSION
 from tests.completion.journal import write_run
 from tests.conftest import Crontify
 

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from crontify_cli.report.journal import Journal
+from crontify_cli.delivery.journal import Journal
 from tests.delivery.kills import flush
 from tests.faults import delayed
 from tests.server import KEY, ApiServer

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Ending, Ping, Run
-from crontify_cli.report.journal import Journal
 
 URL = "http://127.0.0.1:1"
 

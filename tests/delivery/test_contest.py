@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import processes
+from crontify_cli.delivery.backlog import UNLIMITED, Backlog, deliver_backlog
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Answer, Ping
-from crontify_cli.report.delivery import UNLIMITED, Backlog, deliver_backlog
-from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, queue
 from tests.server import KEY, ApiServer

@@ -5,7 +5,7 @@ The big ones are `python -m tests.delivery.crowd` and `benchmarks/flush_queue.py
 
 from pathlib import Path
 
-from crontify_cli.report.journal import Journal
+from crontify_cli.delivery.journal import Journal
 from tests.conftest import Crontify
 from tests.delivery.crowd import crowd
 from tests.delivery.outcomes import finish

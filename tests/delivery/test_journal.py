@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli.report.journal import VERSION, Journal, JournalError, journal_path
+from crontify_cli.delivery.journal import VERSION, Journal, JournalError, journal_path
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
@@ -224,7 +224,7 @@ def test_a_disk_that_is_read_only_by_now(
     assert str(path) in journal
 
 
-OPEN = "import sys; from crontify_cli.report.journal import Journal; Journal.open(sys.argv[1])"
+OPEN = "import sys; from crontify_cli.delivery.journal import Journal; Journal.open(sys.argv[1])"
 
 
 def test_it_is_made_complete_or_not_at_all(state: Path) -> None:

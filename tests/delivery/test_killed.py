@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import processes, record
-from crontify_cli.report.journal import Journal
-from crontify_cli.report.recovery import live_runs
+from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.recovery import live_runs
 from tests.conftest import Crontify
 from tests.delivery.kills import PROGRAM, attack, flush
 from tests.faults import delayed

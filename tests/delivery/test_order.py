@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli.report.journal import VERSION
+from crontify_cli.delivery.journal import VERSION
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish
 from tests.faults import delayed, rate_limited

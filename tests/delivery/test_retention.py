@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from crontify_cli.config import load
-from crontify_cli.report.journal import Journal
-from crontify_cli.report.retention import DAY, is_due, prune, sweep, tidy
+from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.retention import DAY, is_due, prune, sweep, tidy
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.faults import hang_after_reading, refusing_url

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.job.overlap import Lock
 from crontify_cli.job.process import Interrupted, Process
-from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
 from tests.job.conftest import Launch, settings
 from tests.server import ApiServer

@@ -72,7 +72,7 @@ def test_a_broken_installation_costs_the_job_nothing(
     copy: Path, api: ApiServer, missing: str
 ) -> None:
     (copy / "crontify_cli" / missing).write_text("1/0")
-    (copy / "crontify_cli/report/reporter.py").write_text("1/0")
+    (copy / "crontify_cli/delivery/reporter.py").write_text("1/0")
     done = run_from(copy, api, "echo out; echo err >&2; sleep .2; kill -KILL $$")
     assert (done.returncode, done.stdout) == (128 + 9, "out\n")
     assert "crontify: internal error: ZeroDivisionError" in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli.report.journal import Journal
+from crontify_cli.delivery.journal import Journal
 from tests.faults import rate_limited
 from tests.server import KEY, ApiServer, Behaviour, Request
 from tests.waiting import until

@@ -11,8 +11,8 @@ from crontify_cli.config import Settings, check_base_url, keys, token
 from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
-    from crontify_cli.report.api import Api, Probe
-    from crontify_cli.report.network import Course
+    from crontify_cli.delivery.api import Api, Probe
+    from crontify_cli.delivery.http import Course
 
 SLOW = 2.0
 """Seconds from which on an answer is slow. Jobs do not wait for it, their reports do."""
@@ -29,7 +29,7 @@ def check_server(settings: Settings) -> Iterator[Check]:
     rest = ("dns", "tls", "server", "clock")
     try:
         check_base_url(settings)
-        from crontify_cli.report.api import open_api
+        from crontify_cli.delivery.api import open_api
 
         api = open_api(settings, None)
     except (CrontifyError, OSError) as error:
@@ -51,7 +51,7 @@ def try_token(settings: Settings, good: Check) -> Check:
     It is asked for the log of a run that does not exist: the seed has 401 for a token
     that it does not take, 404 for such a run.
     """
-    from crontify_cli.report.api import open_api
+    from crontify_cli.delivery.api import open_api
 
     with open_api(settings, None, token(settings)) as api:
         answer = api.log(NOBODY, NOBODY)

@@ -8,8 +8,8 @@ from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.moments import brief
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
-from crontify_cli.report.health import Health, examine
-from crontify_cli.report.recovery import has_wrapper, live_runs
+from crontify_cli.delivery.journal_file import Health, examine
+from crontify_cli.delivery.recovery import has_wrapper, live_runs
 
 _LATE, _OLD = 3600.0, 86400.0
 """Seconds of waiting from which on a queue is no blip any more, and no passing outage."""

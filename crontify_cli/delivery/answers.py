@@ -6,19 +6,15 @@ The bytes are a stranger's: anything may stand in them.
 import json
 import math
 import re
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from crontify_cli.report.excerpt import clean, cut, units
-
-Mask = Callable[[str], str]
+from crontify_cli.report.excerpt import _LONGEST_WORDS, Mask, _as_it_is, one_line
 
 ASKS_TO_WAIT = (408, 425, 429)
 """The statuses with which a server asks for the same again, later."""
 
 _LONGEST_WAIT = 86_400.0
-_LONGEST_WORDS = 300
 _LONGEST_TEXT = 200
 
 
@@ -44,10 +40,6 @@ def log(body: bytes) -> tuple[bool, str | None]:
     return True, content.encode("utf-8", "replace").decode()  # JSON can escape half a pair
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
 def server_words(status: int, body: bytes, mask: Mask = _as_it_is) -> str:
     """Return in one line what the server says about its refusal.
 
@@ -59,15 +51,6 @@ def server_words(status: int, body: bytes, mask: Mask = _as_it_is) -> str:
     most = _LONGEST_WORDS if words else _LONGEST_TEXT
     text = words or body[:4096].decode("utf-8", "replace")
     return one_line(text, most, mask) or _phrase(status)
-
-
-def one_line(text: str, most: int = _LONGEST_WORDS, mask: Mask = _as_it_is) -> str:
-    """Return a stranger's text fit for our stderr: one line of at most `most` units.
-
-    mask: called before the line is cut.
-    """
-    line = mask(" ".join(clean(text.encode("utf-8", "replace")).split()))
-    return line if units(line) <= most else cut(line, most - 1) + "…"
 
 
 def _words(whole: dict[object, object]) -> str:

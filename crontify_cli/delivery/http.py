@@ -1,16 +1,42 @@
-"""Sockets and TLS for the API: bounded in time, and cheap to set up."""
+"""How requests reach the server: sockets, TLS and proxies; one connection, one deadline.
+
+The only httpx and httpcore: whatever speaks HTTP takes the two from here.
+"""
 
 import contextlib
 import math
 import os
+import re
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from crontify_cli.errors import CrontifyError
-from crontify_cli.report.slim import httpcore
+
+
+@contextlib.contextmanager
+def _without(*modules: str) -> Iterator[None]:
+    """Make imports of these fail meanwhile, as where they are not installed.
+
+    None in sys.modules does that: the import system's documentation.
+    """
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # typeshed knows no None there
+    try:
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name, None)
+
+
+# httpx imports its own command line, with click, rich and pygments: half of its time.
+# httpcore imports what only its asynchronous half needs.
+with _without("httpx._main", "anyio", "trio"):
+    import httpcore as httpcore
+    import httpx as httpx
 
 
 class Course:
@@ -139,3 +165,115 @@ def _system_certificates() -> tuple[str | None, str | None]:
     import certifi
 
     return certifi.where(), None
+
+
+_IDLE = 4.0
+"""Seconds after which an unused connection is not used again: many servers close
+theirs after 5, and a request that crosses with that has an unknown fate."""
+
+
+def checked_url(what: str, text: str, schemes: tuple[str, ...]) -> httpx.URL:
+    """Return `text` as a URL; raises CrontifyError that names `what` if it is none of `schemes`."""
+    try:
+        url = httpx.URL(text.strip())
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme not in schemes or not re.fullmatch(r"[\w.:-]+", url.host):
+        raise CrontifyError(f"{what} is not a URL that begins with {' or '.join(schemes)}://")
+    return url
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return what has to be the same for a key to go there too."""
+    return url.scheme, url.host, url.port
+
+
+def proxy_url(address: str) -> httpx.URL:
+    """Return a proxy's address as a URL; raises CrontifyError if it cannot be used."""
+    url = checked_url("proxy", address, ("http", "https", "socks5", "socks5h"))
+    if url.scheme.startswith("socks"):
+        try:
+            import socksio  # type: ignore[import-not-found]  # noqa: F401 - httpx's extra
+        except ImportError:
+            raise CrontifyError("a SOCKS proxy needs the package socksio installed") from None
+    return url
+
+
+def environment_proxy(base: httpx.URL) -> httpx.URL | None:
+    """Return the proxy that the environment names for `base` (`HTTPS_PROXY`, `NO_PROXY`)."""
+    from urllib.request import getproxies, proxy_bypass  # loaded by httpx
+
+    proxies = getproxies()
+    address = proxies.get(base.scheme) or proxies.get("all")
+    if not address or proxy_bypass(base.netloc.decode("ascii")):
+        return None
+    return proxy_url(address if "://" in address else f"http://{address}")
+
+
+class Transport(httpx.BaseTransport):
+    """httpcore's pool on our own network, which has one deadline for all of a request.
+
+    httpx's own transport bounds each read by itself: an answer that comes byte by
+    byte would keep it for ever.
+    """
+
+    def __init__(
+        self, network: Network, context: ssl.SSLContext | None, proxy: httpx.URL | None
+    ) -> None:
+        through = None
+        if proxy:
+            auth = (proxy.username, proxy.password) if proxy.userinfo else None
+            through = httpcore.Proxy(
+                _core(proxy.copy_with(username=None, password=None)),
+                auth=auth,
+                ssl_context=context if proxy.scheme == "https" else None,
+            )
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            proxy=through,
+            max_connections=1,
+            keepalive_expiry=_IDLE,
+            network_backend=network,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        response = self._pool.handle_request(
+            httpcore.Request(
+                request.method,
+                _core(request.url),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        assert isinstance(response.stream, Iterable)
+        # Client would judge a redirect itself, and raise for an address it cannot read.
+        location = [value for name, value in response.headers if name.lower() == b"location"]
+        return httpx.Response(
+            response.status,
+            headers=[pair for pair in response.headers if pair[0].lower() != b"location"],
+            stream=_Body(response.stream),
+            extensions={"location": b"".join(location[:1]).decode("latin-1")},
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _core(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: Iterable[bytes]) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        if hasattr(self._stream, "close"):
+            self._stream.close()

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from crontify_cli import record
-from crontify_cli.report.journal import Journal
-from crontify_cli.report.journal_file import remains
+from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.journal_file import remains
 from crontify_cli.report.locallog import prune_logs
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.config import Settings
+from crontify_cli.delivery.backlog import Backlog, Budget, Sender, Sent, Waits, send
+from crontify_cli.delivery.journal import Journal, JournalError, ReportState
+from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.model import Ending, Outcome, Ping, Run
-from crontify_cli.report.delivery import Backlog, Budget, Sender, Sent, Waits, send
-from crontify_cli.report.journal import Journal, JournalError, ReportState
-from crontify_cli.report.outbox import Outbox
 
 
 class Way(NamedTuple):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from crontify_cli import processes, record
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Ending, Outcome, Run
 from crontify_cli.report.compose import Output, compose
-from crontify_cli.report.journal import Journal
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import read_meta_file
 from crontify_cli.report.redaction import redaction

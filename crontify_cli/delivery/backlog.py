@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
+from crontify_cli.delivery import policy
+from crontify_cli.delivery.journal import Journal, Queued
 from crontify_cli.model import Answer, Ping
-from crontify_cli.report import policy
-from crontify_cli.report.journal import Journal, Queued
 from crontify_cli.report.message import error_message
 from crontify_cli.values import format_duration
 

@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from crontify_cli import __version__
-from crontify_cli.errors import CrontifyError
-from crontify_cli.model import Answer, Ping
-from crontify_cli.report import answers
-from crontify_cli.report.mask import Masker
-from crontify_cli.report.network import Course, Network, trusted
-from crontify_cli.report.slim import httpcore, httpx
-from crontify_cli.report.transport import (
+from crontify_cli.delivery import answers
+from crontify_cli.delivery.http import (
+    Course,
+    Network,
     Transport,
     checked_url,
     environment_proxy,
+    httpcore,
+    httpx,
     origin,
     proxy_url,
+    trusted,
 )
+from crontify_cli.errors import CrontifyError
+from crontify_cli.model import Answer, Ping
+from crontify_cli.report.excerpt import one_line
+from crontify_cli.report.mask import Masker
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
@@ -236,7 +240,7 @@ class Api:
             except (httpx.InvalidURL, ValueError):
                 return reply
             if reply.status not in _SAME_BODY or origin(there) != origin(target):
-                words = answers.one_line(str(there), mask=self._mask)
+                words = one_line(str(there), mask=self._mask)
                 return reply._replace(message=f"{self._host} redirects to {words}")
             target = there
         return reply._replace(message=f"{self._host} redirects in a circle")
@@ -287,7 +291,7 @@ class Api:
             words = f"its certificate is not trusted: {cause.verify_message}"
         elif isinstance(error, httpcore.ProxyError):
             words = f"the proxy refused: {words}"
-        what = answers.one_line(words, mask=self._mask) or type(cause).__name__
+        what = one_line(words, mask=self._mask) or type(cause).__name__
         if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
             return f"cannot connect to {self._host}{self._via}: {what}"
         return f"no answer from {self._host}{self._via}: {what}"

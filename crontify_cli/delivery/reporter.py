@@ -20,10 +20,10 @@ from crontify_cli.model import Ping, Run
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings, Settings
-    from crontify_cli.report.api import Api
-    from crontify_cli.report.delivery import Budget, Sent
-    from crontify_cli.report.journal import Journal, JournalError, StartState
-    from crontify_cli.report.outbox import Outbox
+    from crontify_cli.delivery.api import Api
+    from crontify_cli.delivery.backlog import Budget, Sent
+    from crontify_cli.delivery.journal import Journal, JournalError, StartState
+    from crontify_cli.delivery.outbox import Outbox
 
 LATE_START = 5.0
 """Seconds by which a start may be late when the job is over already: a shorter job than
@@ -181,14 +181,14 @@ class Reporter(threading.Thread):
             self._ways.warn(NO_KEY)
             return None
         config.check_base_url(settings)
-        from crontify_cli.report.api import open_api
+        from crontify_cli.delivery.api import open_api
 
         return open_api(settings, key)
 
     def _open_journal(self) -> "Journal | None":
         if self._state is None:
             return None
-        from crontify_cli.report.journal import Journal, JournalError
+        from crontify_cli.delivery.journal import Journal, JournalError
 
         mask = self._mask()
         run = self.row(tuple(map(mask, self._begun.command)))
@@ -211,7 +211,7 @@ class Reporter(threading.Thread):
     ) -> "Outbox | None":
         if journal is None or self._state is None:
             return None
-        from crontify_cli.report.outbox import Outbox
+        from crontify_cli.delivery.outbox import Outbox
 
         return Outbox(self._state, journal, settings, api, self.owner, self._mask(), self._begun.id)
 
@@ -221,8 +221,8 @@ class Reporter(threading.Thread):
 
     def _begin(self, api: "Api", journal: "Journal | None", outbox: "Outbox | None") -> None:
         """Send what is queued of this monitor, then the start, as long as the job runs."""
-        from crontify_cli.report.delivery import UNLIMITED, send
-        from crontify_cli.report.journal import JournalError
+        from crontify_cli.delivery.backlog import UNLIMITED, send
+        from crontify_cli.delivery.journal import JournalError
 
         assert self.monitor
         if not self._clear_backlog(outbox, UNLIMITED):
@@ -246,7 +246,7 @@ class Reporter(threading.Thread):
         """Send what is queued of this monitor; False if that failed, so that nothing may follow."""
         if outbox is None:
             return True
-        from crontify_cli.report.journal import JournalError
+        from crontify_cli.delivery.journal import JournalError
 
         assert self.monitor
         try:
@@ -264,7 +264,7 @@ class Reporter(threading.Thread):
         self, ping: Ping, api: "Api", journal: "Journal | None", outbox: "Outbox | None"
     ) -> None:
         """Send the final report, then what is left of others' within the same time."""
-        from crontify_cli.report.delivery import Budget, send
+        from crontify_cli.delivery.backlog import Budget, send
 
         assert self.settings
         # On a starved machine the job may have ended long before we were ready to send at all.
@@ -282,7 +282,7 @@ class Reporter(threading.Thread):
             self._help_others(outbox, budget)
 
     def _settle(self, journal: "Journal", report_id: int, sent: "Sent") -> None:
-        from crontify_cli.report.journal import JournalError, ReportState
+        from crontify_cli.delivery.journal import JournalError, ReportState
 
         states: dict[str, ReportState] = {"delivered": "delivered", "refused": "refused"}
         try:
@@ -294,7 +294,7 @@ class Reporter(threading.Thread):
 
     def _help_others(self, outbox: "Outbox", budget: "Budget") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
-        from crontify_cli.report.journal import JournalError
+        from crontify_cli.delivery.journal import JournalError
 
         try:
             outbox.recover()
@@ -305,8 +305,8 @@ class Reporter(threading.Thread):
     def _tidy(self, journal: "Journal | None") -> None:
         if journal is None or self._state is None or self.settings is None:
             return
-        from crontify_cli.report.journal import JournalError
-        from crontify_cli.report.retention import tidy
+        from crontify_cli.delivery.journal import JournalError
+        from crontify_cli.delivery.retention import tidy
 
         try:
             if line := tidy(self._state, journal, self.settings):

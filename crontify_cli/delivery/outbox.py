@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.report import delivery, recovery
-from crontify_cli.report.delivery import Backlog, Budget, Sender, Waits
-from crontify_cli.report.journal import Journal
-from crontify_cli.report.recovery import Target
+from crontify_cli.delivery import backlog as delivery
+from crontify_cli.delivery import recovery
+from crontify_cli.delivery.backlog import Backlog, Budget, Sender, Waits
+from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.recovery import Target
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Literal, NamedTuple
 
+from crontify_cli.delivery.answers import ASKS_TO_WAIT
 from crontify_cli.model import Answer, Ping
-from crontify_cli.report.answers import ASKS_TO_WAIT
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 8.0

@@ -12,9 +12,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from crontify_cli import processes
-from crontify_cli.model import Ending, Ping, Run
-from crontify_cli.report.journal_file import VERSION, JournalError, JournalFile, journal_path
-from crontify_cli.report.journal_rows import (
+from crontify_cli.delivery.journal_file import VERSION, JournalError, JournalFile, journal_path
+from crontify_cli.delivery.journal_rows import (
     QUEUED,
     RUN_ROWS,
     Lap,
@@ -25,6 +24,7 @@ from crontify_cli.report.journal_rows import (
     queued,
     run_row,
 )
+from crontify_cli.model import Ending, Ping, Run
 
 if TYPE_CHECKING:
     import sqlite3

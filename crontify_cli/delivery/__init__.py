@@ -1,0 +1,1 @@
+"""How reports arrive: the API, what its answers mean, the journal, the outbox, recovery."""
