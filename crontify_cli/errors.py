@@ -37,6 +37,18 @@ class CrontifyError(Exception):
         self.exit_code = exit_code
 
 
+def one_line(text: str, most: int = 0) -> str:
+    """Return `text` on one line, without characters that a terminal would act on.
+
+    Control characters, line breaks and bidirectional overrides become spaces.
+    most: the length to cut the line to, in characters; 0 for no limit.
+    """
+    line = "".join(char if char.isprintable() else " " for char in text)
+    if not most or len(line := " ".join(line.split())) <= most:
+        return line
+    return line[: most - 1] + "…"
+
+
 def say(line: str) -> None:
     """Write one line of ours to stderr; where that fails there is nobody to tell."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
-FLOOR = ("errors", "values", "places", "processes", "children", "record", "model")
+FLOOR = ("errors", "values", "places", "processes", "children", "record", "model", "crash")
 ALLOWED = {
     "config": {"config", *FLOOR},
     "report": {"report", "config", *FLOOR},
@@ -38,7 +38,10 @@ BEFORE_SPAWN = (
     "places.py",
     "processes.py",
     "record.py",
-    *(f"job/{name}.py" for name in ("options", "wrapper", "started", "process", "recorder")),
+    *(
+        f"job/{name}.py"
+        for name in ("options", "wrapper", "started", "process", "recorder", "overlap")
+    ),
 )
 LIGHT = {"os", "time", "_signal", "crontify_cli"}
 

@@ -110,7 +110,7 @@ def test_without_a_place_for_the_file_the_line_still_comes(
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("crontify_cli.report.verdict", "judge"),
+        ("crontify_cli.job.verdict", "judge"),
         ("crontify_cli.job.relay", "Relay.run"),
         ("crontify_cli.job.supervisor", "Supervisor.run"),
         ("crontify_cli.report.compose", "compose"),
@@ -136,7 +136,7 @@ def test_the_job_goes_on_when_what_watches_it_fails(
 def test_a_job_that_cannot_start_keeps_its_code_when_we_fail_as_well(
     crontify: Crontify, broken: Broken
 ) -> None:
-    env = broken("crontify_cli.report.verdict", "judge", "RuntimeError")
+    env = broken("crontify_cli.job.verdict", "judge", "RuntimeError")
     done = crontify("exec", "backup", "--", "/no/such", env=env)
     assert done.returncode == 127
     assert "/no/such: command not found" in done.stderr

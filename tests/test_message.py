@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crontify_cli.report.compose import error_message, last_telling_line
 from crontify_cli.report.excerpt import units
-from crontify_cli.report.message import error_message, last_telling_line
 
 
 def telling(stderr: str | bytes) -> str:

@@ -64,11 +64,17 @@ def _explain(error: BaseException, name: str) -> int:
 
 def tell_internal(error: BaseException, name: str) -> int:
     """Keep the traceback of a fault of ours in a file, name it on stderr; return the exit code."""
-    from crontify_cli.report.crash import keep
+    from crontify_cli.crash import keep
 
-    kept = keep(error, name)
+    kept = keep(error, name, _mask)
     say(f"internal error: {kept.words}; {kept.place}")
     return ExitCode.INTERNAL
+
+
+def _mask() -> Callable[[str], str]:
+    from crontify_cli.report.mask import full_mask
+
+    return full_mask()
 
 
 def _usage(error: typer.TyperException) -> str:

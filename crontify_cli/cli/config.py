@@ -218,7 +218,7 @@ def _plain(value: object) -> str:
         import json
 
         return json.dumps(value, ensure_ascii=False)
-    from crontify_cli.config.file import one_line
+    from crontify_cli.errors import one_line
 
     return one_line(str(value))
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,12 +66,7 @@ def lines(texts: Iterable[str]) -> None:
 
 def fields(values: Iterable[object]) -> str:
     """Return one tab-separated line: None is `-`, and no value breaks line or column."""
-    return "\t".join("-" if value is None else printable(str(value)) for value in values)
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line, without what a terminal would act on."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return "\t".join("-" if value is None else one_line(str(value)) for value in values)
 
 
 def json_list(items: Iterable[object]) -> None:

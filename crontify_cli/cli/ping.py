@@ -107,9 +107,9 @@ def _report(
     from crontify_cli.delivery.single import Way, report
     from crontify_cli.model import Ping
     from crontify_cli.places import state_dir
+    from crontify_cli.report.compose import error_message
     from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.message import error_message
     from crontify_cli.report.redaction import redaction
 
     head, dropped, tail = _read(log) if log else (b"", 0, b"")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from crontify_cli.errors import one_line
 from crontify_cli.sandbox.records import Alert, Millis, Monitor, Run
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
     from crontify_cli.cli.table import GAP
 
     console = output.console()
-    rows = [[output.printable(column.cell(thing)) for column in columns] for thing in things]
+    rows = [[one_line(column.cell(thing)) for column in columns] for thing in things]
     widths = [
         max([len(column.name), *(Text(row[at]).cell_len for row in rows)])
         for at, column in enumerate(columns)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, one_line
 
 LARGEST = 1024 * 1024  # bytes
 _DOTS = 4_000_000  # the sum of the lines' squares: 2,000 on one line
@@ -128,11 +128,6 @@ def exposure(status: os.stat_result) -> str:
 def plain(name: str) -> str:
     """Return a file's name for a message: as it is, quoted where it would break the line."""
     return name if name.isprintable() else repr(name)
-
-
-def one_line(text: str) -> str:
-    """Return `text` on one line, without what a terminal would act on."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 LOCK_SECONDS = 10.0

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from crontify_cli.config import kinds
-from crontify_cli.config.file import one_line
 from crontify_cli.config.kinds import Kind
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.values import parse_monitor
@@ -215,7 +214,8 @@ def _is_bare(name: str) -> bool:
 
 def _quoted(name: str) -> str:
     short = name if len(name) <= 60 else name[:60] + "…"
-    return '"' + one_line(short.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    escaped = short.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped) + '"'
 
 
 def explain_unknown(name: str, known: Mapping[str, Key]) -> str:

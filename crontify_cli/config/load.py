@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from crontify_cli.config import keys
-from crontify_cli.config.file import Document, exposure, find, one_line, plain
+from crontify_cli.config.file import Document, exposure, find, plain
 from crontify_cli.config.keys import Key, explain_unknown, key_path
 from crontify_cli.config.kinds import PATH, read_header
 from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, Value
+from crontify_cli.errors import one_line
 from crontify_cli.values import parse_monitor
 
 Values = dict[str, Value]

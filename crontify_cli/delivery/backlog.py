@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from crontify_cli.delivery import policy
 from crontify_cli.delivery.journal import Journal, Queued
 from crontify_cli.model import Answer, Ping
-from crontify_cli.report.message import error_message
+from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
 
 CLAIM = 100

@@ -341,10 +341,11 @@ class Reporter(threading.Thread):
 
 def _words(error: Exception) -> str:
     try:
-        from crontify_cli.report.crash import keep
+        from crontify_cli.crash import keep
+        from crontify_cli.report.mask import full_mask
     except Exception:  # no memory, say; the error's own words may hold a secret
         return type(error).__name__
-    kept = keep(error, "exec")
+    kept = keep(error, "exec", full_mask)
     return f"{kept.words}; {kept.place}"
 
 

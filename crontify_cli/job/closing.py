@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping
 
 from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.delivery.reporter import Reporter
-from crontify_cli.job.masking import Masks
 from crontify_cli.job.searched import Searched
-from crontify_cli.job.started import Started
-from crontify_cli.job.voice import Voice
+from crontify_cli.job.started import Masks, Started, Voice
+from crontify_cli.job.verdict import Verdict
 from crontify_cli.model import Ending, Outcome
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import merge, read_meta_file, usage_meta
-from crontify_cli.report.verdict import Verdict
 from crontify_cli.values import format_duration
 
 ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]

@@ -2,9 +2,14 @@
 
 import os
 
+from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
 from crontify_cli.job.recorder import make_private
 from crontify_cli.places import state_dir
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from crontify_cli.job.options import ExecOptions
 
 
 class Lock:
@@ -59,3 +64,39 @@ class Lock:
         except OSError:
             pid = ""
         return f" (pid {pid})" if pid.isdigit() else ""
+
+
+def record_skip(options: "ExecOptions") -> None:
+    """Write into the journal that a run was skipped, and nowhere else."""
+    import time
+
+    from crontify_cli.config import load
+    from crontify_cli.delivery.journal import Journal, JournalError
+    from crontify_cli.job.started import command_line, run_mask
+    from crontify_cli.model import Ending, Run
+    from crontify_cli.processes import start_time
+
+    settings = load(options.config).settings
+    monitor = settings.monitor(options.monitor)
+    mask = run_mask(options, monitor, ())
+    me = os.getpid(), start_time(os.getpid())
+    now = time.time()
+    run = Run(
+        os.urandom(6).hex(),
+        options.monitor,
+        monitor.id,
+        settings.base_url,
+        tuple(map(mask, command_line(options))),
+        me,
+        (0, 0),
+        "",
+        now,
+    )
+    ending = Ending("skipped", "skipped: another run was going on", ExitCode.TEMPORARY, now, 0.0)
+    try:
+        journal = Journal.open(state_dir())
+        journal.finish(run, ending, None, None)
+        if journal.warning:
+            say(journal.warning)
+    except (JournalError, OSError) as error:
+        say(f"the skipped run is not recorded: {error}")

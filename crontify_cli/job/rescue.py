@@ -34,10 +34,11 @@ def see_to_its_end(started: Started, error: Exception) -> int:
 
 def _words(error: Exception) -> str:
     try:
-        from crontify_cli.report.crash import keep
+        from crontify_cli.crash import keep
+        from crontify_cli.report.mask import full_mask
     except Exception:  # its message could hold a secret, which nothing is there to mask
         return type(error).__name__
-    kept = keep(error, "exec")
+    kept = keep(error, "exec", full_mask)
     return f"{kept.words}; {kept.place}"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from crontify_cli.job.relay import Sink
+from crontify_cli.job.sinks import Sink
 from crontify_cli.report.patterns import MetaScan
 
 

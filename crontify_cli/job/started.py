@@ -2,8 +2,13 @@
 
 import os
 
+from crontify_cli.errors import say
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crontify_cli.config import MonitorSettings
     from crontify_cli.job.options import ExecOptions
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
@@ -44,3 +49,52 @@ def command_line(options: "ExecOptions") -> "list[str]":
     if options.shell:
         return [os.environ.get("SHELL") or "/bin/sh", "-c", options.command[0]]
     return options.command
+
+
+class Voice:
+    """Says each line once, however often there is cause for it. For several threads."""
+
+    def __init__(self, verbose: bool) -> None:
+        self._verbose = verbose
+        self._said: set[str] = set()
+
+    def say(self, line: str) -> None:
+        """Say a line that a person has to know."""
+        if line not in self._said:
+            self._said.add(line)
+            say(line)
+
+    def trace(self, line: str) -> None:
+        """Say a line that only `--verbose` asks for."""
+        if self._verbose:
+            say(line)
+
+
+def run_mask(
+    options: "ExecOptions", monitor: "MonitorSettings | None", secrets: "tuple[str, ...]"
+) -> "Callable[[str], str]":
+    """Return what takes secrets out of a text; `secrets` are our own."""
+    from crontify_cli.report.mask import Masker, known_secrets
+    from crontify_cli.report.redaction import redaction
+
+    patterns = [*(monitor.redact if monitor else ()), *options.redact]
+    return redaction(Masker(known_secrets(), secrets), patterns)
+
+
+class Masks:
+    """A run's mask, one for all its texts as long as no more secrets become known.
+
+    The time that its patterns take is so counted together.
+    """
+
+    def __init__(self, options: "ExecOptions") -> None:
+        self._options = options
+        self._made: dict[tuple[str, ...], Callable[[str], str]] = {}
+
+    def __call__(
+        self, monitor: "MonitorSettings | None", secrets: "tuple[str, ...]"
+    ) -> "Callable[[str], str]":
+        """Return the mask that also knows `secrets`."""
+        if secrets not in self._made:
+            self._made[secrets] = run_mask(self._options, monitor, secrets)
+        return self._made[secrets]

@@ -11,20 +11,19 @@ import time
 from typing import TYPE_CHECKING
 
 from crontify_cli.delivery.reporter import Begun, Reporter, Ways
-from crontify_cli.job.masking import Masks
 from crontify_cli.job.process import STOP_REQUESTS
-from crontify_cli.job.relay import Nowhere, Passthrough, Relay, Sink
-from crontify_cli.job.started import Started
-from crontify_cli.job.voice import Voice
+from crontify_cli.job.relay import Relay
+from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
+from crontify_cli.job.started import Masks, Started, Voice
+from crontify_cli.job.verdict import Facts, Rules, judge
 from crontify_cli.places import state_dir
 from crontify_cli.processes import start_time
-from crontify_cli.report.verdict import Facts, Rules, judge
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded
     from crontify_cli.job.closing import ShowWait
-    from crontify_cli.job.held import Held
     from crontify_cli.job.searched import Searched
+    from crontify_cli.job.sinks import Held
 
 SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
@@ -156,7 +155,7 @@ class Supervisor:
         output = options.output or (reporter.monitor and reporter.monitor.output) or "all"
         sink: Sink = Nowhere() if output == "none" else self._passthrough
         if output == "on-failure":
-            from crontify_cli.job.held import Held
+            from crontify_cli.job.sinks import Held
 
             sink = self._held = Held()
         patterns = [*self._every("meta_regex"), *options.meta_regex]
@@ -172,9 +171,9 @@ class Supervisor:
     def _prepare(self) -> None:
         """Load what the run's end needs: by then another version may be installed in our place."""
         try:
+            import crontify_cli.crash
             import crontify_cli.delivery.retention
             import crontify_cli.job.closing
-            import crontify_cli.report.crash
             import crontify_cli.report.patterns
             import crontify_cli.report.redaction  # noqa: F401
         except ImportError:

@@ -5,7 +5,7 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 
 import os
 
-from crontify_cli.errors import ExitCode, say
+from crontify_cli.errors import ExitCode, one_line, say
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
@@ -62,7 +62,7 @@ def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str
         return None, lock.problem
     say(f"{options.monitor} is already running{lock.holder()}: this run is skipped")
     try:
-        from crontify_cli.job.skipping import record_skip
+        from crontify_cli.job.overlap import record_skip
 
         record_skip(options)
     except Exception as error:
@@ -133,8 +133,7 @@ def _restore_locale(environ: "MutableMapping[str, str]") -> None:
 def _explain(name: str, error: Exception) -> "tuple[int, str]":
     """Return exit code and words for a job that could not be started, as sh(1) has them."""
     # As anything can be typed there: no byte that is no text, and one line.
-    shown = os.fsencode(name).decode("utf-8", "replace")
-    shown = " ".join("".join(c if c.isprintable() else " " for c in shown).split()) or repr(name)
+    shown = one_line(os.fsencode(name).decode("utf-8", "replace"), 1000) or repr(name)
     failed = f"could not be started: {shown}"
     if not name or isinstance(error, FileNotFoundError):
         if "/" in name and os.path.exists(name):

@@ -151,6 +151,13 @@ def known_secrets() -> list[str]:
     return [*secret_values(os.environ), *in_urls, *held]
 
 
+def full_mask() -> Masker:
+    """Return a mask for everything that this process knows to be secret."""
+    from crontify_cli.config.secret import held_secrets
+
+    return Masker(known_secrets(), held_secrets())
+
+
 def _names_a_secret(name: str) -> bool:
     name = name.upper().replace("-", "_").strip("_")
     words = name.split("_")

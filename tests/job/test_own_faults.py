@@ -67,7 +67,7 @@ def test_a_package_that_is_gone_at_once_costs_the_job_nothing(copy: Path, api: A
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("missing", ["job/supervisor.py", "job/relay.py", "report/crash.py"])
+@pytest.mark.parametrize("missing", ["job/supervisor.py", "job/relay.py", "crash.py"])
 def test_a_broken_installation_costs_the_job_nothing(
     copy: Path, api: ApiServer, missing: str
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_broken_installation_costs_the_job_nothing(
 
 
 def test_a_reporter_that_cannot_even_say_why_costs_no_traceback(copy: Path, api: ApiServer) -> None:
-    for missing in ("report/api.py", "report/crash.py"):
+    for missing in ("delivery/api.py", "crash.py"):
         (copy / "crontify_cli" / missing).write_text("1/0")
     done = run_from(copy, api, "echo out; exit 3")
     assert (done.returncode, done.stdout) == (3, "out\n")

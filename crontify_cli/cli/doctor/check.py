@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli.cli import output
 from crontify_cli.cli.table import GAP
+from crontify_cli.errors import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,9 +68,9 @@ def _line(check: Check) -> "Table":
     grid.add_column(width=_CHECK)
     grid.add_column(overflow="fold")
     colour = _COLOURS[check.result]
-    found = Text(output.printable(check.found), "dim" if check.result == "skipped" else "")
+    found = Text(one_line(check.found), "dim" if check.result == "skipped" else "")
     if check.advice:
-        found.append(f"\n{output.printable(check.advice)}", "bold")
+        found.append(f"\n{one_line(check.advice)}", "bold")
     grid.add_row(Text(check.result, colour), Text(check.check), found)
     return grid
 

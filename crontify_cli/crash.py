@@ -1,7 +1,7 @@
-"""The file with the traceback of an internal error, for whoever mends it.
+"""The file with the traceback of an internal error, for a bug report.
 
-No local variables, no arguments of the command line, secrets masked: it may be sent
-to a stranger.
+It holds no local variables and no arguments of the command line, and secrets are
+masked: it may be sent to a stranger.
 """
 
 import contextlib
@@ -9,12 +9,13 @@ import os
 import platform
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from crontify_cli import __version__
+from crontify_cli.errors import one_line
 from crontify_cli.places import state_dir
-from crontify_cli.report.mask import Masker, known_secrets
 
 KEPT = 10
 """How many files are kept, the newest."""
@@ -27,14 +28,16 @@ class Kept(NamedTuple):
     place: str
 
 
-def keep(error: BaseException, command: str) -> Kept:
+def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[str], str]]) -> Kept:
     """Write the traceback of `error` into a file of its own; raises nothing.
 
     command: the name of the command that ran, without its arguments.
+    get_mask: returns a function that masks the secrets in a text. Where it fails, nothing
+        but the type of the error is kept.
     """
     words = type(error).__name__
     try:
-        mask = _masker()
+        mask = get_mask()
         text = mask(_text(error, command))
         words = _words(error, mask)
         path = _write(text)
@@ -42,12 +45,6 @@ def keep(error: BaseException, command: str) -> Kept:
         reason = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
         return Kept(words, f"no file with the traceback could be written: {reason}")
     return Kept(words, f"the traceback is in {path}: please send it with a report of what you did")
-
-
-def _masker() -> Masker:
-    from crontify_cli.config.secret import held_secrets
-
-    return Masker(known_secrets(), held_secrets())
 
 
 def _text(error: BaseException, command: str) -> str:
@@ -59,13 +56,11 @@ def _text(error: BaseException, command: str) -> str:
     )
 
 
-def _words(error: BaseException, mask: Masker) -> str:
+def _words(error: BaseException, mask: Callable[[str], str]) -> str:
     """Return type, message and place of the error in one line."""
-    from crontify_cli.report.excerpt import one_line
-
-    message = one_line(str(error), 200, mask)
+    message = one_line(mask(str(error)), 200)
     words = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    package = str(Path(__file__).parent.parent) + os.sep
+    package = str(Path(__file__).parent) + os.sep
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename.startswith(package):
             return f"{words} ({frame.filename.removeprefix(package)}:{frame.lineno})"

@@ -1,15 +1,86 @@
-"""Output held back until it is known whether the job failed (`--output on-failure`).
-
-In memory at first, then in files without a name; never more than 64 MiB: of what is
-longer the beginning and the end are kept, and a marker counts what is missing. Where
-no disk takes it, the end is what memory alone can hold.
-"""
+"""Where a job's output goes: through, nowhere, or held back until it is known whether it failed."""
 
 import os
-import tempfile
-from typing import IO
+import select
+import time
+from typing import IO, Protocol
 
-from crontify_cli.job.relay import STDERR, Passthrough
+from crontify_cli.job.process import Process
+from crontify_cli.record import CHUNK
+
+STDOUT, STDERR = 1, 2
+
+
+class Sink(Protocol):
+    """Where a job's output goes."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Take what the job wrote to `stream`, 1 or 2; `data` is good until the next call."""
+
+
+class Passthrough:
+    """Writes to our own stdout and stderr. One that fails is given up; the other goes on."""
+
+    def __init__(self, process: Process) -> None:
+        self.failures: dict[int, OSError] = {}
+        self._process = process
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Write all of `data` to the descriptor `stream`, as the job would: blocking."""
+        if stream in self.failures:
+            return
+        process = self._process
+        try:
+            process.writing = time.monotonic()
+            while data:
+                try:
+                    data = data[os.write(stream, data) :]
+                except BlockingIOError:  # somebody else's O_NONBLOCK on a shared pipe or terminal
+                    poll = select.poll()
+                    poll.register(stream, select.POLLOUT)
+                    poll.poll(1000)
+                    continue
+                process.writing = time.monotonic()
+            process.writing = None
+        except OSError as error:  # EPIPE, ENOSPC, EIO, nobody to take it: ours, not the job's
+            process.writing = None
+            self.failures[stream] = error
+
+
+class Nowhere:
+    """Drops what it is given."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Do nothing."""
+
+
+class Early:
+    """Keeps what comes before it is known where it goes.
+
+    waiting: pipes that are not read on, since there is enough.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, bytes]] = []
+        self._size = 0
+        self.waiting: list[int] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be read."""
+        return self._size >= 4 * CHUNK
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Keep a copy of `data`."""
+        self._kept.append((stream, bytes(data)))
+        self._size += len(data)
+
+    def release(self, sink: Sink) -> None:
+        """Write everything to where it goes."""
+        for stream, data in self._kept:
+            sink.write(stream, memoryview(data))
+        self._kept.clear()
+
 
 MEMORY = 1024 * 1024
 HEAD = 32 * 1024 * 1024
@@ -18,7 +89,14 @@ SEGMENT = 16 * 1024 * 1024
 
 
 class Held:
-    """The output so far, as frames: a byte for the stream, four for the length, the data."""
+    """Output held back until it is known whether the job failed (`--output on-failure`).
+
+    In memory at first, then in files without a name; never more than 64 MiB: of what is
+    longer the beginning and the end are kept, and a marker counts what is missing. Where
+    no disk takes it, the end is what memory alone can hold.
+
+    Kept as frames: a byte for the stream, four for the length, the data.
+    """
 
     def __init__(self) -> None:
         self._head = _Part()
@@ -79,6 +157,8 @@ class _Part:
                 self.failed = True
 
     def _spill(self) -> None:
+        import tempfile
+
         self._file = self._file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives on
         at = self._in_file
         with memoryview(self._memory) as left:
