@@ -4,9 +4,13 @@ Not for use before the spawn: `typing.NamedTuple` alone costs as much as the
 whole fast path.
 """
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
+
+from crontify_cli import processes
 
 PingKind = Literal["start", "success", "fail"]
 Meta = Mapping[str, int | float]
@@ -63,6 +67,25 @@ class Run(NamedTuple):
     job: tuple[int, int]
     boot_id: str
     started_at: float
+
+
+def new_run(
+    run_id: str,
+    monitor: str,
+    command: Sequence[str],
+    *,
+    job: tuple[int, int] = (0, 0),
+    started_at: float | None = None,
+) -> Run:
+    """Return a run of this process, as far as it is known without the settings.
+
+    job: the job's pid and start time, as for `Run`. started_at: seconds since the epoch,
+    by default now. `journal.completed` adds what the settings say.
+    """
+    me = os.getpid(), processes.start_time(os.getpid())
+    started = time.time() if started_at is None else started_at
+    boot = processes.boot_id()
+    return Run(run_id, monitor, monitor, "", tuple(command), me, job, boot, started)
 
 
 Outcome = Literal["success", "fail", "tolerated", "skipped", "lost"]

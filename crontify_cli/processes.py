@@ -127,6 +127,11 @@ def is_holder_alive(name: str) -> bool | None:
     return is_alive(int(pid), int(started))
 
 
+def machine_id() -> str:
+    """Return the id of this installation, as machine-id(5) has it; empty where there is none."""
+    return _read("/etc/machine-id").strip()
+
+
 def namespace() -> str:
     """Return the name of our PID namespace, `pid:[4026531836]`; empty without /proc."""
     try:

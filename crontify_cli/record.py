@@ -1,4 +1,4 @@
-"""The file of a run that is going on: its layout, and how to read one.
+"""The file of a run in progress: its layout, and how to read one.
 
 A wrapper writes it (`job/recorder.py`) and any other process may read it: while
 the job runs, after the wrapper was killed, after the host went down. It stands in
@@ -8,17 +8,20 @@ the state directory as `live/RUN-MONITOR.rec`:
     4 KiB  the head: the first 64 KiB of the output
     68 KiB the ring: what came after the head, the newest byte overwriting the oldest
 
-The wrapper holds a POSIX lock on the whole file as long as it lives, so that its death
-shows at once, even from another PID namespace. Who reports a dead one's run locks all
-but the first byte meanwhile, and is not taken for a wrapper. The writer may have put one more
-chunk into the ring than it has counted when it was killed, so a chunk's width of
-the ring is not to be read: 960 KiB of it are.
+The header says how far the run has come (`AT_STATE`); whoever learns of a step first
+writes it. The wrapper holds a POSIX lock on the whole file as long as it lives, so that
+its death shows at once, even from another PID namespace. Whoever reports the run of a
+dead wrapper locks all but the first byte, and is not taken for a wrapper. A wrapper
+that is killed may have written one more chunk into the ring than it has counted, so the
+last chunk's width of the ring is never read: 960 KiB of it are.
 """
 
 import os
+import sys
 
 MAGIC = b"crontrec"
-VERSION = 1
+VERSION = 2
+"""Records of version 1 had no status, no flags, no machine and no rules."""
 CHUNK = 128 * 1024
 HEADER = 4096
 HEAD = 64 * 1024
@@ -30,16 +33,23 @@ TAIL = RING - CHUNK
 # Places of the header's numbers, as indices of unsigned 64-bit words.
 AT_VERSION, AT_TOTAL, AT_WRAPPER, AT_WRAPPER_START, AT_JOB, AT_JOB_START = range(1, 7)
 AT_STARTED, AT_STATE, AT_EXIT_CODE, AT_ENDED, AT_TEXT, AT_REDACT, AT_NO_LOG = range(7, 14)
-BOOT_ID_AT, TEXT_AT = 128, 192
+AT_STATUS, AT_FLAGS = 14, 15
+ORIGIN_AT, TEXT_AT = 128, 256
+_TEXT_AT_1 = 192
 
-RUNNING, SUCCEEDED, FAILED = range(3)
-"""States: the outcome is open, or was judged by the wrapper."""
+RUNNING, SUCCEEDED, FAILED, ENDED, STORED, REPORTED = range(6)
+"""States: RUNNING: nothing is known of the job's end. ENDED: its status and time are.
+SUCCEEDED, FAILED: its wrapper has judged it. STORED: the journal has the outcome.
+REPORTED: the server has it, too."""
+
+TIMED_OUT = 1
+"""A bit of AT_FLAGS: the time limit ended the job."""
 
 SUFFIX, META_SUFFIX = ".rec", ".meta"
 
 
 def live_dir(state: str) -> str:
-    """Return the folder of the records of runs that are going on."""
+    """Return the folder of the records of runs in progress."""
     return os.path.join(state, "live")
 
 
@@ -71,14 +81,17 @@ def take_over(fd: int) -> bool:
 class Record:
     """What a record's file says at the moment of reading.
 
-    run, monitor, cwd, command: texts; a command line too long for the header is cut.
-    redact, no_log: what the flags of those names said of the log; no_log is None where there
-        was none, and True where the patterns were too long for the header.
-    wrapper, job: (pid, start time in clock ticks since boot); the job's pid is 0 in the
-        instant between the spawn and its note here, a start time is 0 where unknown.
-    boot_id, namespace: the boot and the PID namespace that those belong to.
+    run, monitor, command: texts; a command line too long for the header is cut.
+    redact, no_log: what the flags of those names said of the log; no_log is None where they
+        said nothing, and True where the patterns were too long for the header.
+    rules: what flags said of success and failure, as `report/verdict.py` writes it.
+    wrapper, job: (pid, start time in clock ticks since boot); the job's pid is 0 until the
+        wrapper has noted it after the spawn, a start time is 0 where it is unknown.
+    boot_id, namespace, machine: the boot, PID namespace and machine that those belong to.
     started, ended: nanoseconds since the epoch; ended is 0 while the job runs.
-    state, exit_code: the wrapper's judgement, once it made one.
+    state: how far the run has come, one of RUNNING to REPORTED.
+    status: the job's wait status, None where it is unknown. timed_out: its time limit ended it.
+    exit_code: what `exec` returned, once the wrapper has judged the run.
     total: bytes of output so far. head and tail are what is kept of them, `dropped`
         is how many lie between the two.
     """
@@ -86,45 +99,56 @@ class Record:
     __slots__ = (
         "boot_id",
         "command",
-        "cwd",
         "dropped",
         "ended",
         "exit_code",
         "head",
         "job",
+        "machine",
         "monitor",
         "namespace",
         "no_log",
         "redact",
+        "rules",
         "run",
         "started",
         "state",
+        "status",
         "tail",
+        "timed_out",
         "total",
         "wrapper",
     )
 
     def __init__(self, data: "bytes | memoryview") -> None:
-        """Read the file's content. Raises ValueError if it is not a record of this version."""
-        view = memoryview(data)
-        if len(view) < SIZE or view[:8] != MAGIC:
+        """Read the file's content. Raises ValueError if it is not a record that we know."""
+        if data[:8] != MAGIC or len(data) < HEADER:
             raise ValueError("not a record of a run")
+        if len(data) < SIZE:  # cut off by its wrapper, or by somebody else
+            data = bytes(data).ljust(SIZE, b"\0")
+        view = memoryview(data)
         words = view[:HEADER].cast("Q")
-        if words[AT_VERSION] != VERSION:
-            raise ValueError(f"a record of version {words[AT_VERSION]}, not {VERSION}")
+        version = words[AT_VERSION]
+        if version not in (1, VERSION):
+            raise ValueError(f"a record of version {version}, not {VERSION}")
         self.total = words[AT_TOTAL]
         self.wrapper = words[AT_WRAPPER], words[AT_WRAPPER_START]
         self.job = words[AT_JOB], words[AT_JOB_START]
         self.started, self.ended = words[AT_STARTED], words[AT_ENDED]
         self.state, self.exit_code = words[AT_STATE], words[AT_EXIT_CODE]
-        origin = bytes(view[BOOT_ID_AT:TEXT_AT]).rstrip(b"\0").decode("ascii", "replace")
-        self.boot_id, _, self.namespace = origin.partition(" ")
-        text = bytes(view[TEXT_AT : TEXT_AT + min(words[AT_TEXT], HEADER - TEXT_AT)])
+        known = version > 1 and words[AT_STATUS]
+        self.status = words[AT_STATUS] - 1 if known else None
+        self.timed_out = bool(version > 1 and words[AT_FLAGS] & TIMED_OUT)
+        text_at = TEXT_AT if version > 1 else _TEXT_AT_1
+        origin = bytes(view[ORIGIN_AT:text_at]).rstrip(b"\0").decode("ascii", "replace")
+        self.boot_id, self.namespace, self.machine = f"{origin}  ".split(" ")[:3]
+        text = bytes(view[text_at : text_at + min(words[AT_TEXT], HEADER - text_at)])
         fields = text.decode("utf-8", "surrogateescape").split("\0")
         if len(fields) < 3:
             raise ValueError("a record without a run's name")
         patterns = words[AT_REDACT]
-        self.run, self.monitor, self.cwd = fields[:3]
+        self.run, self.monitor = fields[:2]
+        self.rules = fields[2] if version > 1 else ""  # version 1 had the working directory
         self.redact, self.command = fields[3 : 3 + patterns], fields[3 + patterns :]
         self.no_log = (None, True, False)[min(words[AT_NO_LOG], 2)]
         if patterns and not self.command:
@@ -132,6 +156,11 @@ class Record:
         self.head = bytes(view[HEADER : HEADER + min(self.total, HEAD)])
         self.tail = read_tail(view, self.total, max(0, self.total - HEAD))
         self.dropped = self.total - len(self.head) - len(self.tail)
+
+
+def word(value: int) -> bytes:
+    """Return a number as it stands in the header."""
+    return value.to_bytes(8, sys.byteorder)
 
 
 def read_tail(view: memoryview, total: int, wanted: int) -> bytes:

@@ -38,12 +38,10 @@ BEFORE_SPAWN = (
     "places.py",
     "processes.py",
     "record.py",
-    *(
-        f"job/{name}.py"
-        for name in ("options", "wrapper", "started", "process", "recorder", "overlap")
-    ),
+    *(f"job/{name}.py" for name in ("options", "wrapper", "launched", "recorder", "overlap")),
+    *(f"job/{name}.py" for name in ("process", "alarm", "terminal")),
 )
-LIGHT = {"os", "time", "_signal", "crontify_cli"}
+LIGHT = {"os", "sys", "time", "_signal", "crontify_cli"}
 
 
 def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:

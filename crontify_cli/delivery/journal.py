@@ -7,7 +7,7 @@ writes its own name (`processes.identity`) into it first; a lease ends with its 
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ from crontify_cli.model import Ending, Ping, Run
 if TYPE_CHECKING:
     import sqlite3
 
+    from crontify_cli.config import Settings
+
 __all__ = [
     "VERSION",
     "Journal",
@@ -40,6 +42,16 @@ __all__ = [
     "StartState",
     "journal_path",
 ]
+
+
+def completed(run: Run, settings: "Settings", mask: Callable[[str], str]) -> Run:
+    """Return the run with its monitor's id, the server's address and its command masked."""
+    return run._replace(
+        monitor_id=settings.monitor(run.monitor).id,
+        base_url=settings.base_url,
+        command=tuple(map(mask, run.command)),
+    )
+
 
 LEASE_SECONDS = 300.0
 """How long a lease holds whose holder lives in another PID namespace, out of sight."""
@@ -94,9 +106,13 @@ class Journal(JournalFile):
         with self.transaction(durable=True) as db:
             _begin(db, run)
             changed = db.execute(
-                "UPDATE runs SET outcome = ?, reason = ?, exit_code = ?, ended_at = ?,"
-                " duration = ?, meta = ?, excerpt = ? WHERE id = ? AND outcome IS NULL",
+                # The run may have begun while the settings could not be read.
+                "UPDATE runs SET monitor_id = ?, base_url = ?, outcome = ?, reason = ?,"
+                " exit_code = ?, ended_at = ?, duration = ?, meta = ?, excerpt = ?"
+                " WHERE id = ? AND outcome IS NULL",
                 (
+                    run.monitor_id,
+                    run.base_url,
                     ending.outcome,
                     ending.reason,
                     ending.exit_code,

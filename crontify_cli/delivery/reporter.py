@@ -1,20 +1,20 @@
-"""Tells the server of a run while it goes on: one thread, started after the spawn.
+"""Reports a run while it goes on: one thread, started after the spawn.
 
-It loads what is slow to load (settings, journal, HTTP client) while the job runs,
-sends the backlog and the start, waits for the run's end, and sends the final report.
-The main thread never waits for it without a limit: if it hangs, in DNS say, the
-process leaves it behind.
+It loads what is slow to load (settings, key, HTTP client, journal) while the job runs,
+sends the backlog and the start, waits for the run's outcome, and sends the final report.
+The main thread never waits for it without a limit: if it hangs, in DNS say, the process
+leaves it behind.
 
-What is heavy is imported where it is first needed, so that the settings, for which
-the main thread waits with the job's output, come first.
+The two threads share no state. The thread tells what it learns as immutable events
+(`Event`); the main thread hands over the outcome, once, by `finish`.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from crontify_cli import processes
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
 
@@ -26,260 +26,311 @@ if TYPE_CHECKING:
     from crontify_cli.delivery.outbox import Outbox
 
 LATE_START = 5.0
-"""Seconds by which a start may be late when the job is over already: a shorter job than
+"""Seconds by which a start may be late when the job has already ended: a job shorter than
 our own loading still has its start, but none is sent whose run would get a false duration."""
 NO_KEY = (
     "no API key, so nothing is reported:"
     " set api_key_file in the config, or CRONTIFY_API_KEY_FILE ('crontify init' asks for it)"
 )
 
-
-class Begun(NamedTuple):
-    """What is known of a run right after the spawn; the fields as in `model.Run`."""
-
-    id: str
-    monitor: str
-    command: tuple[str, ...]
-    wrapper: tuple[int, int]
-    job: tuple[int, int]
-    started_at: float
+Mask = Callable[[str], str]
 
 
-class Ways(NamedTuple):
-    """How the thread reaches the rest of the program.
+class SettingsRead(NamedTuple):
+    """The settings, as soon as they are read: they say what to do with the job's output."""
 
-    load: reads the settings. warn: takes a line for a person. trace: takes a line that
-    only `--verbose` shows. mask: for a monitor's settings and our secrets, what takes
-    secrets out of a text. notify: wakes the main thread up.
+    settings: "Settings"
+    monitor: "MonitorSettings"
+
+
+class Prepared(NamedTuple):
+    """Everything that composing a report takes beside the run's outcome.
+
+    key: the API key; None without one, and then the run is only recorded locally.
+    obstacle: why nothing can be reported for now, "" for no reason.
+    mask: masks the secrets in a text, the key and the token among them.
     """
 
-    load: "Callable[[], Loaded]"
-    warn: Callable[[str], None]
-    trace: Callable[[str], None]
-    mask: "Callable[[MonitorSettings, tuple[str, ...]], Callable[[str], str]]"
-    notify: Callable[[], None]
+    settings: "Settings"
+    monitor: "MonitorSettings"
+    key: str | None
+    obstacle: str
+    mask: Mask
+
+
+class Ready(NamedTuple):
+    """The first request could be made at `at`, in seconds of `time.monotonic()`."""
+
+    at: float
+
+
+class Waiting(NamedTuple):
+    """The thread waits between two attempts of the final report.
+
+    until: the end of the pause, in seconds of `time.monotonic()`.
+    rate_limited: whether it was the server that asked us to wait.
+    """
+
+    until: float
+    rate_limited: bool
+
+
+class Done(NamedTuple):
+    """Nothing more will be sent. delivered: whether the server has the final report."""
+
+    delivered: bool
+
+
+Event = SettingsRead | Prepared | Ready | Waiting | Done
+
+
+class Outcome(NamedTuple):
+    """What the main thread hands over when the run has ended.
+
+    ping: the final report, None for none. report_id: its row in the outbox, None for none.
+    at: seconds of `time.monotonic()`.
+    """
+
+    ping: Ping | None
+    report_id: int | None
+    at: float
+
+
+class Notices(Protocol):
+    """Where lines for a person go; `trace` is for those that only `--verbose` shows."""
+
+    def say(self, line: str) -> None: ...
+    def trace(self, line: str) -> None: ...
 
 
 class Reporter(threading.Thread):
-    """The thread of one run. What it learns stands in its attributes once the event is set.
+    """The thread of one run.
 
-    configured: `settings` and `monitor` are loaded. keyed: `secrets` holds our key and token,
-    as far as there are any; `reports` is False if no key is configured, so that the run is
-    recorded here only. ready_at: time.monotonic() when the first request could be made.
-    done: nothing more will be sent; `delivered` tells whether the final report was.
-    rate_limited: the last answer asked us to wait; rate_limited_until: time.monotonic()
-    until which we do so just now, or None.
+    run: the run as `journal.new_run` makes it. owner: this process's name on leases.
+    tell: takes each event; called in this thread.
+    load: reads the settings. make_mask: for a monitor's settings and our secrets, returns
+        what masks the secrets in a text.
+    state: the state directory, None for none. no_start: what the flag says, if it was given.
     """
 
     def __init__(
-        self, begun: Begun, ways: Ways, *, state: str | None, no_start: bool | None
+        self,
+        run: Run,
+        owner: str,
+        tell: Callable[[Event], None],
+        *,
+        load: "Callable[[], Loaded]",
+        make_mask: "Callable[[MonitorSettings, tuple[str, ...]], Mask]",
+        notices: Notices,
+        state: str | None,
+        no_start: bool | None,
     ) -> None:
         super().__init__(name="reporter", daemon=True)
-        self._begun = begun
-        self._ways = ways
+        self._run = run
+        self._owner = owner
+        self._tell = tell
+        self._load = load
+        self._make_mask = make_mask
+        self._notices = notices
         self._state = state
         self._no_start = no_start
-        self._final: Ping | None = None
-        self._report_id: int | None = None
+        self._orders: SimpleQueue[Outcome | None] = SimpleQueue()
         self._began = time.monotonic()
-        self._ended_at = 0.0
-        self.ready_at: float | None = None
-        self._ending = False
+        # Of the thread alone:
+        self._outcome: Outcome | None = None
+        self._stopped = False
         self._is_open = False
-        self._ended = threading.Event()
-        self._stop = threading.Event()
-        self.configured = threading.Event()
-        self.keyed = threading.Event()
-        self.done = threading.Event()
-        self.settings: Settings | None = None
-        self.monitor: MonitorSettings | None = None
-        self.secrets: tuple[str, ...] = ()
-        self.reports = True
-        self.delivered = False
-        self.rate_limited = False
-        self.rate_limited_until: float | None = None
-        self.owner = processes.identity()
+        self._is_ending = False
+        self._ready_at = 0.0
 
     # What the main thread calls
 
-    def row(self, command: tuple[str, ...]) -> Run:
-        """Return the run for the journal, with its command line masked already."""
-        begun = self._begun
-        return Run(
-            begun.id,
-            begun.monitor,
-            self.monitor.id if self.monitor else begun.monitor,
-            self.settings.base_url if self.settings else "",
-            command,
-            begun.wrapper,
-            begun.job,
-            processes.boot_id(),
-            begun.started_at,
-        )
-
-    def finish(self, ping: Ping | None, report_id: int | None) -> None:
-        """Let the final report go out; report_id: its row in the outbox, if it has one."""
-        self._final, self._report_id = ping, report_id
-        self._ended_at = time.monotonic()
-        self._ended.set()
+    def finish(self, outcome: Outcome) -> None:
+        """Hand over the run's outcome, whose report is sent now."""
+        self._orders.put(outcome)
 
     def stop(self) -> None:
         """Begin no further attempt; what is not delivered stays queued."""
-        self._stop.set()
-        self._ended.set()
+        self._orders.put(None)
 
     # The thread
 
     def run(self) -> None:
-        """Do it all; whatever goes wrong here is said, and stays here."""
+        """Do it all; our own failures are reported on stderr and go no further."""
+        delivered = False
         try:
-            self._report()
+            delivered = self._report()
         except CrontifyError as error:
-            self._ways.warn(error.message)
+            self._notices.say(error.message)
         except Exception as error:
-            self._ways.warn(f"internal error, reporting failed: {_words(error)}")
+            self._notices.say(f"internal error, reporting failed: {_words(error)}")
         finally:
-            self.configured.set()
-            self.keyed.set()
-            self.done.set()
-            self._ways.notify()
+            self._tell(Done(delivered))
 
-    def _report(self) -> None:
-        loaded = self._ways.load()
-        self.settings = loaded.settings
-        self.monitor = loaded.settings.monitor(self._begun.monitor)
-        self.configured.set()
-        self._ways.notify()
+    def _report(self) -> bool:
+        loaded = self._load()
+        monitor = loaded.settings.monitor(self._run.monitor)
+        self._tell(SettingsRead(loaded.settings, monitor))
         for line in (*loaded.problems, *loaded.warnings):
-            self._ways.warn(line)
-        try:
-            api = self._open_api(loaded.settings)
-        finally:
-            journal = self._open_journal()
+            self._notices.say(line)
+        prepared = self._prepare(loaded.settings, monitor)
+        self._tell(prepared)
+        if prepared.obstacle:
+            self._notices.say(prepared.obstacle)
+        elif prepared.key is None:
+            self._notices.say(NO_KEY)
+        journal = self._open_journal(prepared)
+        api = self._open_api(prepared)
         if api is None:
-            self._tidy(journal)
-            return
-        outbox = self._open_outbox(loaded.settings, journal, api)
-        self.ready_at = time.monotonic()
-        self._begin(api, journal, outbox)
-        self._tidy(journal)  # before the end, in which an API that hangs may use up all time
-        self._ended.wait()
-        self._ending = True
-        if self._final and not self._stop.is_set():
-            self._end(self._final, api, journal, outbox)
+            self._tidy(journal, prepared)
+            return False
+        outbox = self._open_outbox(prepared, journal, api)
+        self._ready_at = time.monotonic()
+        self._tell(Ready(self._ready_at))
+        self._begin(prepared, api, journal, outbox)
+        self._tidy(journal, prepared)  # before the end, in which a hanging API takes all time
+        self._await_orders(None)
+        if self._stopped or self._outcome is None or self._outcome.ping is None:
+            return False
+        self._is_ending = True
+        return self._end(self._outcome, self._outcome.ping, prepared, api, journal, outbox)
 
-    def _open_api(self, settings: "Settings") -> "Api | None":
+    # Getting ready
+
+    def _prepare(self, settings: "Settings", monitor: "MonitorSettings") -> Prepared:
         from crontify_cli import config
 
+        key, obstacle = None, ""
         try:
             key = config.api_key(settings)
-            self.reports = key is not None
-            self.secrets = tuple(filter(None, (key, _cheap_token(settings))))
-        finally:
-            self.keyed.set()
-        if key is None:
-            self._ways.warn(NO_KEY)
+            config.check_base_url(settings)
+        except CrontifyError as error:
+            obstacle = error.message
+        secrets = tuple(filter(None, (key, _cheap_token(settings))))
+        return Prepared(settings, monitor, key, obstacle, self._make_mask(monitor, secrets))
+
+    def _open_api(self, prepared: Prepared) -> "Api | None":
+        if prepared.key is None or prepared.obstacle:
             return None
-        config.check_base_url(settings)
         from crontify_cli.delivery.api import open_api
 
-        return open_api(settings, key)
+        return open_api(prepared.settings, prepared.key)
 
-    def _open_journal(self) -> "Journal | None":
+    def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
             return None
-        from crontify_cli.delivery.journal import Journal, JournalError
+        from crontify_cli.delivery.journal import Journal, JournalError, completed
 
-        mask = self._mask()
-        run = self.row(tuple(map(mask, self._begun.command)))
+        run = completed(self._run, prepared.settings, prepared.mask)
         for _ in range(2):
             try:
                 journal = Journal.open(self._state)
                 if journal.warning:
-                    self._ways.warn(journal.warning)
+                    self._notices.say(journal.warning)
                 journal.begin(run)
                 return journal
             except JournalError as error:
                 if not error.is_set_aside:
-                    self._ways.trace(str(error))  # the final report meets it again, and says so
+                    # The main thread meets the same error with the final report, and says so.
+                    self._notices.trace(str(error))
                     return None
-                self._ways.warn(f"{error}, begun anew")
+                self._notices.say(f"{error}, begun anew")
         return None
 
     def _open_outbox(
-        self, settings: "Settings", journal: "Journal | None", api: "Api"
+        self, prepared: Prepared, journal: "Journal | None", api: "Api"
     ) -> "Outbox | None":
         if journal is None or self._state is None:
             return None
         from crontify_cli.delivery.outbox import Outbox
 
-        return Outbox(self._state, journal, settings, api, self.owner, self._mask(), self._begun.id)
+        settings, mask = prepared.settings, prepared.mask
+        return Outbox(self._state, journal, settings, api, self._owner, mask, self._run.id)
 
-    def _mask(self) -> Callable[[str], str]:
-        assert self.monitor
-        return self._ways.mask(self.monitor, self.secrets)
+    # The start
 
-    def _begin(self, api: "Api", journal: "Journal | None", outbox: "Outbox | None") -> None:
-        """Send what is queued of this monitor, then the start, as long as the job runs."""
+    def _begin(
+        self,
+        prepared: Prepared,
+        api: "Api",
+        journal: "Journal | None",
+        outbox: "Outbox | None",
+    ) -> None:
+        """Send what is queued for this monitor, then the start, as long as the job runs."""
         from crontify_cli.delivery.backlog import UNLIMITED, send
         from crontify_cli.delivery.journal import JournalError
 
-        assert self.monitor
-        if not self._clear_backlog(outbox, UNLIMITED):
+        monitor = prepared.monitor
+        if not self._clear_backlog(outbox, monitor.id, UNLIMITED):
             return
-        no_start = self.monitor.no_start if self._no_start is None else self._no_start
-        late = self._ended.is_set() and time.monotonic() - self._began > LATE_START
-        if no_start or late or self._stop.is_set():
+        no_start = monitor.no_start if self._no_start is None else self._no_start
+        self._take_orders(0)
+        late = self._outcome is not None and time.monotonic() - self._began > LATE_START
+        if no_start or late or self._stopped:
             return
-        sent = send(api, Ping(self.monitor.id, "start"), UNLIMITED, self._wait)
+        sent = send(api, Ping(monitor.id, "start"), UNLIMITED, self._wait)
         self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
-        self._tell("start", sent)
+        self._tell_of("start", sent)
         if journal:
             try:
-                journal.note_start(self._begun.id, _start_state(sent), sent.answer.run_id)
+                journal.note_start(self._run.id, _start_state(sent), sent.answer.run_id)
             except JournalError as error:
-                self._trace(error)
+                self._tell_of_journal(error)
 
     def _clear_backlog(
-        self, outbox: "Outbox | None", budget: "Budget", own_report: int | None = None
+        self,
+        outbox: "Outbox | None",
+        monitor_id: str,
+        budget: "Budget",
+        own_report: int | None = None,
     ) -> bool:
         """Send what is queued of this monitor; False if that failed, so that nothing may follow."""
         if outbox is None:
             return True
         from crontify_cli.delivery.journal import JournalError
 
-        assert self.monitor
+        monitor = self._run.monitor
         try:
-            for run in outbox.recover(self._begun.monitor):
-                self._ways.trace(f"run {run} of {self._begun.monitor} had died: report queued")
-            backlog = outbox.deliver_before(self.monitor.id, budget, self._wait, own_report)
+            for run in outbox.recover(monitor):
+                self._notices.trace(f"run {run} of {monitor} had died: report queued")
+            backlog = outbox.deliver_before(monitor_id, budget, self._wait, own_report)
         except JournalError as error:
-            self._trace(error)
+            self._tell_of_journal(error)
             return True
         if backlog.failure:
-            self._tell("queued report", backlog.failure)
+            self._tell_of("queued report", backlog.failure)
         return not (backlog.left and backlog.failure)
 
+    # The end
+
     def _end(
-        self, ping: Ping, api: "Api", journal: "Journal | None", outbox: "Outbox | None"
-    ) -> None:
+        self,
+        outcome: Outcome,
+        ping: Ping,
+        prepared: Prepared,
+        api: "Api",
+        journal: "Journal | None",
+        outbox: "Outbox | None",
+    ) -> bool:
         """Send the final report, then what is left of others' within the same time."""
         from crontify_cli.delivery.backlog import Budget, send
 
-        assert self.settings
-        # On a starved machine the job may have ended long before we were ready to send at all.
-        since = max(self._ended_at, self.ready_at or 0.0)
-        budget = Budget.after(since, self.settings.report_timeout, self.settings.rate_limit_wait)
+        settings = prepared.settings
+        # On a busy machine the job may have ended long before we could send anything.
+        since = max(outcome.at, self._ready_at)
+        budget = Budget.after(since, settings.report_timeout, settings.rate_limit_wait)
         # The server would close our open run with an older one's report: that comes after ours.
-        if not self._is_open and not self._clear_backlog(outbox, budget, self._report_id):
-            return
+        if not self._is_open and not self._clear_backlog(
+            outbox, prepared.monitor.id, budget, outcome.report_id
+        ):
+            return False
         sent = send(api, ping, budget, self._wait)
-        self._tell(ping.kind, sent)
-        self.delivered = sent.verdict == "delivered"
-        if journal and self._report_id is not None:
-            self._settle(journal, self._report_id, sent)
-        if outbox and self.delivered:
+        self._tell_of(ping.kind, sent)
+        if journal and outcome.report_id is not None:
+            self._settle(journal, outcome.report_id, sent)
+        if outbox and sent.verdict == "delivered":
             self._help_others(outbox, budget)
+        return sent.verdict == "delivered"
 
     def _settle(self, journal: "Journal", report_id: int, sent: "Sent") -> None:
         from crontify_cli.delivery.journal import JournalError, ReportState
@@ -289,8 +340,8 @@ class Reporter(threading.Thread):
             state = states.get(sent.verdict, "queued")
             journal.settle(report_id, state, error=sent.message, run_id=sent.answer.run_id)
         except JournalError as error:
-            self._trace(error)
-            self._ways.trace("the report may be sent a second time")
+            self._tell_of_journal(error)
+            self._notices.trace("the report may be sent a second time")
 
     def _help_others(self, outbox: "Outbox", budget: "Budget") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
@@ -300,43 +351,61 @@ class Reporter(threading.Thread):
             outbox.recover()
             outbox.deliver_all(budget, self._wait)
         except JournalError as error:
-            self._trace(error)
+            self._tell_of_journal(error)
 
-    def _tidy(self, journal: "Journal | None") -> None:
-        if journal is None or self._state is None or self.settings is None:
+    def _tidy(self, journal: "Journal | None", prepared: Prepared) -> None:
+        if journal is None or self._state is None:
             return
         from crontify_cli.delivery.journal import JournalError
         from crontify_cli.delivery.retention import tidy
 
         try:
-            if line := tidy(self._state, journal, self.settings):
-                self._ways.warn(line)
+            if line := tidy(self._state, journal, prepared.settings):
+                self._notices.say(line)
         except JournalError as error:
-            self._trace(error)
+            self._tell_of_journal(error)
 
-    def _trace(self, error: "JournalError") -> None:
-        """Say what went wrong with the journal: always where its file was set aside for it."""
-        (self._ways.warn if error.is_set_aside else self._ways.trace)(str(error))
+    # Lines for a person
 
-    def _tell(self, what: str, sent: "Sent") -> None:
+    def _tell_of_journal(self, error: "JournalError") -> None:
+        """Say what went wrong with the journal: always if its file was set aside for it."""
+        (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))
+
+    def _tell_of(self, what: str, sent: "Sent") -> None:
         if sent.verdict == "refused":
-            self._ways.warn(sent.message)
+            self._notices.say(sent.message)
         elif sent.verdict == "delivered":
             run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
-            self._ways.trace(f"{what}: received{run}")
+            self._notices.trace(f"{what}: received{run}")
         else:
-            self._ways.trace(f"{what}: not delivered: {sent.message}")
+            self._notices.trace(f"{what}: not delivered: {sent.message}")
+
+    # Orders from the main thread
 
     def _wait(self, seconds: float, *, rate_limited: bool) -> bool:
-        if not self._ending:
-            return not self._ended.wait(seconds)  # nothing but a first attempt outlasts the job
-        self.rate_limited = rate_limited
-        if rate_limited:
-            self.rate_limited_until = time.monotonic() + seconds
+        """Wait between two attempts; False if there is no wish for another one."""
+        if not self._is_ending:  # nothing but a first attempt outlasts the job
+            if self._outcome is None:
+                self._take_orders(seconds)
+            return self._outcome is None and not self._stopped
+        self._tell(Waiting(time.monotonic() + seconds, rate_limited))
+        self._take_orders(seconds)
+        return not self._stopped
+
+    def _await_orders(self, timeout: float | None) -> None:
+        if self._outcome is None and not self._stopped:
+            self._take_orders(timeout)
+
+    def _take_orders(self, timeout: float | None) -> None:
+        """Wait for an order from the main thread, at most `timeout` seconds; None for ever."""
         try:
-            return not self._stop.wait(seconds)
-        finally:
-            self.rate_limited_until = None
+            order = self._orders.get(timeout != 0, timeout)
+        except Empty:
+            return
+        if order is None:
+            self._stopped = True
+        else:
+            self._outcome = order
 
 
 def _words(error: Exception) -> str:

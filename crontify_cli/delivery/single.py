@@ -8,9 +8,14 @@ from typing import NamedTuple
 from crontify_cli import processes
 from crontify_cli.config import Settings
 from crontify_cli.delivery.backlog import Backlog, Budget, Sender, Sent, Waits, send
-from crontify_cli.delivery.journal import Journal, JournalError, ReportState
+from crontify_cli.delivery.journal import (
+    Journal,
+    JournalError,
+    ReportState,
+    completed,
+)
 from crontify_cli.delivery.outbox import Outbox
-from crontify_cli.model import Ending, Outcome, Ping, Run
+from crontify_cli.model import Ending, Outcome, Ping, new_run
 
 
 class Way(NamedTuple):
@@ -46,7 +51,8 @@ def report(monitor: str, ping: Ping, way: Way, *, queue: bool) -> Result:
     if not queue:
         return Result(send(way.sender, ping, budget, way.wait), False)
     owner = processes.identity()
-    run = _row(monitor, ping, settings)
+    command = ("crontify", "ping", ping.kind, monitor)
+    run = completed(new_run(os.urandom(6).hex(), monitor, command), settings, way.mask)
     report_id = None
     try:
         journal = Journal.open(way.state)
@@ -76,22 +82,6 @@ def report(monitor: str, ping: Ping, way: Way, *, queue: bool) -> Result:
     except JournalError as error:
         way.warn(f"{error}: the report may be sent a second time")
     return Result(sent, state == "queued")
-
-
-def _row(monitor: str, ping: Ping, settings: Settings) -> Run:
-    me = os.getpid(), processes.start_time(os.getpid())
-    command = ("crontify", "ping", ping.kind, monitor)
-    return Run(
-        os.urandom(6).hex(),
-        monitor,
-        ping.monitor_id,
-        settings.base_url,
-        command,
-        me,
-        (0, 0),
-        processes.boot_id(),
-        time.time(),
-    )
 
 
 def _ending(ping: Ping) -> Ending:

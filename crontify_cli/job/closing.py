@@ -1,33 +1,40 @@
-"""What becomes of a run once its job is over: the outcome goes to disk, then to the server.
+"""What becomes of a run when its job has ended: the outcome goes to disk, then to the server.
 
-Within limits, and interruptible: what is not delivered by then stays queued.
+Within limits, and interruptible: what is not delivered by then stays on disk, to be
+sent by the next run or by `crontify flush`.
 """
 
 import os
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.journal import Journal, JournalError
-from crontify_cli.delivery.reporter import Reporter
-from crontify_cli.job.searched import Searched
-from crontify_cli.job.started import Masks, Started, Voice
-from crontify_cli.job.verdict import Verdict
-from crontify_cli.model import Ending, Outcome
+from crontify_cli.delivery.journal import Journal, JournalError, completed
+from crontify_cli.delivery.reporter import Outcome, Prepared, Reporter
+from crontify_cli.job.launched import LaunchedRun, Notices
+from crontify_cli.model import Ending, new_run
+from crontify_cli.model import Outcome as RunOutcome
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import merge, read_meta_file, usage_meta
+from crontify_cli.report.verdict import Verdict
 from crontify_cli.values import format_duration
 
+if TYPE_CHECKING:
+    from crontify_cli.job.searched import Searched
+    from crontify_cli.job.supervisor import Inbox
+
 ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
-"""Shows a person that we wait: takes the monitor and what gives the seconds left (None for
-not now), and returns what to call to update the line; called once more at the end."""
+"""Shows a person that we wait: takes the monitor and a function that returns the seconds
+left (None for not now), and returns a function that updates the line; it is called once
+more at the end."""
 
 SCAN_SECONDS = 2.0
 LEAST_WAIT = 1.0
 """Seconds that a report has in any case, however late it was ready."""
 LOADING, LONGEST_LOADING = 1.0, 60.0
-"""Seconds that our own loading may take after the job's end: what goes beyond the first is a
-starved machine's, and not taken from what the server has; but only so much of it."""
+"""Seconds that our own loading may take after the job's end. What goes beyond the first is
+due to a busy machine, and not taken from what the server has; but only so much of it."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -35,87 +42,110 @@ OLD_QUEUE = 3600.0
 class Closing:
     """The main thread's side of a run's report.
 
-    state: the state directory, None where there is none. show_wait: None where nobody
-    is to see that we wait.
+    owner: this process's name on leases. state: the state directory, None for none.
+    show_wait: None where nobody is to see that we wait.
     """
 
     def __init__(
         self,
-        started: Started,
+        run: LaunchedRun,
         reporter: Reporter,
+        owner: str,
+        inbox: "Inbox",
         state: str | None,
-        voice: Voice,
-        masks: Masks,
+        notices: Notices,
         show_wait: ShowWait | None,
     ) -> None:
-        self._command = started.command
-        self._options = started.options
-        self._process = started.process
-        self._recorder = started.recorder
+        self._run = run
+        self._options = run.options
+        self._process = run.process
+        self._recorder = run.recorder
         self._reporter = reporter
+        self._owner = owner
+        self._inbox = inbox
         self._state = state
-        self._say, self._trace = voice.say, voice.trace
-        self._masks = masks
+        self._notices = notices
         self._show_wait = show_wait
         self._opened: Journal | None = None
         self._journal_failed = False
 
-    def report(self, verdict: Verdict, errors: bytes, searched: Searched | None) -> None:
+    def report(
+        self,
+        verdict: Verdict,
+        prepared: Prepared | None,
+        errors: bytes,
+        searched: "Searched | None",
+    ) -> None:
         """Put the outcome on disk, then wait, within limits, until it is sent.
 
-        errors: the end of the job's stderr. searched: what looked for numbers in its output.
+        prepared: None if it did not come in time. errors: the end of the job's stderr.
+        searched: what looked for numbers in its output.
         """
-        reporter, process = self._reporter, self._process
-        stops = process.stop_requests
-        deadline = time.monotonic() + self._report_timeout()
-        while not reporter.keyed.wait(0.1):
-            if time.monotonic() > deadline or process.stop_requests > stops:
-                break  # its command hangs: the report is queued
-        composed, outcome = self._compose(verdict, errors, searched)
-        report_id, journal = self._commit(verdict, composed, outcome)
-        on_disk = journal is not None
-        reporter.finish(composed.ping if reporter.reports else None, report_id)
+        if prepared is None or prepared.obstacle:
+            self._leave_to_recovery(prepared)
+            return
+        stops = self._process.stop_requests
+        self._recorder.note_judged(verdict.succeeded, verdict.exit_code)
+        composed, outcome = self._compose(verdict, prepared, errors, searched)
+        report_id = self._commit(verdict, prepared, composed, outcome)
+        ping = None if prepared.key is None else composed.ping
+        self._reporter.finish(Outcome(ping, report_id, time.monotonic()))
         self._keep_log(composed.log)
-        if on_disk:
+        is_stored = self._opened is not None
+        if is_stored:
+            self._recorder.note_stored()
             self._recorder.discard()
-        self._await_report(stops)
-        if reporter.reports and not reporter.delivered:
-            self._tell_of_the_queue(journal)
-        elif not on_disk:
+        self._await_report(prepared, stops)
+        delivered = bool(self._inbox.done and self._inbox.done.delivered)
+        if ping and not delivered:
+            self._tell_of_the_queue()
+        elif not is_stored:
+            self._recorder.note_reported()
             self._recorder.discard()
 
-    def _report_timeout(self) -> float:
-        settings = self._reporter.settings
-        return settings.report_timeout if settings else 20.0
+    def _leave_to_recovery(self, prepared: Prepared | None) -> None:
+        """Leave the run to its record: a report is made from complete information only."""
+        why = "" if prepared else ": the settings and the key could not be read in time"
+        if self._recorder.keep():
+            later = "'crontify flush' or the next run of this monitor sends it"
+        else:
+            later = "it is lost, since there is no record of the run on disk"
+        self._notices.say(f"the report is not sent{why}; {later}")
+
+    # Composing the report
 
     def _compose(
-        self, verdict: Verdict, errors: bytes, searched: Searched | None
-    ) -> tuple[Composed, Outcome]:
-        reporter, options = self._reporter, self._options
-        monitor = reporter.monitor
+        self,
+        verdict: Verdict,
+        prepared: Prepared,
+        errors: bytes,
+        searched: "Searched | None",
+    ) -> tuple[Composed, RunOutcome]:
+        options, monitor = self._options, prepared.monitor
         content = self._recorder.content()
         errors = errors or content.tail or content.head
         output = Output(content.head, content.dropped, content.tail, errors)
         meta = self._meta(verdict, searched)
-        outcome: Outcome = "success" if verdict.succeeded else "fail"
-        if not verdict.succeeded and (tolerated := self._tolerated()):
+        outcome: RunOutcome = "success" if verdict.succeeded else "fail"
+        if not verdict.succeeded and (tolerated := self._tolerated(prepared)):
             outcome, meta["tolerated_failures"] = "tolerated", tolerated
-        no_log = options.no_log if options.no_log is not None else monitor and monitor.no_log
+        no_log = monitor.no_log if options.no_log is None else options.no_log
         composed = compose(
-            monitor.id if monitor else options.monitor,
+            monitor.id,
             outcome != "fail",
             verdict.reason,
             meta,
             output,
-            self._masks(monitor, reporter.secrets),
+            prepared.mask,
             with_log=not no_log,
         )
         return composed, outcome
 
-    def _meta(self, verdict: Verdict, searched: Searched | None) -> dict[str, int | float]:
+    def _meta(self, verdict: Verdict, searched: "Searched | None") -> dict[str, int | float]:
         process = self._process
-        duration = process.ended - process.started if process.pid else 0.0
-        automatic = usage_meta(verdict.exit_code, duration, process.usage, self._recorder.total)
+        automatic = usage_meta(
+            verdict.exit_code, self._duration(), process.usage, self._recorder.total
+        )
         warnings: list[str] = []
         found: Mapping[str, int | float] = {}
         written: Mapping[str, int | float] = {}
@@ -125,26 +155,28 @@ class Closing:
             written, more = read_meta_file(self._recorder.meta_path)
             warnings = [*warnings, *more]
         for warning in warnings:
-            self._say(warning)
+            self._notices.say(warning)
         return merge(automatic, dict(self._options.meta), found, written)
 
-    def _tolerated(self) -> int:
+    def _duration(self) -> float:
+        return self._process.ended - self._process.started if self._process.pid else 0.0
+
+    def _tolerated(self, prepared: Prepared) -> int:
         """Return which failure in a row this is, if it is one to be tolerated; else 0."""
-        options, monitor = self._options, self._reporter.monitor
-        limit = options.tolerate
+        limit = self._options.tolerate
         if limit is None:
-            limit = (monitor.tolerate if monitor else None) or 0
-        if not limit:
-            return 0
-        journal = self._journal()
+            limit = prepared.monitor.tolerate or 0
+        journal = self._journal() if limit else None
         if journal is None:
             return 0
         try:
-            count = journal.failures_in_a_row(options.monitor) + 1
+            count = journal.failures_in_a_row(self._options.monitor) + 1
         except JournalError as error:
-            self._say(f"failures cannot be counted, so none is tolerated: {error}")
+            self._notices.say(f"failures cannot be counted, so none is tolerated: {error}")
             return 0
         return count if count <= limit else 0
+
+    # Storing it
 
     def _journal(self) -> Journal | None:
         """Return a connection of this thread's own; the reporter has another."""
@@ -152,7 +184,7 @@ class Closing:
             try:
                 self._opened = Journal.open(self._state)
                 if self._opened.warning:
-                    self._say(self._opened.warning)
+                    self._notices.say(self._opened.warning)
             except JournalError as error:
                 self._fail_journal(error)
         return self._opened
@@ -160,36 +192,40 @@ class Closing:
     def _fail_journal(self, error: Exception) -> None:
         self._journal_failed = True
         self._opened = None
-        self._say(f"the run is not in the journal, its report goes out directly: {error}")
+        self._notices.say(f"the run is not in the journal, its report goes out directly: {error}")
 
     def _commit(
-        self, verdict: Verdict, composed: Composed, outcome: Outcome
-    ) -> tuple[int | None, Journal | None]:
-        """Write the outcome down durably; return the report's number and the open journal."""
+        self, verdict: Verdict, prepared: Prepared, composed: Composed, outcome: RunOutcome
+    ) -> int | None:
+        """Write the outcome down durably; return the report's number in the outbox."""
         journal = self._journal()
         if journal is None:
-            return None, None
-        reporter, process, ping = self._reporter, self._process, composed.ping
-        mask = self._masks(reporter.monitor, reporter.secrets)
+            return None
+        process, ping, mask = self._process, composed.ping, prepared.mask
         ending = Ending(
             outcome,
             mask(verdict.reason),
             verdict.exit_code,
             time.time(),
-            process.ended - process.started if process.pid else 0.0,
+            self._duration(),
             ping.meta,
             ping.log_output,
         )
-        run = reporter.row(tuple(map(mask, self._command)))
+        started_at = time.time() - (time.monotonic() - process.started)
+        run = new_run(
+            self._recorder.run, self._options.monitor, self._run.command, started_at=started_at
+        )
+        report = None if prepared.key is None else ping
         try:
-            report = ping if reporter.reports else None
-            report_id = journal.finish(run, ending, report, reporter.owner)
-            if journal.warning:
-                self._say(journal.warning)
-            return report_id, journal
+            report_id = journal.finish(
+                completed(run, prepared.settings, mask), ending, report, self._owner
+            )
         except JournalError as error:
             self._fail_journal(error)
-            return None, None
+            return None
+        if journal.warning:
+            self._notices.say(journal.warning)
+        return report_id
 
     def _keep_log(self, log: str) -> None:
         if self._state is None or not log:
@@ -197,63 +233,67 @@ class Closing:
         try:
             write_log(self._state, self._recorder.run, log)
         except OSError as error:
-            self._trace(f"no local copy of the log: {error}")
+            self._notices.trace(f"no local copy of the log: {error}")
 
-    def _await_report(self, stops: int) -> None:
+    # Waiting until it is sent
+
+    def _await_report(self, prepared: Prepared, stops: int) -> None:
         """Wait for the reporter: not longer than its budgets, and until a person has enough."""
-        reporter, process = self._reporter, self._process
-        settings = reporter.settings
-        now, budget = time.monotonic(), self._report_timeout()
+        process, inbox, settings = self._process, self._inbox, prepared.settings
+        now, budget = time.monotonic(), settings.report_timeout
         # What composing and committing took comes out of the budget, but for the last second.
         limit = max((process.ended or now) + budget, now + min(budget, LEAST_WAIT))
-        patient = max(limit, now + (settings.rate_limit_wait if settings else 0))
-        process.watch_ended()
+        patient = max(limit, now + settings.rate_limit_wait)
+        process.stop_watching()
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
-        while (left := self._left(patient if reporter.rate_limited else limit)) > 0:
-            if reporter.done.wait(min(0.1, left)):
+        while not inbox.done:
+            is_limited = bool(inbox.waiting and inbox.waiting.rate_limited)
+            left = (patient if is_limited else limit) + self._lost_to_loading() - time.monotonic()
+            if left <= 0:
                 break
+            inbox.read(min(0.1, left))
             if update:
                 update()
             if process.stop_requests > stops:
-                reporter.stop()
+                self._reporter.stop()
                 break
         if update:
             self._show_wait = None
             update()
 
-    def _left(self, limit: float) -> float:
-        now = time.monotonic()
-        ready = self._reporter.ready_at or now
+    def _lost_to_loading(self) -> float:
+        """Return by how many seconds the wait is longer, since our own loading took so long."""
+        ready = self._inbox.ready.at if self._inbox.ready else time.monotonic()
         loading = ready - (self._process.ended or ready) - LOADING
-        return limit + min(max(0.0, loading), LONGEST_LOADING) - now
+        return min(max(0.0, loading), LONGEST_LOADING)
 
     def _seconds_left(self) -> float | None:
-        until = self._reporter.rate_limited_until
-        if until is None or self._show_wait is None or self._reporter.done.is_set():
+        waiting = self._inbox.waiting
+        if self._show_wait is None or self._inbox.done or not waiting or not waiting.rate_limited:
             return None
-        return max(0.0, until - time.monotonic())
+        left = waiting.until - time.monotonic()
+        return left if left > 0 else None
 
-    def _tell_of_the_queue(self, journal: Journal | None) -> None:
+    def _tell_of_the_queue(self) -> None:
         """Say that the report is still to be sent: always if asked, else only if that lasts."""
-        if journal is None:
+        if self._opened is None:
+            kept = self._recorder.keep()
             later = "'crontify flush' reports the run from its record"
             lost = "there is no journal to queue it in"
-            self._say(
-                f"the report could not be delivered; {later if self._recorder.path else lost}"
-            )
+            self._notices.say(f"the report could not be delivered; {later if kept else lost}")
             return
         try:
-            count, oldest = journal.queue()
+            count, oldest = self._opened.queue()
         except JournalError as error:
-            self._trace(str(error))
+            self._notices.trace(str(error))
             return
         if not count or oldest is None:
             return
         age = time.time() - oldest
         line = f"{count} report{'s' if count > 1 else ''} queued; 'crontify flush' delivers them"
         if age > OLD_QUEUE:
-            self._say(f"{line}; the oldest has waited for {format_duration(age)}")
+            self._notices.say(f"{line}; the oldest has waited for {format_duration(age)}")
         else:
-            self._trace(line)
+            self._notices.trace(line)

@@ -41,7 +41,7 @@ class Lock:
             return True
         process.waiting = wait
         try:
-            if wait and (asked := [n for n in process.asked if n in STOP_REQUESTS]):
+            if wait and (asked := [n for n in process.received_signals if n in STOP_REQUESTS]):
                 raise Interrupted(asked[-1])  # it came before we began to wait
             os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
         except (BlockingIOError, PermissionError):
@@ -71,27 +71,15 @@ def record_skip(options: "ExecOptions") -> None:
     import time
 
     from crontify_cli.config import load
-    from crontify_cli.delivery.journal import Journal, JournalError
-    from crontify_cli.job.started import command_line, run_mask
-    from crontify_cli.model import Ending, Run
-    from crontify_cli.processes import start_time
+    from crontify_cli.delivery.journal import Journal, JournalError, completed
+    from crontify_cli.job.launched import command_line, run_mask
+    from crontify_cli.model import Ending, new_run
 
     settings = load(options.config).settings
-    monitor = settings.monitor(options.monitor)
-    mask = run_mask(options, monitor, ())
-    me = os.getpid(), start_time(os.getpid())
+    mask = run_mask(options, settings.monitor(options.monitor), ())
     now = time.time()
-    run = Run(
-        os.urandom(6).hex(),
-        options.monitor,
-        monitor.id,
-        settings.base_url,
-        tuple(map(mask, command_line(options))),
-        me,
-        (0, 0),
-        "",
-        now,
-    )
+    run = new_run(os.urandom(6).hex(), options.monitor, command_line(options), started_at=now)
+    run = completed(run, settings, mask)
     ending = Ending("skipped", "skipped: another run was going on", ExitCode.TEMPORARY, now, 0.0)
     try:
         journal = Journal.open(state_dir())

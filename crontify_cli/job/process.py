@@ -1,18 +1,21 @@
-"""The job's process: spawning it, passing signals on, its time limit, its end.
+"""The job's process: its spawn, the signals passed on to it, its time limit, its end.
 
-Without a terminal on stdin the job leads a process group of its own, and what is
-sent to us goes to all of it. With one the job stays in our group, so that the
-terminal's Ctrl-C reaches it once and Ctrl-Z stops us both; then only signals that
-did not come from the terminal are passed on, to the job alone.
+Without a terminal on stdin the job leads its own process group, and every signal
+that is sent to us goes to the whole group. With a terminal the job stays in our
+group; only signals that did not come from the terminal are passed on, to the job
+alone.
 
-Handlers are Python's, never SIG_IGN, which a child would inherit. `_signal` instead
-of `signal`: the latter builds enums for 4 ms before the spawn.
+The handlers are Python functions, never SIG_IGN, which a child would inherit.
+Nothing is imported in a handler: it may interrupt an import of the same module.
+`_signal` replaces `signal`, which builds enums for 4 ms before the spawn.
 """
 
 import _signal as signal  # type: ignore[import-not-found]  # the C half of `signal`, untyped
 import os
 import time
 
+from crontify_cli.job.alarm import Alarm
+from crontify_cli.job.terminal import Terminal
 from crontify_cli.processes import descendants, is_group_alive
 
 TYPE_CHECKING = False
@@ -28,27 +31,25 @@ FORWARDED = (
     signal.SIGUSR2,
     signal.SIGCONT,
     signal.SIGTSTP,
-    signal.SIGALRM,  # of a timer that whoever became us had set, as `perl -e 'alarm 5; exec …'`
+    signal.SIGALRM,  # from a timer set before us, as in `perl -e 'alarm 5; exec …'`
 )
 STOP_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-# Those that a terminal or its shell sends to the whole foreground group.
-_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
 _NEEDED = (signal.SIGCHLD, signal.SIGALRM)
-# Python itself ignores these two; the job would inherit it.
-_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
-_FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
-
+# Python itself ignores these two; the job would inherit that.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 DRAIN = 1.0
-"""Seconds that a grandchild may hold the pipe open after the job's end."""
-
+"""Seconds for which a grandchild may hold the pipe open after the job's end."""
 
 PATIENCE = 2.0
 """Seconds that one write of ours may take once the job was ended by force."""
 
+# Names of deadlines.
+_LIMIT, _KILL, _ABANDON = "limit", "kill", "abandon"
 
-class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thing
-    """We were asked to stop while no job was there to be told."""
+
+class Interrupted(Exception):  # noqa: N818 - InterruptedError is another thing
+    """We were asked to stop while there was no job to pass the signal on to."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -58,15 +59,16 @@ class Interrupted(Exception):  # noqa: N818 - as InterruptedError is another thi
 class Process:
     """The job, from before its spawn to after its end.
 
-    pid: 0 before the spawn. status: what wait4 gave, None while it runs. usage: its
-        resource usage, with that of the children it waited for.
-    started, ended: time.monotonic() seconds.
-    asked: the signals we were sent to pass on, oldest first.
+    pid: 0 before the spawn. status: the wait status, None while the job runs. usage: its
+        resource usage, including the children it waited for; None where it is unknown.
+    started, ended: seconds of `time.monotonic()`.
+    received_signals: the signals that we were sent to pass on, oldest first.
     stop_requests: how many of them ask for an end.
-    timed_out: its time limit ended it.
-    waiting: True while a stop request should raise Interrupted instead.
-    writing: since when (time.monotonic) a write is going on that somebody may never take;
-        where the job was ended by force, it raises TimeoutError in the end.
+    timed_out: whether its time limit ended the job.
+    waiting: True while a stop request should raise Interrupted.
+    writing: since when (`time.monotonic()`) a write of ours has been blocked, None for no
+        write. If the job was ended by force, the write is abandoned with TimeoutError.
+    on_end: called with the wait status as soon as it is known, possibly in a handler.
     """
 
     def __init__(self) -> None:
@@ -74,46 +76,41 @@ class Process:
         self.status: int | None = None
         self.usage: os.struct_rusage | None = None  # type: ignore[name-defined]  # not in typeshed
         self.started = self.ended = 0.0
-        self.asked: list[int] = []
-        self.writing: float | None = None
+        self.received_signals: list[int] = []
+        self.stop_requests = 0
         self.timed_out = False
         self.waiting = False
-        self.stop_requests = 0
-        self.on_terminal = False
-        self._deadline: float | None = None
-        self._kill_at: float | None = None
+        self.writing: float | None = None
+        self.on_end: Callable[[int], None] | None = None
+        self.terminal = Terminal()
+        self._alarm = Alarm()
         self._kill_after = 10.0
-        self._abandon_at: float | None = None
+        self._ends_group = False
+        self._abandons_writes = False
         self._early: list[int] = []
-        self._watched: list[int] = []
         self._mask: set[int] = set()
-        self._terminal: int | None = None
-        self._tells_usage = True
+        self._has_usage = True
         self._bury_orphans: Callable[[int], None] | None = None
-        if os.getpid() == 1:
-            from crontify_cli.children import bury_orphans  # not in a handler: it may come twice
 
-            self._bury_orphans = bury_orphans
+    # Before and at the spawn
 
     def listen(self) -> None:
-        """Set our handlers; a signal that is ignored already stays so, for the job as well."""
-        try:
-            os.tcgetpgrp(0)
-            self.on_terminal = True
-        except OSError:
-            pass  # not a terminal, or not the one that controls us
-        self._watched = [n for n in _TERMINAL if signal.getsignal(n) != signal.SIG_IGN]
+        """Set our handlers; a signal that is ignored stays ignored, for the job as well."""
+        if os.getpid() == 1:
+            from crontify_cli.children import bury_orphans
+
+            self._bury_orphans = bury_orphans
         for signum in FORWARDED:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
-        signal.signal(signal.SIGCHLD, self._on_child)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the exit code
         # Whoever started us may have left these blocked, and we would wait for ever.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, _NEEDED)
 
     def withdraw(self) -> None:
         """Undo what a program inherits that is executed in our place."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        for signum in _PYTHONS:
+        for signum in _IGNORED_BY_PYTHON:
             signal.signal(signum, signal.SIG_DFL)
 
     def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
@@ -121,90 +118,76 @@ class Process:
 
         Raises OSError as execvp(3) would; FileNotFoundError and PermissionError among it.
         """
-        if self.on_terminal:
+        if self.terminal.is_stdin:
             # Who sent them is known only to sigwaitinfo, which wants them blocked.
-            signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
+            signal.pthread_sigmask(signal.SIG_BLOCK, self.terminal.watched)
         self.started = time.monotonic()
         try:
-            pid = self._spawn(command, environ, out, err)
+            self.pid = self._spawn(command, environ, out, err)
         except OSError as error:
-            if error.errno != 8:  # ENOEXEC: a script without `#!` is sh's, as execvp(3) has it
+            if error.errno != 8:  # ENOEXEC: execvp(3) runs a script without `#!` with sh
                 raise
             script = _find(command[0], environ)
-            pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
-        self.pid = pid
+            self.pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
+        try:
+            import resource  # noqa: F401 - wait4 would import it, in a handler
+        except ImportError:
+            self._has_usage = False  # no descriptor is left for it
         signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.signal(signal.SIGCHLD, self._on_child)
         for signum in self._early:
             self._pass_on(signum)
         self.reap()
 
     def _spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> int:
-        actions = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
-        if self.on_terminal:
-            return os.posix_spawnp(
-                command[0],
-                command,
-                environ,
-                file_actions=actions,
-                setsigdef=_PYTHONS,
-                setsigmask=self._mask,
-            )
+        group = {} if self.terminal.is_stdin else {"setpgroup": 0}
         return os.posix_spawnp(
             command[0],
             command,
             environ,
-            file_actions=actions,
-            setsigdef=_PYTHONS,
+            file_actions=[(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)],
+            setsigdef=_IGNORED_BY_PYTHON,
             setsigmask=self._mask,
-            setpgroup=0,
+            **group,  # type: ignore[arg-type]  # setpgroup or nothing
         )
 
+    # While the job runs
+
     def watch_terminal(self) -> None:
-        """With a terminal: from now on pass on what did not come from it."""
-        if self.on_terminal and hasattr(signal, "sigwaitinfo"):
-            import _thread
-
-            _thread.start_new_thread(self._watch_terminal, ())
-
-    def _watch_terminal(self) -> None:
-        while True:
-            info = signal.sigwaitinfo(self._watched)
-            by_terminal = info.si_code == _FROM_KERNEL or info.si_pid == os.getsid(0)
-            # A shell wakes the whole group itself, and stops are seen at the job.
-            if info.si_signo == signal.SIGCONT:
-                continue
-            self._note(info.si_signo)
-            if not by_terminal:
-                self._send(info.si_signo)
+        """With a terminal on stdin, begin to pass on the signals that did not come from it."""
+        if self.terminal.is_stdin and hasattr(signal, "sigwaitinfo"):
+            self.terminal.watch(self._note, self._send)
 
     def limit(self, timeout: float | None, kill_after: float) -> None:
-        """Let the job run `timeout` seconds, and `kill_after` more after its TERM.
+        """Let the job run for `timeout` seconds, and `kill_after` more after SIGTERM.
 
-        May be said again; after the TERM it changes nothing.
+        A later call replaces the limit; after the SIGTERM it changes nothing.
         """
         if self.timed_out:
             return
         self._kill_after = kill_after
         if timeout is not None and self.status is None:
-            self._deadline = self.started + timeout
-            self._set_alarm()
+            self._alarm.set(_LIMIT, self.started + timeout)
 
-    def watch_ended(self) -> None:
-        """After the job's end: let the terminal's signals interrupt us like all others."""
-        if self.on_terminal:
+    def stop_watching(self) -> None:
+        """After the job's end, let the terminal's signals interrupt us like all others."""
+        if self.terminal.is_stdin:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask.difference(_NEEDED))
 
     @property
-    def over(self) -> bool:
-        """Whether the job has ended; and with it, if its time ran out, its whole group."""
+    def has_ended(self) -> bool:
+        """Whether the job has ended and, if it timed out, its whole process group."""
         if self.status is None:
             return False
-        if self._kill_at is None or self.on_terminal:
+        if not self._ends_group or self.terminal.is_stdin:
             return True
         if is_group_alive(self.pid):
             return False
-        self._kill_at = None  # its number may soon be another's
+        self._ends_group = False  # the group's number may soon be used again
+        self._alarm.cancel(_KILL)
         return True
+
+    # Signals to us
 
     def _on_signal(self, signum: int, _frame: object) -> None:
         self._note(signum)
@@ -221,64 +204,51 @@ class Process:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _note(self, signum: int) -> None:
-        self.asked.append(signum)
+        self.received_signals.append(signum)
         if signum in STOP_REQUESTS:
             self.stop_requests += 1
-            self._end_writes()
+            self._limit_writes()
 
     def _send(self, signum: int) -> None:
         if not self.pid or self.status is not None:
             return
         try:
-            if self.on_terminal:
+            if self.terminal.is_stdin:
                 os.kill(self.pid, signum)
             else:
                 os.killpg(self.pid, signum)
         except OSError:
             pass  # it ended this instant, or became another user's
 
+    # The clock
+
     def _on_alarm(self, signum: int, frame: object) -> None:
-        now = time.monotonic()
-        if self._due() is None:
-            self._on_signal(signum, frame)  # of a timer that is none of ours
-        elif self._deadline is not None and now >= self._deadline:
-            self._deadline = None
-            if self.status is None:
-                self.timed_out = True
-                self._end(signal.SIGTERM)
-                self._end(signal.SIGCONT)  # a stopped job could not die of the TERM
-                self._kill_at = now + self._kill_after
-        elif self._kill_at is not None and now >= self._kill_at:
-            self._kill_at = None
-            self._end(signal.SIGKILL)
-        elif self._abandon_at is not None and now >= self._abandon_at:
-            self._abandon_at = now + PATIENCE
-            if self.writing is not None and now - self.writing >= PATIENCE:
-                self.writing = None
-                self._set_alarm()
-                raise TimeoutError(0, "nobody took it any more")
-        self._set_alarm()
+        if not self._alarm.is_set:
+            self._on_signal(signum, frame)  # from a timer that is not ours
+        due = self._alarm.take_due()
+        if _LIMIT in due:
+            self._time_out()
+        if _KILL in due:
+            self._kill()
+        if _ABANDON in due:
+            self._abandon_write()  # last, since it may raise
 
-    def _due(self) -> float | None:
-        due = [at for at in (self._deadline, self._kill_at, self._abandon_at) if at is not None]
-        return min(due) if due else None
+    def _time_out(self) -> None:
+        if self.status is not None:
+            return
+        self.timed_out = self._ends_group = True
+        self._end(signal.SIGTERM)
+        self._end(signal.SIGCONT)  # a stopped job could not die of the SIGTERM
+        self._alarm.set(_KILL, time.monotonic() + self._kill_after)
 
-    def _set_alarm(self) -> None:
-        due = self._due()
-        if due is not None:
-            signal.setitimer(signal.ITIMER_REAL, max(due - time.monotonic(), 1e-6))
-
-    def _end_writes(self) -> None:
-        """Once the job was ended by force, let no reader hold us up that takes nothing."""
-        forced = self.timed_out or self.stop_requests
-        if forced and self.status is not None and self._abandon_at is None:
-            self._abandon_at = time.monotonic() + PATIENCE
-            self._set_alarm()
+    def _kill(self) -> None:
+        self._ends_group = False
+        self._end(signal.SIGKILL)
 
     def _end(self, signum: int) -> None:
-        """Send `signum` to all that belongs to the job, also what outlives it in its group."""
+        """Send `signum` to everything in the job's group, even after the job's own end."""
         try:
-            if not self.on_terminal:
+            if not self.terminal.is_stdin:
                 os.killpg(self.pid, signum)
                 return
         except OSError:
@@ -289,91 +259,76 @@ class Process:
             except OSError:
                 continue
 
+    def _limit_writes(self) -> None:
+        """Once the job was ended by force, do not wait for a reader that takes nothing."""
+        forced = self.timed_out or self.stop_requests
+        if forced and self.status is not None and not self._abandons_writes:
+            self._abandons_writes = True
+            self._alarm.set(_ABANDON, time.monotonic() + PATIENCE)
+
+    def _abandon_write(self) -> None:
+        self._alarm.set(_ABANDON, time.monotonic() + PATIENCE)
+        if self.writing is not None and time.monotonic() - self.writing >= PATIENCE:
+            self.writing = None
+            raise TimeoutError(0, "nobody read it any more")
+
+    # The job's end
+
     def _on_child(self, _signum: int, _frame: object) -> None:
         self.reap()
 
     def reap(self) -> None:
-        """Take note of the job's end or stop, without waiting for it.
+        """Note the job's end or stop, without waiting for it.
 
-        As PID 1 of a container also bury the orphans that came to us.
+        As PID 1 of a container, also reap the orphans that were left to us.
         """
         while self.pid and self.status is None:
             try:
                 pid, status, usage = self._wait()
             except ChildProcessError:
-                return  # a signal came in between, and whom it interrupted notes the end
+                return  # a handler interrupted us here, and has noted the end
             if not pid:
                 break
             if os.WIFSTOPPED(status):
-                self._stopped(os.WSTOPSIG(status))
+                self._on_stop(os.WSTOPSIG(status))
                 continue
             self.ended = time.monotonic()
             self.usage = usage
             self.status = status
-            self._take_terminal()
-            self._end_writes()
+            if self.on_end:
+                self.on_end(status)
+            self.terminal.take_back()
+            self._limit_writes()
         if self._bury_orphans and self.pid:
             self._bury_orphans(self.pid)
 
     def _wait(self) -> "tuple[int, int, os.struct_rusage | None]":  # type: ignore[name-defined]
         flags = os.WNOHANG | os.WUNTRACED
-        if self._tells_usage:
-            try:
-                # wait4 needs it, and would lose the status if it cannot be imported.
-                from resource import struct_rusage  # noqa: F401
-
-                return os.wait4(self.pid, flags)
-            except ImportError:
-                self._tells_usage = False
+        if self._has_usage:
+            return os.wait4(self.pid, flags)
         return *os.waitpid(self.pid, flags), None
 
-    def _stopped(self, signum: int) -> None:
-        """Do as the job's shell would see the job do."""
-        if self.on_terminal:
+    def _on_stop(self, signum: int) -> None:
+        """Do what a shell does when its job stops: stop too, or lend it the terminal."""
+        if self.terminal.is_stdin:
             os.kill(os.getpid(), signal.SIGSTOP)
             self._send(signal.SIGCONT)
-        elif self._terminal is not None:
-            self._take_terminal()
+        elif self.terminal.take_back():
             os.kill(os.getpid(), signal.SIGSTOP)
             self._lend_terminal()
-        elif signum in (signal.SIGTTIN, signal.SIGTTOU) and not self._lend_terminal():
-            os.kill(os.getpid(), signum)  # our shell is to see it, and to have an `fg` for it
+        elif signum in (signal.SIGTTIN, signal.SIGTTOU) and self._lend_terminal() is False:
+            os.kill(os.getpid(), signum)  # our shell has to see it, to offer an `fg` for it
             self._lend_terminal()
 
-    def _lend_terminal(self) -> bool:
-        """Let the job have the terminal that it asks for, as in `dump | … psql` with a password.
+    def _lend_terminal(self) -> "bool | None":
+        """Lend the job the terminal that it asks for, as `dump | … psql` for a password.
 
-        Its own group is not in the foreground, so the kernel stopped it. False if we are
-        in the background ourselves.
+        The kernel stopped the job, since its group is not in the foreground.
         """
-        try:
-            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return True
-        try:
-            if os.tcgetpgrp(terminal) != os.getpgrp():
-                os.close(terminal)
-                return False
-            os.tcsetpgrp(terminal, self.pid)
-        except OSError:
-            os.close(terminal)
-            return True
-        self._terminal = terminal
-        self._send(signal.SIGCONT)
-        return True
-
-    def _take_terminal(self) -> None:
-        if self._terminal is None:
-            return
-        terminal, self._terminal = self._terminal, None
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
-        try:
-            os.tcsetpgrp(terminal, os.getpgrp())
-        except OSError:
-            pass  # the terminal was hung up
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(terminal)
+        lent = self.terminal.lend_to(self.pid)
+        if lent:
+            self._send(signal.SIGCONT)
+        return lent
 
 
 def _find(name: str, environ: "Mapping[str, str]") -> str:

@@ -1,8 +1,8 @@
-"""Records a run into a file that survives us, or into memory where there is no file to be had.
+"""Records a run in memory and, as it goes on, in a file that survives this process.
 
-The file is made, filled with its size on disk and locked before the spawn; it is
-mapped after it. Preallocated, since a hole met on a full disk would be SIGBUS, and
-our death the job's SIGPIPE.
+The file is made, filled to its size on disk and locked before the spawn. It is written
+with pwrite and never mapped: an access to a mapping whose file was truncated, or whose
+disk failed, would kill this process with SIGBUS, and the job with SIGPIPE.
 """
 
 import os
@@ -10,19 +10,22 @@ import time
 
 from crontify_cli import record
 from crontify_cli.places import state_dir
-from crontify_cli.processes import boot_id, namespace, start_time
+from crontify_cli.processes import boot_id, machine_id, namespace, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Sequence
+
+SYNC_AFTER = 0.5
+"""Seconds after the spawn at which the record is synced to disk: most runs are over by then."""
 
 
 class Recorder:
     """The record of one run.
 
     run: its local id, 12 hexadecimal digits.
-    path: the record's file, None where it is in memory only; `problem` then says why.
+    path: the record's file, None where there is none; `problem` then says why.
+    problem: what is wrong with the file, None for nothing.
     meta_path: the private file for the job's numbers, None where there is none.
     total: bytes of output so far.
     """
@@ -33,6 +36,7 @@ class Recorder:
         command: "Sequence[str]",
         redact: "Sequence[str]" = (),
         no_log: bool | None = None,
+        rules: str = "",
     ) -> None:
         self.run = os.urandom(6).hex()
         self.path: str | None = None
@@ -40,41 +44,42 @@ class Recorder:
         self.problem: str | None = None
         self.total = 0
         self._fd = -1
-        self._header = self._first_header(monitor, command, redact)
+        self._monitor = monitor
+        self._header = self._first_header(monitor, command, redact, rules)
         if no_log is not None:
-            memoryview(self._header).cast("Q")[record.AT_NO_LOG] = 1 if no_log else 2
-        self._mapping: mmap.mmap | None = None
-        self.view = memoryview(b"")
-        self.words = memoryview(b"")
+            self._put(record.AT_NO_LOG, 1 if no_log else 2)
+        self._memory = memoryview(b"")
         try:
-            self._create(state_dir(), monitor)
+            self._create(state_dir())
         except (OSError, ValueError) as error:
             self.problem = str(error)
 
+    # Before the spawn
+
     def _first_header(
-        self, monitor: str, command: "Sequence[str]", redact: "Sequence[str]"
+        self, monitor: str, command: "Sequence[str]", redact: "Sequence[str]", rules: str
     ) -> bytearray:
-        header = bytearray(record.HEADER)
-        header[:8] = record.MAGIC
-        words = memoryview(header).cast("Q")
-        words[record.AT_VERSION] = record.VERSION
-        words[record.AT_WRAPPER] = os.getpid()
-        words[record.AT_STARTED] = time.time_ns()
-        boot = f"{boot_id()} {namespace()}".encode()[: record.TEXT_AT - record.BOOT_ID_AT]
-        header[record.BOOT_ID_AT : record.BOOT_ID_AT + len(boot)] = boot
-        try:
-            cwd = os.getcwd()
-        except OSError:  # the folder was removed under us
-            cwd = ""
-        text = os.fsencode("\0".join((self.run, monitor, cwd, *redact, *command)))
+        text = os.fsencode("\0".join((self.run, monitor, rules, *redact, *command)))
         text = text[: record.HEADER - record.TEXT_AT]
-        words[record.AT_TEXT], words[record.AT_REDACT] = len(text), len(redact)
+        origin = f"{boot_id()} {namespace()} {machine_id()}".encode()
+        origin = origin[: record.TEXT_AT - record.ORIGIN_AT]
+        header = self._header = bytearray(record.HEADER)
+        header[:8] = record.MAGIC
+        header[record.ORIGIN_AT : record.ORIGIN_AT + len(origin)] = origin
         header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
+        self._put(record.AT_VERSION, record.VERSION)
+        self._put(record.AT_WRAPPER, os.getpid())
+        self._put(record.AT_STARTED, time.time_ns())
+        self._put(record.AT_TEXT, len(text))
+        self._put(record.AT_REDACT, len(redact))
         return header
 
-    def _create(self, state: str, monitor: str) -> None:
+    def _put(self, index: int, value: int) -> None:
+        self._header[index * 8 : index * 8 + 8] = record.word(value)
+
+    def _create(self, state: str) -> None:
         live = record.live_dir(state)
-        path = os.path.join(live, record.file_name(self.run, monitor))
+        path = os.path.join(live, record.file_name(self.run, self._monitor))
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             owner = os.stat(state).st_uid
@@ -101,61 +106,126 @@ class Recorder:
         os.close(os.open(meta_path, flags, 0o600))
         self.meta_path = meta_path
 
-    def map(self) -> None:
-        """Map the record into memory: the file if there is one, else nameless memory.
+    # While the job runs
 
-        To be called after the spawn; the numbers that only matter to others follow here.
-        """
+    def begin(self, job: int) -> None:
+        """Be ready to record, once the spawn is done; `job` is its pid, 0 if it failed."""
         import mmap
 
-        if self.path:
-            try:
-                self._mapping = mmap.mmap(self._fd, record.SIZE)
-            except (OSError, ValueError) as error:
-                self.problem = str(error)
-        if not self._mapping:
-            self._mapping = mmap.mmap(-1, record.SIZE)
-            self._mapping[: record.HEADER] = bytes(self._header)
-        self.view = memoryview(self._mapping)
-        self.words = self.view[: record.HEADER].cast("Q")
-        self.words[record.AT_WRAPPER_START] = start_time(os.getpid())
+        # Nameless memory, of which only what is used is ever taken from the system.
+        self._memory = memoryview(mmap.mmap(-1, record.SIZE))
+        self._put(record.AT_WRAPPER_START, start_time(os.getpid()))
+        self._put(record.AT_JOB, job)
+        self._put(record.AT_JOB_START, start_time(job) if job else 0)
+        self._write_header()
 
-    def note_job(self, pid: int) -> None:
-        """Write down which process the job is."""
-        self.words[record.AT_JOB] = pid
-        self.words[record.AT_JOB_START] = start_time(pid)
+    def sync_soon(self) -> None:
+        """Sync the record to disk in a moment, in a thread that nobody waits for."""
+        if self._fd < 0:
+            return
+        import _thread
 
-    def note_end(self, succeeded: bool, exit_code: int) -> None:
-        """Write down how the run was judged, for whoever finds this file if we die now."""
-        self.words[record.AT_ENDED] = time.time_ns()
-        self.words[record.AT_EXIT_CODE] = exit_code
-        self.words[record.AT_STATE] = record.SUCCEEDED if succeeded else record.FAILED
+        try:
+            _thread.start_new_thread(self._sync_later, ())
+        except RuntimeError:
+            pass  # too many threads: a crash of the host may cost the record
+
+    def _sync_later(self) -> None:
+        time.sleep(SYNC_AFTER)
+        try:
+            os.fdatasync(self._fd)
+        except OSError:
+            pass  # the next write says so
 
     def read_from(self, fd: int) -> memoryview:
         """Read what `fd` has, at most a chunk, into the record; return the bytes there.
 
-        Empty at the end of file. The view holds good until a ring's length later.
+        Empty at the end of file. The view is valid until a ring's length later.
         """
         at, width = record.room(self.total)
-        count = os.readv(fd, [self.view[at : at + width]])
+        count = os.readv(fd, [self._memory[at : at + width]])
+        data = self._memory[at : at + count]
         if count:
             self.total += count
-            # Counted before it is passed on: what was relayed can be read back.
-            self.words[record.AT_TOTAL] = self.total
-        return self.view[at : at + count]
+            # In this order, and before it is passed on: what was relayed can be read back.
+            self._write(data, at)
+            self._write(record.word(self.total), record.AT_TOTAL * 8)
+        return data
+
+    # How far the run has come; each step is written as soon as it is known
+
+    def note_ended(self, status: int, *, timed_out: bool) -> None:
+        """Write down how the job ended; `status` is its wait status. Safe in a handler."""
+        self._put(record.AT_STATUS, status + 1)
+        self._put(record.AT_FLAGS, record.TIMED_OUT if timed_out else 0)
+        self._put(record.AT_ENDED, time.time_ns())
+        self._note(record.ENDED)
+
+    def note_failed_spawn(self, exit_code: int) -> None:
+        """Write down that there was no job, with the exit code of `exec`."""
+        self._put(record.AT_ENDED, time.time_ns())
+        self.note_judged(False, exit_code)
+
+    def note_judged(self, succeeded: bool, exit_code: int) -> None:
+        """Write down how the run was judged, and the exit code of `exec`."""
+        self._put(record.AT_EXIT_CODE, exit_code)
+        self._note(record.SUCCEEDED if succeeded else record.FAILED)
+
+    def note_stored(self) -> None:
+        """Write down that the journal has the outcome and its report."""
+        self._note(record.STORED)
+
+    def note_reported(self) -> None:
+        """Write down that the server has the report."""
+        self._note(record.REPORTED)
+
+    def _note(self, state: int) -> None:
+        self._put(record.AT_STATE, state)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        self._put(record.AT_TOTAL, self.total)
+        self._write(self._header, 0)
+
+    def _write(self, data: "bytes | bytearray | memoryview", at: int) -> None:
+        if self._fd < 0:
+            return
+        try:
+            os.pwrite(self._fd, data, at)
+        except OSError as error:  # EIO, ENOSPC on a copy-on-write file system, ESTALE
+            self.problem = self.problem or error.strerror or str(error)
+
+    # At the end
 
     def content(self) -> record.Record:
         """Return the record as a reader would see it."""
-        return record.Record(self.view)
+        self._put(record.AT_TOTAL, self.total)
+        self._memory[: record.HEADER] = self._header
+        return record.Record(self._memory)
+
+    def keep(self) -> bool:
+        """Leave the record to whoever recovers the run; False where there is no file for it.
+
+        What was not used of the file is given back, since many may be left.
+        """
+        if self._fd < 0:
+            return False
+        used = record.HEADER + self.total if self.total <= record.HEAD else record.SIZE
+        try:
+            os.ftruncate(self._fd, used)
+            os.fsync(self._fd)
+        except OSError:
+            return False
+        return True
 
     def discard(self) -> None:
-        """Remove the record's files: the run is in the journal, or nothing more can be done."""
+        """Remove the record's files: nothing more is to be reported from them."""
         for path in (self.path, self.meta_path):
             if path:
                 try:
                     os.unlink(path)
                 except OSError:
-                    pass  # gone already, or read-only by now: recovery knows the run as ended
+                    pass  # its state tells recovery that there is nothing to do
 
 
 def make_private(folder: str) -> None:

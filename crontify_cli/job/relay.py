@@ -1,95 +1,82 @@
 """Passes the job's output on while it runs, and records it on the way."""
 
 import fcntl
-import math
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from crontify_cli.job.process import DRAIN, Process
 from crontify_cli.job.recorder import Recorder
 from crontify_cli.job.sinks import STDERR, Early, Sink
 from crontify_cli.record import CHUNK
 
-SOON = 1.0
-"""Seconds after which a job is one that takes its time."""
 ERROR_TAIL = 16 * 1024
+_UNDECIDED_PAUSE, _PAUSE = 20, 1000
+"""Milliseconds to wait for an event, before and after it is known where the output goes."""
 
 
 class Relay:
-    """The two pipes of a job, and the loop that empties them.
+    """The pipes of a job, and the loop that empties them.
 
     streams: the pipes' read ends, each with 1 or 2; what is read to its end is closed, and
         taken out.
+    wake: the read end of a pipe that ends a pause when something is written to it.
     error_tail: the end of what the job wrote to stderr.
-    held: True when a process other than the job kept a pipe open at the end.
     """
 
     def __init__(self, recorder: Recorder, streams: dict[int, int], wake: int) -> None:
         self._recorder = recorder
         self._wake = wake
         self._streams = streams
+        self._poll = select.poll()
+        self._poll.register(wake, select.POLLIN)
+        self._early = Early()
+        self._sink: Sink | None = None
         self.error_tail = b""
-        self.held = False
-        for fd in self._streams:
+        for fd in streams:
             _widen(fd)
+            self._poll.register(fd, select.POLLIN)
 
-    def run(
-        self,
-        process: Process,
-        ready: Callable[[], Sink | None],
-        woken: Callable[[], None],
-        prepare: Callable[[], None],
-    ) -> None:
-        """Relay until the job is over and its pipes are empty, or held by others for too long.
+    def send_to(self, sink: Sink) -> None:
+        """Pass the output on to `sink`, beginning with what came before this call.
 
-        `ready` is asked after each event until it gives the sink. What comes before is
-        read and kept, at most a few chunks: that way its order is known. `woken` is called
-        whenever something was written to `wake`, `prepare` once if the job takes its time.
+        Until then the output is read and kept, a few chunks at most: only what was read
+        has an order.
         """
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        for fd in self._streams:
-            poll.register(fd, select.POLLIN)
-        sink: Sink | None = None
-        early = Early()
+        self._sink = sink
+        self._early.release(sink)
+        for fd in self._early.waiting:
+            self._poll.register(fd, select.POLLIN)
+
+    def until_exit(self, process: Process) -> Iterator[None]:
+        """Relay until the job has ended and its pipes are empty; yield after each event.
+
+        A pipe that another process holds is read for `DRAIN` seconds more. Before `send_to`
+        was called this does not end.
+        """
         drain_until: float | None = None
-        prepare_at = time.monotonic() + SOON
         while True:
-            if time.monotonic() > prepare_at:
-                prepare_at = math.inf
-                prepare()
-            if sink is None and (sink := ready()):
-                early.release(sink)
-                for fd in early.waiting:
-                    poll.register(fd, select.POLLIN)
-            if process.over and sink:
+            yield
+            if process.has_ended and self._sink:
                 drain_until = drain_until or time.monotonic() + DRAIN
-                left = drain_until - time.monotonic()
-                if not self._streams or left <= 0:
-                    break
-            for fd, _ in poll.poll(self._pause(process, sink is None, drain_until, prepare_at)):
+                if not self._streams or time.monotonic() >= drain_until:
+                    return
+            for fd, _ in self._poll.poll(self._pause(process, drain_until)):
                 if fd == self._wake:
                     self._empty_wake()
-                    woken()
-                elif sink is None and early.is_full:
-                    early.waiting.append(fd)
-                    poll.unregister(fd)
-                elif not self._copy(fd, sink or early):
-                    poll.unregister(fd)
-        self.held = bool(self._streams)
+                elif self._sink is None and self._early.is_full:
+                    self._early.waiting.append(fd)
+                    self._poll.unregister(fd)
+                elif not self._copy(fd, self._sink or self._early):
+                    self._poll.unregister(fd)
 
-    def _pause(
-        self, process: Process, undecided: bool, drain_until: float | None, prepare_at: float
-    ) -> int:
+    def _pause(self, process: Process, drain_until: float | None) -> int:
         """Return for how many milliseconds to wait for events."""
         if drain_until is not None:
             return max(1, int((drain_until - time.monotonic()) * 1000))
-        # While a timed-out job's group outlives it there is no event for its end.
-        if undecided or process.status is not None:
-            return 20
-        return 60_000 if prepare_at == math.inf else int(SOON * 1000) + 1
+        # There is no event for the end of a process group that outlives a timed-out job.
+        return _PAUSE if self._sink and process.status is None else _UNDECIDED_PAUSE
 
     def _empty_wake(self) -> None:
         try:
@@ -112,7 +99,7 @@ class Relay:
         return True
 
     def leave(self) -> None:
-        """Hand pipes that others still hold to a process that empties them.
+        """Hand pipes that other processes still hold to a process that empties them.
 
         Closing them would kill whoever writes next, by SIGPIPE, long after we are gone.
         """

@@ -7,22 +7,22 @@ import os
 import time
 
 from crontify_cli.errors import ExitCode, say
+from crontify_cli.job.launched import LaunchedRun
 from crontify_cli.job.process import DRAIN
-from crontify_cli.job.started import Started
 
 
-def see_to_its_end(started: Started, error: Exception) -> int:
+def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     """Pass the job's output on until it ends; return its exit code.
 
     error: the fault of ours, of which a line tells. The record of the run stays on disk,
     so that the next run reports this one.
     """
     say(f"internal error: {_words(error)}; the job goes on")
-    process = started.process
+    process = run.process
     if not process.pid:
-        say(started.problem)
-        return started.exit_code
-    _copy(started)
+        say(run.problem)
+        return run.exit_code
+    _copy(run)
     while process.status is None:
         time.sleep(0.05)
         process.reap()
@@ -42,14 +42,14 @@ def _words(error: Exception) -> str:
     return f"{kept.words}; {kept.place}"
 
 
-def _copy(started: Started) -> None:
+def _copy(run: LaunchedRun) -> None:
     """Copy until both pipes end, or for a while after the job if others hold them."""
-    streams = started.streams
+    streams = run.streams
     for fd in streams:
         os.set_blocking(fd, False)
     until = None
     while streams and (until is None or time.monotonic() < until):
-        if started.process.status is not None:
+        if run.process.status is not None:
             until = until or time.monotonic() + DRAIN
         if not sum(_move(streams, fd) for fd in tuple(streams)):
             time.sleep(0.02)

@@ -88,7 +88,7 @@ SEGMENT = 16 * 1024 * 1024
 """The end is kept in two of these in turn: the older is dropped when the newer is full."""
 
 
-class Held:
+class DeferredOutput:
     """Output held back until it is known whether the job failed (`--output on-failure`).
 
     In memory at first, then in files without a name; never more than 64 MiB: of what is

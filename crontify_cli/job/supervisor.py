@@ -1,118 +1,171 @@
 """One `exec` from the spawn to the exit code: relays, judges, reports.
 
-Everything slow happens here, while the job runs. Whatever of ours fails is said on
-stderr and costs the job nothing.
+Everything slow happens here, while the job runs. Our own failures are reported on
+stderr and cost the job nothing.
 """
 
 import os
 import signal
 import sys
 import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.reporter import Begun, Reporter, Ways
+from crontify_cli.delivery.reporter import (
+    Done,
+    Event,
+    Prepared,
+    Ready,
+    Reporter,
+    SettingsRead,
+    Waiting,
+)
+from crontify_cli.job.launched import LaunchedRun, Notices, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
 from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
-from crontify_cli.job.started import Masks, Started, Voice
-from crontify_cli.job.verdict import Facts, Rules, judge
+from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
-from crontify_cli.processes import start_time
+from crontify_cli.processes import identity, start_time
+from crontify_cli.report.verdict import Facts, Rules, judge
 
 if TYPE_CHECKING:
-    from crontify_cli.config import Loaded
+    from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.job.closing import ShowWait
     from crontify_cli.job.searched import Searched
-    from crontify_cli.job.sinks import Held
+    from crontify_cli.job.sinks import DeferredOutput
 
 SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
 LATEST_SETTINGS = 20.0
-"""Seconds after the job's end for which its verdict waits for them: they may have the rules."""
+"""Seconds after the job's end for which its report waits for the settings."""
+SOON = 1.0
+"""Seconds after which what the run's end needs is loaded, if the job still runs."""
 KILL_AFTER = 10.0
 
 
-def supervise(started: Started, show_wait: "ShowWait | None") -> int:
-    """See a run to its end; return exec's exit code, which is the job's if it has one."""
-    code = Supervisor(started, show_wait).run()
+def supervise(run: LaunchedRun, show_wait: "ShowWait | None") -> int:
+    """See a run through to its end; return exec's exit code, which is the job's if it has one."""
+    code = Supervisor(run, show_wait).run()
     # Not by way of the interpreter's end: a thread may hang in the network, and an open
     # descriptor of the record must not be closed before the process is.
     os._exit(code)
 
 
-class Supervisor:
-    """The main thread's side of a run, up to its verdict; `closing.py` has what follows."""
+class Inbox:
+    """What the reporting thread has told us so far; for the main thread alone.
 
-    def __init__(self, started: Started, show_wait: "ShowWait | None") -> None:
-        self._started = started
-        self._options = started.options
-        self._process = started.process
-        self._recorder = started.recorder
+    Each attribute is the newest event of its kind, None before the first.
+    """
+
+    def __init__(self, wake: int) -> None:
+        self._wake = wake
+        self._queue: SimpleQueue[Event] = SimpleQueue()
+        self.settings: SettingsRead | None = None
+        self.prepared: Prepared | None = None
+        self.ready: Ready | None = None
+        self.waiting: Waiting | None = None
+        self.done: Done | None = None
+
+    def put(self, event: Event) -> None:
+        """Take an event, in the thread that tells it, and wake the main thread."""
+        self._queue.put(event)
+        try:
+            os.write(self._wake, b"\0")
+        except OSError:
+            pass  # full: it is about to wake anyway
+
+    def read(self, timeout: float = 0.0) -> None:
+        """Read every event there is; wait at most `timeout` seconds for the first."""
+        try:
+            event = self._queue.get(timeout > 0, timeout)
+            while True:
+                self._keep(event)
+                event = self._queue.get_nowait()
+        except Empty:
+            return
+
+    def _keep(self, event: Event) -> None:
+        if isinstance(event, SettingsRead):
+            self.settings = event
+        elif isinstance(event, Prepared):
+            self.prepared = event
+        elif isinstance(event, Ready):
+            self.ready = event
+        elif isinstance(event, Waiting):
+            self.waiting = event
+        else:
+            self.done = event
+
+
+class Supervisor:
+    """The main thread's side of a run up to its verdict; `closing.py` has what follows."""
+
+    def __init__(self, run: LaunchedRun, show_wait: "ShowWait | None") -> None:
+        self._run = run
+        self._options = run.options
+        self._process = run.process
+        self._recorder = run.recorder
         self._show_wait = show_wait
-        self._voice = Voice(started.options.verbose)
-        self._say = self._voice.say
-        self._held: Held | None = None
-        self._searched: Searched | None = None
-        self._patience = time.monotonic() + SETTINGS_WAIT
-        self._passthrough = Passthrough(started.process)
-        self._limited = False
+        self._notices = Notices(run.options.verbose)
         self._state = _state_or_none()
-        self._masks = Masks(started.options)
+        wake, wake_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        self._inbox = Inbox(wake_end)
+        self._relay = Relay(run.recorder, run.streams, wake)
+        self._passthrough = Passthrough(run.process)
+        self._sink: Sink | None = None
+        self._held: DeferredOutput | None = None
+        self._searched: Searched | None = None
+        self._is_limited = False
 
     def run(self) -> int:
         """Do it all, in order."""
         # The loading thread must let the job's output pass: a fifth of the usual turn.
         sys.setswitchinterval(0.001)
-        self._recorder.map()
-        if self._process.pid:
-            self._recorder.note_job(self._process.pid)
-        wake, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._recorder.sync_soon()
         self._process.watch_terminal()
-        reporter = self._reporter = self._new_reporter()
+        owner = identity()
+        reporter = self._new_reporter(owner)
         reporter.start()
-        self._warn_of_the_start()
-        relay = Relay(self._recorder, self._started.streams, wake)
+        self._tell_of_the_start()
         if self._process.pid:
-            self._limit()
-            relay.run(self._process, self._sink, self._limit, self._prepare)
-            relay.leave()
+            self._relay_until_exit()
         else:
-            self._say(self._started.problem)
-        self._await_settings()
+            self._notices.say(self._run.problem)
+        prepared = self._await_prepared()
         verdict = judge(self._facts(), self._rules())
-        self._recorder.note_end(verdict.succeeded, verdict.exit_code)
         if self._held and not verdict.succeeded:
             self._held.release(self._passthrough)
         self._tell_of_the_streams()
         from crontify_cli.job.closing import Closing
 
-        closing = Closing(
-            self._started, reporter, self._state, self._voice, self._masks, self._show_wait
-        )
-        closing.report(verdict, relay.error_tail, self._searched)
+        Closing(
+            self._run, reporter, owner, self._inbox, self._state, self._notices, self._show_wait
+        ).report(verdict, prepared, self._relay.error_tail, self._searched)
         return verdict.exit_code
 
     # While the job runs
 
-    def _new_reporter(self) -> Reporter:
-        process, recorder, options = self._process, self._recorder, self._options
-        begun = Begun(
-            recorder.run,
+    def _new_reporter(self, owner: str) -> Reporter:
+        process, options = self._process, self._options
+        run = new_run(
+            self._recorder.run,
             options.monitor,
-            tuple(self._started.command),
-            (os.getpid(), start_time(os.getpid())),
-            (process.pid, start_time(process.pid) if process.pid else 0),
-            time.time() - (time.monotonic() - process.started),
+            self._run.command,
+            job=(process.pid, start_time(process.pid) if process.pid else 0),
+            started_at=time.time() - (time.monotonic() - process.started),
         )
-        ways = Ways(
+        return Reporter(
+            run,
+            owner,
+            self._inbox.put,
             load=self._load,
-            warn=self._say,
-            trace=self._voice.trace,
-            mask=self._masks,
-            notify=self._notify,
+            make_mask=lambda monitor, secrets: run_mask(options, monitor, secrets),
+            notices=self._notices,
+            state=self._state,
+            no_start=options.no_start,
         )
-        return Reporter(begun, ways, state=self._state, no_start=options.no_start)
 
     def _load(self) -> "Loaded":
         from crontify_cli.config import load
@@ -121,54 +174,61 @@ class Supervisor:
         overrides = {"base_url": options.base_url, "api_key_file": options.api_key_file}
         return load(options.config, overrides={k: v for k, v in overrides.items() if v})
 
-    def _notify(self) -> None:
-        try:
-            os.write(self._wake, b"\0")
-        except OSError:
-            pass
-
-    def _warn_of_the_start(self) -> None:
-        for warning in self._started.warnings:
-            self._say(warning)
+    def _tell_of_the_start(self) -> None:
+        for warning in self._run.warnings:
+            self._notices.say(warning)
         if self._recorder.problem:
-            self._say(
+            self._notices.say(
                 f"no record on disk of this run: {self._recorder.problem}"
                 " (its report is lost if this process is killed)"
             )
 
+    def _relay_until_exit(self) -> None:
+        """Pass the job's output on, and apply the settings as soon as they are read."""
+        loads_at = time.monotonic() + SOON
+        patient_until = time.monotonic() + SETTINGS_WAIT
+        for _ in self._relay.until_exit(self._process):
+            self._inbox.read()
+            self._limit()
+            if not self._sink and (self._inbox.settings or time.monotonic() > patient_until):
+                self._sink = self._choose_sink()
+                self._relay.send_to(self._sink)
+            if loads_at and time.monotonic() > loads_at:
+                loads_at = 0.0
+                self._load_the_rest()
+        self._relay.leave()
+
     def _limit(self) -> None:
         """Set the job's time limit: a flag's at once, the config's as soon as it is read."""
-        if self._limited:
+        if self._is_limited:
             return
-        self._limited = self._reporter.configured.is_set()
+        self._is_limited = bool(self._inbox.settings)
         kill_after = self._setting(self._options.kill_after, "kill_after")
         self._process.limit(
             self._setting(self._options.timeout, "timeout"),
             KILL_AFTER if kill_after is None else kill_after,
         )
 
-    def _sink(self) -> Sink | None:
-        """Return where the output goes, None as long as the settings have yet to say."""
-        reporter, options = self._reporter, self._options
-        if not reporter.configured.is_set() and time.monotonic() < self._patience:
-            return None
-        output = options.output or (reporter.monitor and reporter.monitor.output) or "all"
+    def _choose_sink(self) -> Sink:
+        """Return where the output goes: what the flags say, or else the settings, if read."""
+        monitor = self._monitor()
+        output = self._options.output or (monitor and monitor.output) or "all"
         sink: Sink = Nowhere() if output == "none" else self._passthrough
         if output == "on-failure":
-            from crontify_cli.job.sinks import Held
+            from crontify_cli.job.sinks import DeferredOutput
 
-            sink = self._held = Held()
-        patterns = [*self._every("meta_regex"), *options.meta_regex]
+            sink = self._held = DeferredOutput()
+        patterns = [*(monitor.meta_regex if monitor else ()), *self._options.meta_regex]
         if patterns:
             from crontify_cli.job.searched import Searched
 
             try:
                 sink = self._searched = Searched(sink, patterns)
             except OSError as error:
-                self._say(f"--meta-regex: the output is not searched: {error}")
+                self._notices.say(f"--meta-regex: the output is not searched: {error}")
         return sink
 
-    def _prepare(self) -> None:
+    def _load_the_rest(self) -> None:
         """Load what the run's end needs: by then another version may be installed in our place."""
         try:
             import crontify_cli.crash
@@ -179,47 +239,48 @@ class Supervisor:
         except ImportError:
             pass  # the job is not over yet, and what it prints has somewhere to go
 
-    def _setting(self, flag: float | None, name: str) -> float | None:
-        """Return what a flag says, or else the monitor's settings."""
-        value = getattr(self._reporter.monitor, name, None) if flag is None else flag
-        return value if isinstance(value, int | float) else None
-
-    def _every(self, name: str) -> tuple[str, ...]:
-        return tuple(getattr(self._reporter.monitor, name, ()))
-
     # After its end
 
-    def _await_settings(self) -> None:
-        """Wait until the settings are read, or cannot be, or somebody wants us to end."""
-        stops, until = self._process.stop_requests, time.monotonic() + LATEST_SETTINGS
-        while not self._reporter.configured.wait(0.1):
-            if time.monotonic() > until or self._process.stop_requests > stops:
-                self._say("the settings could not be read in time: judged without them")
-                return
+    def _await_prepared(self) -> Prepared | None:
+        """Wait for all that a report takes; None if it does not come, or we are asked to stop."""
+        stops, ended = self._process.stop_requests, time.monotonic()
+        self._inbox.read()
+        while not (self._inbox.prepared or self._inbox.done):
+            settings = self._inbox.settings and self._inbox.settings.settings
+            patience = settings.report_timeout if settings else LATEST_SETTINGS
+            if time.monotonic() > ended + patience or self._process.stop_requests > stops:
+                break
+            self._inbox.read(0.1)
+        return self._inbox.prepared
 
     def _facts(self) -> Facts:
         process = self._process
-        asked = [number for number in process.asked if number in STOP_REQUESTS]
         if process.status is None:
-            return Facts(
-                None, 0.0, problem=self._started.problem, exit_code=self._started.exit_code
-            )
-        duration = process.ended - process.started
-        return Facts(process.status, duration, process.timed_out, asked)
+            return Facts(None, 0.0, problem=self._run.problem, exit_code=self._run.exit_code)
+        asked = [number for number in process.received_signals if number in STOP_REQUESTS]
+        return Facts(process.status, process.ended - process.started, process.timed_out, asked)
 
     def _rules(self) -> Rules:
-        options, monitor = self._options, self._reporter.monitor
-        codes = options.success_codes or (monitor.success_codes if monitor else None)
+        monitor = self._monitor()
+        codes = self._options.success_codes or (monitor.success_codes if monitor else None)
         return Rules(
             codes or Rules().success_codes,
-            self._setting(options.min_duration, "min_duration"),
-            self._setting(options.timeout, "timeout"),
+            self._setting(self._options.min_duration, "min_duration"),
+            self._setting(self._options.timeout, "timeout"),
         )
+
+    def _setting(self, flag: float | None, name: str) -> float | None:
+        """Return what a flag says, or else the monitor's settings, if they are read."""
+        value = getattr(self._monitor(), name, None) if flag is None else flag
+        return value if isinstance(value, int | float) else None
+
+    def _monitor(self) -> "MonitorSettings | None":
+        return self._inbox.settings.monitor if self._inbox.settings else None
 
     def _tell_of_the_streams(self) -> None:
         for stream, failure in self._passthrough.failures.items():
             name = "stdout" if stream == 1 else "stderr"
-            self._say(f"the job's output no longer went to {name}: {failure.strerror}")
+            self._notices.say(f"the job's output no longer went to {name}: {failure.strerror}")
 
 
 def _state_or_none() -> str | None:

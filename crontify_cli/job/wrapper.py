@@ -6,11 +6,11 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 import os
 
 from crontify_cli.errors import ExitCode, one_line, say
+from crontify_cli.job.launched import LaunchedRun, command_line
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
-from crontify_cli.job.rescue import see_to_its_end
-from crontify_cli.job.started import Started, command_line
+from crontify_cli.job.rescue import relay_until_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
     show_wait: how to show a person at a terminal that we wait for a rate limit.
     """
     process = Process()
-    started: Started | None = None
+    launched: LaunchedRun | None = None
     try:
         _hold_standard_streams()
         process.listen()
@@ -35,17 +35,18 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
             if code is not None:
                 return code
         recorder = Recorder(options.monitor, command_line(options), options.redact, options.no_log)
-        started = Started(options, process, recorder)
+        launched = LaunchedRun(options, process, recorder)
         if problem:
-            started.warnings.append(f"no overlap lock for this run: {problem}")
-        _spawn(started)
+            launched.warnings.append(f"no overlap lock for this run: {problem}")
+        process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)
+        _spawn(launched)
         from crontify_cli.job.supervisor import supervise
 
-        return supervise(started, show_wait)
+        return supervise(launched, show_wait)
     except Exception as error:
-        if not started or not (process.pid or started.problem):
+        if not launched or not (process.pid or launched.problem):
             return _run_alone(command_line(options), process, error)
-        os._exit(see_to_its_end(started, error))  # as supervise ends, whatever still hangs
+        os._exit(relay_until_exit(launched, error))  # as supervise ends, whatever still hangs
 
 
 def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str]":
@@ -93,8 +94,8 @@ def _hold_standard_streams() -> None:
         os.set_inheritable(fd, True)
 
 
-def _spawn(started: Started) -> None:
-    options, recorder = started.options, started.recorder
+def _spawn(launched: LaunchedRun) -> None:
+    options, recorder = launched.options, launched.recorder
     environ = os.environ
     _restore_locale(environ)
     environ["CRONTIFY_MONITOR"], environ["CRONTIFY_RUN"] = options.monitor, recorder.run
@@ -104,14 +105,16 @@ def _spawn(started: Started) -> None:
         environ.pop("CRONTIFY_META", None)  # an outer run's is not ours to write to
     out_read, out = os.pipe2(os.O_CLOEXEC)
     err_read, err = os.pipe2(os.O_CLOEXEC)
-    started.streams = {out_read: 1, err_read: 2}
+    launched.streams = {out_read: 1, err_read: 2}
     try:
-        started.process.spawn(started.command, environ, out, err)
+        launched.process.spawn(launched.command, environ, out, err)
     except (OSError, ValueError) as error:
-        started.exit_code, started.problem = _explain(started.command[0], error)
+        launched.exit_code, launched.problem = _explain(launched.command[0], error)
+        recorder.note_failed_spawn(launched.exit_code)
     finally:
         os.close(out)
         os.close(err)
+    recorder.begin(launched.process.pid)
 
 
 def _restore_locale(environ: "MutableMapping[str, str]") -> None:

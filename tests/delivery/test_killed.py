@@ -83,7 +83,7 @@ def test_a_reboot_is_told_from_a_kill(
         for file in (tmp_path / "state").glob("journal.db*"):
             file.unlink()
     with path.open("r+b") as file:
-        file.seek(record.BOOT_ID_AT)
+        file.seek(record.ORIGIN_AT)
         file.write(b"0" * len(processes.boot_id()))
     assert crontify("flush", env=env).returncode == 0
     (fail,) = [request.json for request in api.accepted if request.kind == "fail"]

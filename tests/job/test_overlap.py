@@ -114,7 +114,7 @@ def test_a_stop_that_came_before_the_wait_ends_it(
     first = launch("--overlap", "skip", "--", "sh", "-c", HOLD)
     until_exists(tmp_path / "holding")
     process = Process()
-    process.asked.append(signal.SIGTERM)
+    process.received_signals.append(signal.SIGTERM)
     with pytest.raises(Interrupted):
         Lock("backup").take(process, wait=True)
     (tmp_path / "go").touch()

@@ -62,7 +62,7 @@ def check(recorder: Recorder, written: int) -> None:
 def recorder() -> Recorder:
     made = Recorder("backup", ["true"])
     assert made.problem is None
-    made.map()
+    made.begin(0)
     return made
 
 
@@ -95,7 +95,7 @@ def test_the_ring(recorder: Recorder, pieces: list[int]) -> None:
 @given(st.lists(st.integers(0, 2 * record.CHUNK), max_size=12))
 def test_for_any_chunking_the_head_and_the_newest_bytes_are_there(pieces: list[int]) -> None:
     recorder = Recorder("backup", ["true"])
-    recorder.map()
+    recorder.begin(0)
     check(recorder, feed(recorder, pieces))
     recorder.discard()
 

@@ -1,4 +1,4 @@
-"""A run as it stands at the spawn: what the wrapper hands to whoever sees to the rest."""
+"""A run right after its spawn: what the wrapper hands to the supervisor."""
 
 import os
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from crontify_cli.job.recorder import Recorder
 
 
-class Started:
-    """What the supervisor takes over.
+class LaunchedRun:
+    """A run whose job has been spawned, or could not be.
 
     streams: the read ends of the job's pipes that are still open, each with 1 for stdout
-    or 2 for stderr. problem: why there is no job, with `exit_code` for it; empty if there
-    is one. warnings: lines for a person.
+        or 2 for stderr.
+    problem: why there is no job, with `exit_code` for it; empty if there is one.
+    warnings: lines for a person.
     """
 
     __slots__ = (
@@ -51,21 +52,21 @@ def command_line(options: "ExecOptions") -> "list[str]":
     return options.command
 
 
-class Voice:
-    """Says each line once, however often there is cause for it. For several threads."""
+class Notices:
+    """What `exec` says on stderr while a run goes on; each line once. For several threads."""
 
     def __init__(self, verbose: bool) -> None:
         self._verbose = verbose
         self._said: set[str] = set()
 
     def say(self, line: str) -> None:
-        """Say a line that a person has to know."""
+        """Print a line that a person has to know."""
         if line not in self._said:
             self._said.add(line)
             say(line)
 
     def trace(self, line: str) -> None:
-        """Say a line that only `--verbose` asks for."""
+        """Print a line that only `--verbose` asks for."""
         if self._verbose:
             say(line)
 
@@ -73,28 +74,13 @@ class Voice:
 def run_mask(
     options: "ExecOptions", monitor: "MonitorSettings | None", secrets: "tuple[str, ...]"
 ) -> "Callable[[str], str]":
-    """Return what takes secrets out of a text; `secrets` are our own."""
+    """Return a function that masks the secrets in a text.
+
+    They are `secrets` (our key and token), those of the environment, and whatever the
+    patterns of the flags and of the monitor's settings match.
+    """
     from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.redaction import redaction
 
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
     return redaction(Masker(known_secrets(), secrets), patterns)
-
-
-class Masks:
-    """A run's mask, one for all its texts as long as no more secrets become known.
-
-    The time that its patterns take is so counted together.
-    """
-
-    def __init__(self, options: "ExecOptions") -> None:
-        self._options = options
-        self._made: dict[tuple[str, ...], Callable[[str], str]] = {}
-
-    def __call__(
-        self, monitor: "MonitorSettings | None", secrets: "tuple[str, ...]"
-    ) -> "Callable[[str], str]":
-        """Return the mask that also knows `secrets`."""
-        if secrets not in self._made:
-            self._made[secrets] = run_mask(self._options, monitor, secrets)
-        return self._made[secrets]
