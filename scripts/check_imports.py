@@ -30,6 +30,7 @@ HOMES = {
     # And the doctor's must not set a corrupt one aside.
     "sqlite3": ("report/journal_file.py", "report/health.py", "candidates.py", "sandbox/"),
     "platformdirs": ("paths.py",),
+    "regex": ("values.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
     "fastapi": ("sandbox/",),

@@ -107,7 +107,7 @@ def _report(
     from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.message import error_message
-    from crontify_cli.report.redaction import redaction
+    from crontify_cli.report.patterns import redaction
     from crontify_cli.report.reporter import NO_KEY
     from crontify_cli.report.single import Way, report
     from crontify_cli.state import state_dir

@@ -14,7 +14,7 @@ def run_mask(
 ) -> Callable[[str], str]:
     """Return what takes secrets out of a text; `secrets` are our own."""
     from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.redaction import redaction
+    from crontify_cli.report.patterns import redaction
 
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
     return redaction(Masker(known_secrets(), secrets), patterns)

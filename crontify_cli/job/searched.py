@@ -9,7 +9,7 @@ from crontify_cli.report.patterns import MetaScan
 class Searched:
     """A sink that shows what passes through to the search as well.
 
-    Raises OSError if the search's process cannot be started.
+    Raises RuntimeError if the search's thread cannot be started.
     """
 
     def __init__(self, sink: Sink, patterns: Sequence[str]) -> None:

@@ -165,7 +165,7 @@ class Supervisor:
 
             try:
                 sink = self._searched = Searched(sink, patterns)
-            except OSError as error:
+            except RuntimeError as error:
                 self._say(f"--meta-regex: the output is not searched: {error}")
         return sink
 
@@ -175,7 +175,6 @@ class Supervisor:
             import crontify_cli.job.closing
             import crontify_cli.report.crash
             import crontify_cli.report.patterns
-            import crontify_cli.report.redaction
             import crontify_cli.report.retention  # noqa: F401
         except ImportError:
             pass  # the job is not over yet, and what it prints has somewhere to go
