@@ -20,7 +20,7 @@ ALLOWED = {
     "job": {"job", "report", "config", *FLOOR},
     "sandbox": {"sandbox", *FLOOR},
     "cli": {"cli", "job", "report", "config", "sandbox", *FLOOR},
-    "candidates": {"aliases", "config", *FLOOR},
+    "candidates": {"config", *FLOOR},
     "__main__": {"cli", "job", "candidates"},
 }
 HOMES = {
