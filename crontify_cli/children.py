@@ -15,10 +15,8 @@ _ours: "list[int]" = []
 """Their pids; 0 for one that is being started, whose pid nobody knows yet."""
 
 
-def start(
-    command: "Sequence[str]", *, stdin: int, stdout: int, cwd: "str | None" = None
-) -> "Popen[bytes]":
-    """Start `command` out of reach of terminal and signals, its stderr dropped.
+def start(command: "Sequence[str]") -> "Popen[bytes]":
+    """Start `command` out of reach of terminal and signals; only its stdout is read.
 
     Whoever waited for its end calls `ended`. Raises OSError if it cannot be started.
     """
@@ -28,10 +26,9 @@ def start(
     try:
         child = subprocess.Popen(
             command,
-            stdin=stdin,
-            stdout=stdout,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=cwd,
             start_new_session=True,
         )
         _ours.append(child.pid)

@@ -1,8 +1,8 @@
 """What a TAB asks for: monitors and recent runs, at little more than a bare Python's price.
 
 The shells' completions call `crontify __complete …` while a person waits for a key
-press, so nothing heavy is loaded (tomllib alone would double the time), and a problem
-is no message but an answer with less in it.
+press, so nothing heavy is loaded (tomllib only where a config needs it: it doubles the
+time), and a problem is no message but an answer with less in it.
 """
 
 import os
@@ -86,8 +86,6 @@ def config_files() -> "list[str]":
 
 
 def _aliases() -> "list[str]":
-    from crontify_cli.aliases import section_names
-
     content = _config()
     try:
         names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
@@ -99,6 +97,42 @@ def _aliases() -> "list[str]":
     except ValueError:
         return []
     return names
+
+
+def section_names(text: str) -> "list[str] | None":
+    """Return each NAME of a TOML document's `[monitors.NAME]` headers, in order.
+
+    None if the document writes `monitors` in any other way, or might: then only a parser
+    can tell.
+    """
+    if "'''" in text or '"""' in text:
+        return None
+    names: list[str] = []
+    for line in text.split("\n"):
+        line = line.strip(" \t\r")
+        if line.startswith("[monitors."):
+            name = _name_in_header(line)
+            if name is None:
+                return None
+            names.append(name)
+        elif line.startswith("#"):
+            continue
+        elif "monitors" in line or (line.startswith(("[", '"')) and "\\" in line):
+            return None  # the key's letters may be written as escapes
+    return list(dict.fromkeys(names))
+
+
+def _name_in_header(line: str) -> "str | None":
+    """Return NAME, bare or in quotes, of `[monitors.NAME]`; None for anything else."""
+    name, bracket, rest = line.removeprefix("[monitors.").partition("]")
+    rest = rest.strip(" \t")
+    if not bracket or (rest and not rest.startswith("#")):
+        return None
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+        return None if any(char in name for char in "\"'\\") else name
+    is_bare = name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
+    return name if is_bare else None
 
 
 def _config() -> bytes:

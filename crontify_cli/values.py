@@ -1,7 +1,11 @@
 """Values as people write them in flags and in the config: text in, value or ValueError out.
 
-Loaded before the spawn, so without `re` until a regular expression is given.
+Loaded before the spawn, so without `regex` until a regular expression is given.
 """
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from regex import Pattern
 
 Codes = tuple[tuple[int, int], ...]
 """Exit codes as inclusive ranges: `0,20-25` is `((0, 0), (20, 25))`."""
@@ -89,14 +93,26 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def parse_regex(text: str) -> str:
-    """Return `text` if it is a regular expression of Python's; raises ValueError."""
-    import re
+def compile_regex(text: str, *, multiline: bool = False) -> "Pattern[str]":
+    """Return the regular expression `text` of the `regex` package.
+
+    In its default mode, which is compatible with `re`; `(?V1)` in a pattern leaves that.
+
+    multiline: whether `^` and `$` also match at the ends of lines.
+
+    Raises ValueError, with a message for a person, if it is none.
+    """
+    import regex
 
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        return regex.compile(text, regex.MULTILINE if multiline else 0)
+    except (regex.error, ValueError, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {_short(text)}: {error}") from None
+
+
+def parse_regex(text: str) -> str:
+    """Return `text` if it is a regular expression; raises ValueError."""
+    compile_regex(text)
     return text
 
 
@@ -105,10 +121,7 @@ def parse_meta_regex(text: str) -> str:
 
     Raises ValueError for anything else.
     """
-    import re
-
-    parse_regex(text)
-    names = list(re.compile(text).groupindex)
+    names = compile_regex(text).groupindex
     if not names:
         raise ValueError(f"no named group, as (?P<rows>\\d+), in {_short(text)}")
     for name in names:

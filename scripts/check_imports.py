@@ -18,7 +18,7 @@ ALLOWED = {
     "job": {"job", "delivery", "report", "config", *FLOOR},
     "sandbox": {"sandbox", *FLOOR},
     "cli": {"cli", "job", "delivery", "report", "config", "sandbox", *FLOOR},
-    "complete": {"aliases", "config", *FLOOR},
+    "complete": {"config", *FLOOR},
     "__main__": {"cli", "job", "complete"},
 }
 HOMES = {
@@ -28,6 +28,7 @@ HOMES = {
     # And the doctor's must not set a corrupt one aside.
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
+    "regex": ("values.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
     "fastapi": ("sandbox/",),

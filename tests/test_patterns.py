@@ -1,47 +1,50 @@
-"""A user's regular expressions are tried where they can be stopped."""
+"""A user's regular expressions run where they hold up nothing."""
 
-import os
-import select
-import signal
+import re
 import subprocess
 import sys
-import time
+import textwrap
+import threading
 from collections.abc import Callable
-from pathlib import Path
+from itertools import count
 
 import pytest
 
+from crontify_cli.report import patterns
 from crontify_cli.report.patterns import MetaScan, redact
+from crontify_cli.values import parse_meta_regex, parse_regex
+from tests.waiting import until
 
-HOSTILE = r"^(a+)+$"
+HOSTILE = r"^(a|aa)+$"
 FODDER = "a" * 60 + "b"
+GIVEN_UP = f"the pattern {HOSTILE!r} took over 1 s on a line: later lines were not searched"
+BOMBS = [HOSTILE, r"(?P<n>(a|aa)+)$", r"([a-z]|\w)+\d", r"(?:a{1,1000}){1,1000}$"]
 PLENTY = 60.0
 """Seconds that no test needs; they only keep a broken one from hanging."""
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
 Scan = Callable[..., MetaScan]
 
 
 @pytest.fixture
 def scan() -> Scan:
-    return lambda *patterns: MetaScan(patterns)
+    return lambda *texts: MetaScan(texts)
 
 
-def alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody has reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a hostile pattern go on for as long as a test looks at it."""
+    monkeypatch.setattr(patterns, "_LINE_SECONDS", 5.0)
 
 
-def child_of(pid: int) -> int:
-    """Return the one child of a process, once it has one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    while not (found := children.read_text().split()):
-        time.sleep(0.01)
-    return int(found[0])
+def is_taken(search: MetaScan) -> bool:
+    """Say whether the search has taken everything that it was fed."""
+    with search._changed:
+        return not search._queue
+
+
+def numbers(search: MetaScan) -> dict[str, int | float]:
+    with search._changed:
+        return dict(search._numbers)
 
 
 def test_everything_that_a_pattern_matches_is_masked() -> None:
@@ -53,26 +56,104 @@ def test_everything_that_a_pattern_matches_is_masked() -> None:
     assert redact(text, [], PLENTY) == text
 
 
-@pytest.mark.parametrize("pattern", [HOSTILE, "(", r"(?P<n>(a|aa)+)$"])
+@pytest.mark.parametrize("pattern", [*BOMBS, "("])
 def test_a_text_that_cannot_be_redacted_is_withheld(pattern: str) -> None:
-    assert redact(FODDER, [pattern], 0.3) is None
+    assert redact(FODDER, ["c", pattern], 0.3) is None
 
 
-def _children() -> set[str]:
-    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {pid for path in lists for pid in path.read_text().split()}
+def test_a_text_is_withheld_although_the_search_knows_of_no_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine counts CPU time: on a busy machine its limit comes long after ours."""
+    gate = threading.Event()
+    monkeypatch.setattr(patterns, "_replace", lambda *_: gate.wait(PLENTY) and "late")
+    assert redact("text", ["x"], 0.1) is None
+    gate.set()
 
 
-@needs_proc
-def test_no_child_survives_a_hostile_pattern() -> None:
-    before = _children()
+@pytest.mark.parametrize("pattern", BOMBS)
+def test_other_threads_go_on_while_a_pattern_backtracks(pattern: str) -> None:
+    """A thread counts during the search: without the interpreter lock it would stand still."""
+    is_over, turns = threading.Event(), count()
+
+    def work() -> None:
+        redact(FODDER, [pattern], 1.0)
+        is_over.set()
+
+    threading.Thread(target=work).start()
+    while not is_over.wait(0.001):
+        next(turns)
+    assert next(turns) > 10
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_nested_quantifiers_are_accepted(depth: int) -> None:
+    pattern = "(?:" * depth + "a" + "{1,1000})" * depth
+    assert parse_regex(pattern) == pattern
+    assert redact("b" + "a" * 900, [pattern], PLENTY) == "b[masked]"
+
+
+def test_no_thread_stays_after_a_hostile_pattern() -> None:
+    before = threading.active_count()
     redact(FODDER, [HOSTILE], 0.1)
-    assert _children() <= before
+    until(lambda: threading.active_count() <= before, "the search has ended")
 
 
-def test_a_text_is_withheld_when_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert redact("text", ["x"], PLENTY) is None
+def test_a_program_ends_although_a_pattern_does_not() -> None:
+    code = textwrap.dedent(f"""
+        import threading
+        from crontify_cli.report import patterns
+        patterns._LINE_SECONDS = 10**6
+        search = patterns.MetaScan([{HOSTILE!r}])
+        search.feed({FODDER!r}.encode() + b"\\n")
+        assert search.finish(0.1)[0] == {{}}
+        assert threading.active_count() == 2
+    """)
+    assert subprocess.run([sys.executable, "-c", code], timeout=PLENTY, check=False).returncode == 0
+
+
+def test_without_threads_texts_are_withheld_and_nothing_is_searched() -> None:
+    """An address space that has no room for another stack."""
+    code = textwrap.dedent("""
+        import resource
+        from crontify_cli.report.patterns import MetaScan, redact
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, used + 2**20))
+        assert redact("text", ["x"], 60) is None
+        try:
+            MetaScan(["(?P<n>x)"])
+        except RuntimeError as error:
+            print(error)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "can't start new thread\n", "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("(", "missing )"),
+        ("[[:nope:]]", "unknown property"),
+        ("x{i", "expected }"),
+        ("(" * 5000 + ")" * 5000, "recursion"),
+    ],
+)
+def test_what_is_no_pattern_is_named_with_the_reason(pattern: str, why: str) -> None:
+    with pytest.raises(ValueError, match=f"not a regular expression: .*{re.escape(why)}") as caught:
+        parse_regex(pattern)
+    assert pattern[:60] in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", [r"\p{Lu}+", r"(?<=a+)b", r"(?<n>x)|(?<n>y)", r"(?V1)[\w--a]"])
+def test_what_only_the_regex_package_knows_is_a_pattern(pattern: str) -> None:
+    assert parse_regex(pattern) == pattern
+
+
+def test_a_group_may_have_the_same_name_twice(scan: Scan) -> None:
+    pattern = r"rows (?<n>\d+)|n=(?<n>\d+)"
+    search = scan(parse_meta_regex(pattern))
+    search.feed(b"rows 1\nn=2\nrows x\n")
+    assert search.finish(PLENTY) == ({"n": 2}, [])
 
 
 def test_the_last_match_of_each_group_wins(scan: Scan) -> None:
@@ -121,95 +202,64 @@ def test_of_an_endless_line_the_beginning_is_searched(scan: Scan) -> None:
     assert search.finish(PLENTY) == ({"n": 3}, [])
 
 
+def test_a_line_of_100_mb_is_taken_without_being_kept(scan: Scan) -> None:
+    search = scan(HOSTILE, r"^a+(?P<n>\d+)", r"^m=(?P<m>\d+)")
+    piece = b"a" * 1024 * 1024
+    search.feed(b"a" * 1000 + b"7")
+    for _ in range(100):
+        search.feed(piece)
+        until(lambda: is_taken(search), "the piece is searched")
+    search.feed(b"\nm=1\n")
+    found, warnings = search.finish(PLENTY)
+    assert found == {"n": 7, "m": 1}
+    assert warnings in ([], [f"--meta-regex: {GIVEN_UP}"])  # as the engine likes the line
+
+
 def test_feeding_never_waits_for_a_hostile_pattern_and_what_was_found_before_stays(
-    scan: Scan,
+    scan: Scan, patient: None
 ) -> None:
     search = scan(HOSTILE, r"^n=(?P<n>\d+)$")
     search.feed(b"n=1\n")
-    while not search._found:  # the first line is searched
-        select.select([search._out], [], [], PLENTY)
-        search.pump()
+    until(lambda: numbers(search) == {"n": 1}, "the first line is searched")
     search.feed(FODDER.encode() + b"\nn=2\n")
+    until(lambda: is_taken(search), "the hostile line is searched")
     for _ in range(20):
-        search.feed(b"x" * 1024 * 1024)  # returns, though nobody reads
-    assert search.waiting
-    numbers, warnings = search.finish(0.1)
-    assert numbers == {"n": 1}
+        search.feed(b"x" * 1024 * 1024)  # returns, though nobody takes it
+    found, warnings = search.finish(0.1)
+    assert found == {"n": 1}
     assert len(warnings) == 2
     assert "not searched to its end" in warnings[0]
-    assert "11,534,336 bytes" in warnings[1]  # 20 MiB less 8 waiting and 1 on its way
+    assert "12,582,912 bytes" in warnings[1]  # 20 MiB less 8 waiting
+
+
+def test_a_pattern_that_timed_out_is_given_up_and_the_others_go_on(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "_LINE_SECONDS", 0.2)
+    search = scan(HOSTILE, r"^n=(?P<n>\d+)$")
+    search.feed(FODDER.encode() + b"\nn=1\n" + 1000 * (FODDER.encode() + b"\n") + b"n=2\n")
+    assert search.finish(PLENTY) == (
+        {"n": 2},
+        [f"--meta-regex: {GIVEN_UP.replace('1 s', '0.2 s')}"],
+    )
 
 
 def test_a_line_torn_by_dropped_output_makes_no_false_number(
-    scan: Scan, monkeypatch: pytest.MonkeyPatch
+    scan: Scan, monkeypatch: pytest.MonkeyPatch, patient: None
 ) -> None:
-    monkeypatch.setattr("crontify_cli.report.patterns._BUFFERED", 1000)
-    search = scan(r"^n=(?P<n>\d+)$", r"^m=(?P<m>\d+)$", r"^(?P<rest>\d+)$")
-    os.kill(search._child.pid, signal.SIGSTOP)
+    monkeypatch.setattr(patterns, "_BUFFERED", 1000)
+    search = scan(r"^n=(?P<n>\d+)$", r"^m=(?P<m>\d+)$", r"^(?P<rest>\d+)$", r"^k=(?P<k>\d+)$")
     search.feed(b"n=1")
-    search.feed(b"fill the pipe\n" * 100_000, 2)
-    search.feed(b"x" * 1001)  # dropped
-    search.feed(b"2\nm=6\n")
-    os.kill(search._child.pid, signal.SIGCONT)
-    numbers, warnings = search.finish(PLENTY)
-    assert numbers == {"m": 6}
-    assert "1,001 bytes of output were not searched" in warnings[0]
-
-
-def test_a_search_whose_process_died_is_a_warning(scan: Scan) -> None:
-    search = scan(r"(?P<n>\d+)")
-    os.kill(search._child.pid, signal.SIGKILL)
-    for _ in range(100):
-        search.feed(b"1\n" * 10_000)
-    numbers, warnings = search.finish(PLENTY)
-    assert numbers == {}
-    assert warnings == ["--meta-regex: the output was not searched to its end: it took too long"]
-
-
-def test_the_search_stands_apart_from_the_job(scan: Scan) -> None:
-    """No signal to the job's or the terminal's group reaches it, nor does it hold our files."""
-    reading, writing = os.pipe()
-    os.set_inheritable(writing, True)
-    search = scan(r"(?P<n>\d+)")
-    pid = search._child.pid
-    os.close(writing)
-    assert os.getsid(pid) == pid
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        search.feed(b"1\n")
-        while not search._found:
-            search.pump()
-        os.kill(pid, number)
-    select.select([reading], [], [], PLENTY)
-    assert os.read(reading, 1) == b"", "the child holds a file of ours"
-    assert search.finish(PLENTY) == ({"n": 1}, [])
-    os.close(reading)
-
-
-@needs_proc
-def test_the_search_ends_when_its_parent_is_killed() -> None:
-    code = (
-        "import time; from crontify_cli.report.patterns import MetaScan;"
-        r"s = MetaScan([r'(?P<n>\d+)']); time.sleep(600)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code]) as parent:
-        child = child_of(parent.pid)
-        parent.kill()
-    end = time.monotonic() + PLENTY
-    while alive(child) and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not alive(child)
-
-
-def test_it_works_where_others_reap_our_children(scan: Scan) -> None:
-    """As PID 1 does in a container: waiting for the child then finds none."""
-    search = scan(r"(?P<n>\d+)")
-    search.feed(b"7\n")
-    old = signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, os.WNOHANG))
-    try:
-        assert search.finish(PLENTY) == ({"n": 7}, [])
-        assert redact("a7", [r"\d"], PLENTY) == "a[masked]"
-    finally:
-        signal.signal(signal.SIGCHLD, old)
+    search.feed(b"k=1", 2)
+    until(lambda: is_taken(search), "the beginnings of lines are taken")
+    with search._changed:  # nothing is taken from here on
+        search.feed(b"x" * 600)
+        search.feed(b"2", 2)
+        search.feed(b"x" * 1000)  # drops both
+        search.feed(b"2\nm=6\n")  # drops that, too
+    found, warnings = search.finish(PLENTY)
+    assert found == {"m": 6}
+    assert "bytes of output were not searched" in warnings[0]
 
 
 def test_it_works_with_the_standard_streams_closed() -> None:

@@ -13,7 +13,7 @@ from crontify_cli.errors import CrontifyError, say
 from crontify_cli.record import Record
 from crontify_cli.report.live import Lines, LiveLog
 from crontify_cli.report.mask import Masker, known_secrets, secret_values
-from crontify_cli.report.redaction import WITHHELD
+from crontify_cli.report.patterns import WITHHELD, redact
 
 _POLL = 0.05
 _PATIENCE = 5.0
@@ -92,8 +92,6 @@ def masker(settings: Settings, run: Record) -> Callable[[str], str]:
         return masked
 
     def mask(text: str) -> str:
-        from crontify_cli.report.patterns import redact
-
         redacted = redact(masked(text), patterns, _REDACT_SECONDS) if text else text
         return f"{WITHHELD}\n" if redacted is None else redacted
 

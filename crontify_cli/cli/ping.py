@@ -110,7 +110,7 @@ def _report(
     from crontify_cli.report.compose import error_message
     from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.redaction import redaction
+    from crontify_cli.report.patterns import redaction
 
     head, dropped, tail = _read(log) if log else (b"", 0, b"")
     loaded = load()

@@ -72,11 +72,7 @@ def _first_line_of_command(command: tuple[str, ...]) -> str:
     import subprocess
 
     # In a session of its own: no terminal to ask on, and one group to kill.
-    process = children.start(
-        [os.path.expanduser(command[0]), *command[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
+    process = children.start([os.path.expanduser(command[0]), *command[1:]])
     deadline = _deadline()
     assert process.stdout
     try:

@@ -18,7 +18,7 @@ from crontify_cli.model import Ending, Outcome, Run
 from crontify_cli.report.compose import Output, compose
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import read_meta_file
-from crontify_cli.report.redaction import redaction
+from crontify_cli.report.patterns import redaction
 
 FORGET_AFTER = 86400.0
 """Seconds after which a run counts as dead whose job cannot be seen from here."""

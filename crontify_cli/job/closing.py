@@ -21,7 +21,7 @@ from crontify_cli.report.verdict import Verdict
 from crontify_cli.values import format_duration
 
 if TYPE_CHECKING:
-    from crontify_cli.job.searched import Searched
+    from crontify_cli.job.sinks import MetaSink
     from crontify_cli.job.supervisor import Inbox
 
 ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
@@ -74,19 +74,19 @@ class Closing:
         verdict: Verdict,
         prepared: Prepared | None,
         errors: bytes,
-        searched: "Searched | None",
+        meta_sink: "MetaSink | None",
     ) -> None:
         """Put the outcome on disk, then wait, within limits, until it is sent.
 
         prepared: None if it did not come in time. errors: the end of the job's stderr.
-        searched: what looked for numbers in its output.
+        meta_sink: what looked for numbers in its output.
         """
         if prepared is None or prepared.obstacle:
             self._leave_to_recovery(prepared)
             return
         stops = self._process.stop_requests
         self._recorder.note_judged(verdict.succeeded, verdict.exit_code)
-        composed, outcome = self._compose(verdict, prepared, errors, searched)
+        composed, outcome = self._compose(verdict, prepared, errors, meta_sink)
         report_id = self._commit(verdict, prepared, composed, outcome)
         ping = None if prepared.key is None else composed.ping
         self._reporter.finish(Outcome(ping, report_id, time.monotonic()))
@@ -119,13 +119,13 @@ class Closing:
         verdict: Verdict,
         prepared: Prepared,
         errors: bytes,
-        searched: "Searched | None",
+        meta_sink: "MetaSink | None",
     ) -> tuple[Composed, RunOutcome]:
         options, monitor = self._options, prepared.monitor
         content = self._recorder.content()
         errors = errors or content.tail or content.head
         output = Output(content.head, content.dropped, content.tail, errors)
-        meta = self._meta(verdict, searched)
+        meta = self._meta(verdict, meta_sink)
         outcome: RunOutcome = "success" if verdict.succeeded else "fail"
         if not verdict.succeeded and (tolerated := self._tolerated(prepared)):
             outcome, meta["tolerated_failures"] = "tolerated", tolerated
@@ -141,7 +141,7 @@ class Closing:
         )
         return composed, outcome
 
-    def _meta(self, verdict: Verdict, searched: "Searched | None") -> dict[str, int | float]:
+    def _meta(self, verdict: Verdict, meta_sink: "MetaSink | None") -> dict[str, int | float]:
         process = self._process
         automatic = usage_meta(
             verdict.exit_code, self._duration(), process.usage, self._recorder.total
@@ -149,8 +149,8 @@ class Closing:
         warnings: list[str] = []
         found: Mapping[str, int | float] = {}
         written: Mapping[str, int | float] = {}
-        if searched:
-            found, warnings = searched.finish(SCAN_SECONDS)
+        if meta_sink:
+            found, warnings = meta_sink.finish(SCAN_SECONDS)
         if self._recorder.meta_path:
             written, more = read_meta_file(self._recorder.meta_path)
             warnings = [*warnings, *more]

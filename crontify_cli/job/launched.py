@@ -80,7 +80,7 @@ def run_mask(
     patterns of the flags and of the monitor's settings match.
     """
     from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.redaction import redaction
+    from crontify_cli.report.patterns import redaction
 
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
     return redaction(Masker(known_secrets(), secrets), patterns)

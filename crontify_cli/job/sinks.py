@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from collections.abc import Mapping, Sequence
 from typing import IO, Protocol
 
 from crontify_cli.job.process import Process
@@ -185,3 +186,25 @@ class _Part:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+class MetaSink:
+    """Passes the output on and has it searched for the numbers of `--meta-regex`.
+
+    Raises RuntimeError if the search's thread cannot be started.
+    """
+
+    def __init__(self, sink: Sink, patterns: Sequence[str]) -> None:
+        from crontify_cli.report.patterns import MetaScan
+
+        self._sink = sink
+        self._scan = MetaScan(patterns)
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Pass `data` on, then have it searched."""
+        self._sink.write(stream, data)
+        self._scan.feed(bytes(data), stream)
+
+    def finish(self, seconds: float) -> tuple[Mapping[str, int | float], list[str]]:
+        """End the search within `seconds`; return the numbers, and warnings for a person."""
+        return self._scan.finish(seconds)

@@ -32,8 +32,7 @@ from crontify_cli.report.verdict import Facts, Rules, judge
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.job.closing import ShowWait
-    from crontify_cli.job.searched import Searched
-    from crontify_cli.job.sinks import DeferredOutput
+    from crontify_cli.job.sinks import DeferredOutput, MetaSink
 
 SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
@@ -116,7 +115,7 @@ class Supervisor:
         self._passthrough = Passthrough(run.process)
         self._sink: Sink | None = None
         self._held: DeferredOutput | None = None
-        self._searched: Searched | None = None
+        self._meta_sink: MetaSink | None = None
         self._is_limited = False
 
     def run(self) -> int:
@@ -142,7 +141,7 @@ class Supervisor:
 
         Closing(
             self._run, reporter, owner, self._inbox, self._state, self._notices, self._show_wait
-        ).report(verdict, prepared, self._relay.error_tail, self._searched)
+        ).report(verdict, prepared, self._relay.error_tail, self._meta_sink)
         return verdict.exit_code
 
     # While the job runs
@@ -220,11 +219,11 @@ class Supervisor:
             sink = self._held = DeferredOutput()
         patterns = [*(monitor.meta_regex if monitor else ()), *self._options.meta_regex]
         if patterns:
-            from crontify_cli.job.searched import Searched
+            from crontify_cli.job.sinks import MetaSink
 
             try:
-                sink = self._searched = Searched(sink, patterns)
-            except OSError as error:
+                sink = self._meta_sink = MetaSink(sink, patterns)
+            except RuntimeError as error:
                 self._notices.say(f"--meta-regex: the output is not searched: {error}")
         return sink
 
@@ -234,8 +233,7 @@ class Supervisor:
             import crontify_cli.crash
             import crontify_cli.delivery.retention
             import crontify_cli.job.closing
-            import crontify_cli.report.patterns
-            import crontify_cli.report.redaction  # noqa: F401
+            import crontify_cli.report.patterns  # noqa: F401
         except ImportError:
             pass  # the job is not over yet, and what it prints has somewhere to go
 

@@ -1,30 +1,35 @@
-"""A user's regular expressions, run where they can be stopped.
+"""Users' regular expressions: numbers found in a job's output, and texts redacted.
 
-One that backtracks without end holds Python's interpreter lock, so that no thread
-and no signal handler gets a turn: it would hold up the job's output, and the
-report for ever. So they run in a child process (`patterns_child.py`), which is
-killed at a deadline; the parent never waits for it longer than it was told to.
+A pattern may backtrack for hours. The `regex` package releases the interpreter lock while
+it matches, and its time limit stops a match; so patterns run in threads of this process.
+The limit counts this process's CPU time, which on a busy machine passes more slowly than
+the clock: nobody waits for these threads past a deadline of their own.
 """
 
-import json
-import os
-import select
-import sys
+import contextlib
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from crontify_cli import children
+from crontify_cli.report.excerpt import clean
 from crontify_cli.report.mask import MASKED
-from crontify_cli.report.patterns_child import DATA, FRAME, GAP
+from crontify_cli.values import compile_regex, parse_number
 
 if TYPE_CHECKING:
-    import subprocess
+    from regex import Pattern
 
-_CHILD = Path(__file__).with_name("patterns_child.py")
+SECONDS = 3.0
+"""How long a user's patterns may take for all texts of a run together."""
+LEAST = 0.25
+"""What each text gets even when that is used up: enough for a pattern that does no harm."""
+WITHHELD = "[log withheld: a --redact pattern could not be applied in time]"
 
+LONGEST_LINE = 64 * 1024
+"""Bytes of a line that are searched."""
+_LINE_SECONDS = 1.0
+"""CPU seconds that a pattern may take for one line."""
 _BUFFERED = 8 * 1024 * 1024
 """Bytes of output that wait for a slow search before the oldest are dropped."""
 
@@ -32,118 +37,106 @@ _BUFFERED = 8 * 1024 * 1024
 def redact(text: str, patterns: Sequence[str], seconds: float) -> str | None:
     """Return `text` with everything that a pattern matches replaced by `[masked]`.
 
-    patterns: regular expressions of Python's, `^` and `$` being a line's ends.
+    patterns: regular expressions; `^` and `$` match at the ends of lines, too.
     seconds: how long it may take.
 
-    None if it could not be done in time, or at all: the text must then not leave
+    None if it could not be done in time, or not at all: the text must then not leave
     this machine.
     """
     if not patterns:
         return text
-    import subprocess
+    deadline = time.monotonic() + seconds
+    redacted: list[str] = []
 
-    task = {"redact": list(patterns), "mask": MASKED, "text": text, "seconds": seconds}
+    def work() -> None:
+        with contextlib.suppress(Exception):  # without a result the text is withheld
+            redacted.append(_replace(text, patterns, deadline))
+
+    thread = threading.Thread(target=work, daemon=True)
     try:
-        child = _start()
-    except OSError:
+        thread.start()
+    except RuntimeError:  # no more threads
         return None
-    try:
-        with child:
-            try:
-                out, _ = child.communicate(json.dumps(task).encode(), timeout=seconds)
-            except (subprocess.TimeoutExpired, OSError):
-                return None
-            finally:
-                child.kill()
-    finally:
-        children.ended(child)
-    try:
-        # Complete JSON says that it went well; it was killed either way.
-        redacted = json.loads(out)["text"]
-    except (ValueError, KeyError):
-        return None
-    return redacted if isinstance(redacted, str) else None
+    thread.join(seconds)
+    return redacted[0] if redacted else None
 
 
-def _start() -> "subprocess.Popen[bytes]":
-    """Start the child: nothing inherited but its pipes, and out of reach of the job's signals.
+def _replace(text: str, patterns: Sequence[str], deadline: float) -> str:
+    for pattern in patterns:
+        left = max(0.0, deadline - time.monotonic())
+        text = compile_regex(pattern, multiline=True).sub(
+            lambda match: MASKED if match[0] else "", text, concurrent=True, timeout=left
+        )
+    return text
 
-    -I -S: no site-packages and no user's environment, half of Python's start.
+
+def redaction(masker: Callable[[str], str], patterns: Sequence[str]) -> Callable[[str], str]:
+    """Return the mask for a run's texts: `masker`, then whatever `patterns` match.
+
+    A text that a pattern could not be applied to in time becomes WITHHELD. The mask
+    may be used by several threads.
     """
-    import subprocess
+    return Redaction(masker, patterns) if patterns else masker
 
-    return children.start(
-        [sys.executable, "-I", "-S", str(_CHILD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd="/",
-    )
+
+class Redaction:
+    """A mask with a user's patterns, within a time for all texts together."""
+
+    def __init__(self, masker: Callable[[str], str], patterns: Sequence[str]) -> None:
+        self._masker = masker
+        self._patterns = list(patterns)
+        self._left = SECONDS
+        self._known: dict[str, str] = {"": ""}
+
+    def __call__(self, text: str) -> str:
+        """Return `text` without what the masks match; each text is worked on only once."""
+        if text not in self._known:
+            self._known[text] = self._redact(self._masker(text))
+        return self._known[text]
+
+    def _redact(self, text: str) -> str:
+        began = time.monotonic()
+        redacted = redact(text, self._patterns, max(self._left, LEAST))
+        self._left -= time.monotonic() - began
+        return WITHHELD if redacted is None else redacted
 
 
 class MetaScan:
-    """Looks for numbers in a job's output while the job runs.
+    """Looks for numbers in a job's output while the job runs, in a thread of its own.
 
     patterns: regular expressions with named groups (`parse_meta_regex` checks them),
     searched in each line by itself; the last number that a group matched wins. A line
     ends at a newline or carriage return; what is past its first 64 KiB is not searched.
 
-    Raises OSError if no child process can be had.
+    Raises RuntimeError if no thread can be started.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._child = _start()
-        assert self._child.stdin
-        assert self._child.stdout
-        self._in = self._child.stdin.fileno()
-        self._out = self._child.stdout.fileno()
-        os.set_blocking(self._in, False)
-        os.set_blocking(self._out, False)
-        task = json.dumps({"search": list(patterns)}).encode() + b"\n"
-        self._sending = memoryview(task)
+        self._changed = threading.Condition()  # guards everything below
         self._queue: deque[tuple[int, bytes]] = deque()
         self._queued = 0
         self._torn: set[int] = set()
         self._dropped = 0
-        self._alive = True
-        self._found = b""
-        self._ended = False
-        self.pump()
-
-    def fileno(self) -> int:
-        """Return the descriptor to poll for writing while `waiting`."""
-        return self._in
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something that the pipe has not taken yet."""
-        return self._alive and bool(self._sending or self._queue)
+        self._is_fed = False
+        self._is_complete = False
+        self._numbers: dict[str, int | float] = {}
+        self._warnings: dict[str, str] = {}
+        threading.Thread(target=self._work, args=(patterns,), daemon=True).start()
 
     def feed(self, data: bytes, stream: int = 1) -> None:
-        """Take some output of stream 1 or 2; never blocks.
+        """Take some output of stream 1 or 2; never waits for the search.
 
         If the search cannot keep up, the oldest pieces are dropped, and counted.
         """
-        if not self._alive or not data:
-            return
-        self._queue.append((stream, data))
-        self._queued += len(data)
-        self.pump()
-        while self._queued > _BUFFERED:
-            torn, oldest = self._queue.popleft()
-            self._torn.add(torn)
-            self._queued -= len(oldest)
-            self._dropped += len(oldest)
-
-    def pump(self) -> None:
-        """Write what the pipe takes without blocking, and read what was found so far."""
-        try:
-            while self._alive and self._next():
-                self._sending = self._sending[os.write(self._in, self._sending) :]
-        except BlockingIOError:
-            pass
-        except OSError:  # the child is gone
-            self._alive = False
-        self._read()
+        with self._changed:
+            self._queue.append((stream, data))
+            self._queued += len(data)
+            while self._queued > _BUFFERED:
+                torn, oldest = self._queue.popleft()
+                self._torn.add(torn)
+                self._queued -= len(oldest)
+                self._dropped += len(oldest)
+            self._changed.notify_all()
 
     def finish(self, seconds: float) -> tuple[dict[str, int | float], list[str]]:
         """End the search and return the numbers, and warnings for a person.
@@ -151,50 +144,121 @@ class MetaScan:
         seconds: how long to wait for what is still to be searched. If that is not
         enough, the numbers are those found up to then.
         """
-        deadline = time.monotonic() + seconds
-        poll = select.poll()
-        poll.register(self._out, select.POLLIN)
-        poll.register(self._in, select.POLLOUT)
-        while not self._ended and (left := deadline - time.monotonic()) > 0:
-            poll.poll(left * 1000)
-            self.pump()
-            if not self.waiting and self._child.stdin and not self._child.stdin.closed:
-                poll.unregister(self._in)
-                self._child.stdin.close()
-        return self._stop()
+        with self._changed:
+            self._is_fed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_complete, seconds)
+            self._queue.clear()
+            warnings = list(self._warnings.values())
+            if not self._is_complete:
+                warnings.append("the output was not searched to its end: it took too long")
+            if self._dropped:
+                warnings.append(
+                    f"{self._dropped:,} bytes of output were not searched: they came faster than"
+                    " a pattern could be tried"
+                )
+            return dict(self._numbers), [f"--meta-regex: {warning}" for warning in warnings]
 
-    def _next(self) -> bool:
-        """See to it that there is something to send, if there is anything left."""
-        if not self._sending and self._queue:
+    # In the thread
+
+    def _work(self, texts: Sequence[str]) -> None:
+        patterns = {text: pattern for text in texts if (pattern := self._compiled(text))}
+        for line in self._lines():
+            for text, pattern in list(patterns.items()):
+                if not self._search(text, pattern, clean(line)):
+                    del patterns[text]
+        with self._changed:
+            self._is_complete = True
+            self._changed.notify_all()
+
+    def _compiled(self, text: str) -> "Pattern[str] | None":
+        try:
+            return compile_regex(text)
+        except ValueError as error:
+            self._warn(text, str(error))
+            return None
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the output's lines, as they end."""
+        streams: dict[int, Lines] = {}
+        while piece := self._next():
+            stream, data, is_torn = piece
+            lines = streams.setdefault(stream, Lines())
+            if is_torn:
+                lines.tear()
+            yield from lines.feed(data)
+        with self._changed:
+            whole = [lines for stream, lines in streams.items() if stream not in self._torn]
+        for lines in whole:
+            yield from lines.end()
+
+    def _next(self) -> tuple[int, bytes, bool] | None:
+        """Wait for the next piece: stream, data, and whether some is missing before it.
+
+        None at the output's end.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_fed)
+            if not self._queue:
+                return None
             stream, data = self._queue.popleft()
             self._queued -= len(data)
-            gap = FRAME.pack(GAP, stream, 0) if stream in self._torn else b""
+            is_torn = stream in self._torn
             self._torn.discard(stream)
-            self._sending = memoryview(gap + FRAME.pack(DATA, stream, len(data)) + data)
-        return bool(self._sending)
+            return stream, data, is_torn
 
-    def _read(self) -> None:
-        """Keep the newest whole line that the child wrote: everything found up to then."""
+    def _search(self, text: str, pattern: "Pattern[str]", line: str) -> bool:
+        """Note the numbers in a line; False if the pattern should not be tried again."""
         try:
-            while data := os.read(self._out, 65536):
-                *whole, rest = (self._found + data).split(b"\n")
-                self._found = b"\n".join([*whole[-1:], rest])
-            self._ended = True
-        except BlockingIOError:
-            pass
+            for match in pattern.finditer(line, concurrent=True, timeout=_LINE_SECONDS):
+                for name, found in match.groupdict().items():
+                    if found is not None:
+                        self._note(name, found.strip())
+        except Exception as error:
+            timed_out = isinstance(error, TimeoutError)
+            why = f"took over {_LINE_SECONDS:g} s on a line" if timed_out else f"failed ({error})"
+            self._warn(text, f"the pattern {text[:60]!r} {why}: later lines were not searched")
+            return False
+        return True
 
-    def _stop(self) -> tuple[dict[str, int | float], list[str]]:
-        self._alive = False
-        self._child.kill()
-        self._child.__exit__(None, None, None)
-        children.ended(self._child)
-        found = json.loads(self._found.rpartition(b"\n")[0] or b"{}")
-        warnings = list(found.get("warnings", []))
-        if not found.get("complete"):
-            warnings.append("the output was not searched to its end: it took too long")
-        if self._dropped:
-            warnings.append(
-                f"{self._dropped:,} bytes of output were not searched: they came faster than a"
-                " pattern could be tried"
-            )
-        return found.get("numbers", {}), [f"--meta-regex: {warning}" for warning in warnings]
+    def _note(self, name: str, found: str) -> None:
+        try:
+            number = parse_number(found)
+        except ValueError as error:
+            self._warn(name, f"{name}: {error}")
+            return
+        with self._changed:
+            self._numbers[name] = number
+
+    def _warn(self, about: str, warning: str) -> None:
+        with self._changed:
+            self._warnings.setdefault(about, warning)
+
+
+class Lines:
+    """Makes lines of what comes in pieces; a line torn by a gap is none."""
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self._torn = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the lines that `data` ends; each without its end, and cut."""
+        *ended, rest = data.replace(b"\r", b"\n").split(b"\n")
+        for piece in ended:
+            yield from self.end(piece)
+        self._add(rest)
+
+    def end(self, piece: bytes = b"") -> Iterator[bytes]:
+        """Yield the line that `piece` completes, if there is one."""
+        self._add(piece)
+        if self._begun and not self._torn:
+            yield bytes(self._begun)
+        self._begun, self._torn = bytearray(), False
+
+    def tear(self) -> None:
+        """Note that what follows is not what followed."""
+        self._begun, self._torn = bytearray(), True
+
+    def _add(self, piece: bytes) -> None:
+        self._begun += piece[: LONGEST_LINE - len(self._begun)]

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+from crontify_cli.report.patterns import WITHHELD
 from tests.conftest import Crontify
 from tests.job.conftest import Launch, settings
 from tests.server import TOKEN, ApiServer
-from tests.waiting import until
+from tests.waiting import until, until_exists
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -59,8 +60,8 @@ def test_a_hostile_regex_on_a_line_of_100_mb_stalls_nothing(
     launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
     """Catastrophic backtracking in both: they are given up, and the log is withheld, not leaked."""
-    script = "head -c 100000000 /dev/zero | tr '\\0' a; exit 3"
-    hostile = "(a+)+$b"
+    script = f"echo {'a' * 99}; head -c 99999900 /dev/zero | tr '\\0' a; exit 3"
+    hostile = "(a|aa)+[bc]"
     with open(os.devnull, "w") as null:
         process = launch(
             *("--meta-regex", f"(?P<n>{hostile})", "--redact", hostile, "--", "sh", "-c", script),
@@ -72,12 +73,29 @@ def test_a_hostile_regex_on_a_line_of_100_mb_stalls_nothing(
     fail = api.requests[-1]
     assert fail.kind == "fail"
     assert fail.json["meta"]["output_bytes"] == 100_000_000
-    assert "aaaa" not in fail.json.get("logOutput", "")
+    assert fail.json["logOutput"].startswith(WITHHELD)
+    assert "aaaa" not in fail.json["logOutput"]
+    assert "took over 1 s on a line" in err
 
 
 def test_a_job_in_a_flood_is_not_slowed_by_a_hostile_regex(launch: Launch, tmp_path: Path) -> None:
-    """The search is done beside the relay: what it cannot follow it gives up."""
-    script = "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 50000000; touch ended"
+    """The search runs next to the relay, and drops what it cannot keep up with."""
+    script = f"yes {'a' * 100} | head -c 50000000; touch ended"
     with open(os.devnull, "w") as null:
-        launch("--meta-regex", "(?P<n>(a+)+$b)", "--", "sh", "-c", script, stdout=null)
+        launch("--meta-regex", "(?P<n>(a|aa)+[bc])", "--", "sh", "-c", script, stdout=null)
         until((tmp_path / "ended").exists, "the job has ended")
+
+
+def test_a_signal_is_passed_on_while_a_hostile_regex_is_tried(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    script = (
+        f"trap 'echo stopped; exit 9' TERM; echo {'a' * 100}; touch begun;"
+        " while :; do sleep 60 & wait $!; done"
+    )
+    process = launch("--meta-regex", "(?P<n>(a|aa)+[bc])", "--", "sh", "-c", script)
+    until_exists(tmp_path / "begun")
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.splitlines()[-1]) == (9, "stopped"), err
+    assert api.requests[-1].json["meta"]["exit_code"] == 9

@@ -15,7 +15,7 @@ from tests.job.conftest import PROGRAM, Launch, settings
 from tests.server import ApiServer
 
 INSTALLED = str(Path(sys.executable).with_name("crontify"))
-SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx")
+SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx", "regex")
 
 
 @pytest.mark.parametrize("module", SHADOWED)
@@ -25,7 +25,10 @@ def test_a_module_of_the_jobs_python_path_is_none_of_ours(
     """PYTHONPATH in a crontab is meant for the job, whose modules have names like `resource`."""
     (tmp_path / f"{module}.py").write_text("raise RuntimeError('not yours')")
     done = subprocess.run(
-        [INSTALLED, "exec", "backup", "--", "sh", "-c", "echo $PYTHONPATH; exit 3"],
+        [
+            *(INSTALLED, "exec", "backup", "--redact", "x", "--"),
+            *("sh", "-c", "echo $PYTHONPATH; exit 3"),
+        ],
         env={**os.environ, **settings(api), "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
