@@ -1,4 +1,4 @@
-"""How the sandbox's lists look: a table for a person, tab-separated lines, or the API's objects."""
+"""The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -24,7 +24,7 @@ _STATUS_COLOURS = {
 
 
 class Column(NamedTuple, Generic[T]):
-    """A cell of each line. With the largest rank it goes first where the window is too narrow."""
+    """A column of a table. If the window is too narrow, the largest rank is left out first."""
 
     name: str
     rank: int
@@ -39,7 +39,7 @@ def show(
     fields: Callable[[T], Iterable[object]],
     columns: Sequence[Column[T]],
 ) -> None:
-    """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
+    """Print the list: `wire` as JSON, `fields` in a pipe, `columns` on a terminal."""
     from crontify_cli.cli import output
 
     if as_json:
@@ -81,7 +81,7 @@ def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
-    """Print monitors, with their rules and how their newest run stands."""
+    """Print monitors with their rules and the status of their newest run."""
     from crontify_cli.sandbox.wire import monitor_data
 
     show(
@@ -105,7 +105,6 @@ def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
 
 def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
     """Print runs, in the order given."""
-    from crontify_cli.cli.moments import brief
     from crontify_cli.sandbox.wire import run_data
 
     show(
@@ -117,7 +116,7 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
             _utc(run.finished_at),
             run.monitor_id,
             run.status,
-            None if run.duration is None else run.duration / 1000,
+            None if run.duration_ms is None else run.duration_ms / 1000,
             run.id,
             "log" if run.has_log else None,
             _meta(run) or None,
@@ -127,12 +126,12 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
             Column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
             Column("Monitor", 0, lambda run: run.monitor_id),
             Column("Status", 1, lambda run: run.status),
-            Column(
-                "Took", 4, lambda run: "" if run.duration is None else brief(run.duration / 1e3)
-            ),
+            Column("Took", 4, _took),
             Column("Log", 6, lambda run: "yes" if run.has_log else ""),
             Column("Run", 5, lambda run: run.id),
-            Column("Message, meta", 2, lambda run: " ".join(_words(run))),
+            Column(
+                "Message, meta", 2, lambda run: f"{run.error_message or ''} {_meta(run)}".strip()
+            ),
         ],
     )
 
@@ -162,10 +161,10 @@ def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
     )
 
 
-def _words(run: Run) -> Iterable[str]:
-    if run.error_message:
-        yield run.error_message
-    yield _meta(run)
+def _took(run: Run) -> str:
+    from crontify_cli.cli.moments import brief
+
+    return "" if run.duration_ms is None else brief(run.duration_ms / 1000)
 
 
 def _meta(run: Run) -> str:
@@ -175,9 +174,9 @@ def _meta(run: Run) -> str:
 
 
 def _rules(monitor: Monitor) -> str:
-    from crontify_cli.sandbox.rules import say
+    from crontify_cli.sandbox.rules import format_rule
 
-    return ", ".join(map(say, monitor.rules))
+    return ", ".join(map(format_rule, monitor.rules))
 
 
 def _utc(at: Millis | None) -> str | None:
