@@ -520,7 +520,7 @@ def test_what_cron_will_find_by_name(
 ) -> None:
     at(api.url)
     program = Path(sys.executable).with_name("crontify")
-    assert f"cron finds {program}, used in the crontab" in doctor()["cron_path"]
+    assert f"cron finds {program} (PATH=" in doctor()["cron_path"]
     crontab.write_text(f"HOME={home}\n* * * * * crontify exec m -- true\n")
     found = doctor()
     assert "failure: cron does not find crontify (PATH=/usr/bin:/bin)" in found["cron_path"]

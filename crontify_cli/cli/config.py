@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crontify_cli.cli.help import App
-from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
 
 if TYPE_CHECKING:
     from crontify_cli.cli.config_show import Row
@@ -41,19 +41,15 @@ def list_(
     ] = False,
 ) -> None:
     """List all settings, their values and where they come from; secrets are masked."""
+    from crontify_cli.cli import output
     from crontify_cli.cli.config_show import list_settings
 
     found = list_settings(_load())
     if as_json:
-        import json
-
-        print(json.dumps([_json(row) for row in found], indent=2, ensure_ascii=False))
+        output.json_list(map(_json, found))
         return
-    from crontify_cli.cli.output import console, is_terminal
-
-    if not is_terminal():
-        for row in found:
-            print(row.path, _plain(row.value), _source(row), sep="\t")
+    if not output.is_terminal():
+        output.lines("\t".join(_cells(row)) for row in found)
         return
     from rich.table import Table
     from rich.text import Text
@@ -63,9 +59,8 @@ def list_(
         column.overflow = "fold"
     for row in found:
         style = "dim" if row.source == "default" else ""
-        cells = (row.path, _plain(row.value) or "-", _source(row))
-        table.add_row(*(Text(cell) for cell in cells), style=style)
-    console().print(table)
+        table.add_row(*(Text(cell or "-") for cell in _cells(row)), style=style)
+    output.console().print(table)
 
 
 @config.command(epilog="Example: crontify config get monitors.backup.timeout")
@@ -220,13 +215,12 @@ def _plain(value: object) -> str:
         import json
 
         return json.dumps(value, ensure_ascii=False)
-    from crontify_cli.errors import one_line
-
     return one_line(str(value))
 
 
-def _source(row: "Row") -> str:
-    return f"{row.source}:{row.where}" if row.where else row.source
+def _cells(row: "Row") -> tuple[str, str, str]:
+    source = f"{row.source}:{row.where}" if row.where else row.source
+    return row.path, _plain(row.value), source
 
 
 def _json(row: "Row") -> dict[str, object]:

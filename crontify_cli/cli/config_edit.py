@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack
+from pathlib import Path
 
 from crontify_cli.cli import person
 from crontify_cli.config.file import parse, read_bytes, replace
@@ -20,8 +21,8 @@ def edit_file(file: str) -> int:
     old = _read(file)
     before = _template() if old is None else old
     copy = _write_copy(file, before)
-    keep = False
-    try:
+    with ExitStack() as cleanup:
+        cleanup.callback(Path(copy).unlink, missing_ok=True)
         new = _edit_until_valid(copy, file, before)
         if new is None:
             say(f"{file} not changed")
@@ -29,16 +30,13 @@ def edit_file(file: str) -> int:
         if new == before:
             say(f"{file} is unchanged")
             return ExitCode.OK
-        keep = True
         try:
             replace(file, old, new)
-        except CrontifyError as error:
-            raise CrontifyError(f"{error.message}; your version was saved as {copy}") from None
-        keep = False
-    finally:
-        if not keep:
-            with suppress(FileNotFoundError):
-                os.unlink(copy)
+        except BaseException as error:
+            cleanup.pop_all()  # keeps the copy
+            if isinstance(error, CrontifyError):
+                raise CrontifyError(f"{error.message}; your version was saved as {copy}") from None
+            raise
     return ExitCode.OK
 
 

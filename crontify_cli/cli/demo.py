@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
     from crontify_cli.delivery.api import Api
+    from crontify_cli.sandbox.wire import RunData
 
 MONITOR = "nightly-import"
 ROWS = 1523
@@ -52,15 +53,6 @@ class Server(NamedTuple):
     url: str
     api_key: str
     token: str
-
-
-class Run(NamedTuple):
-    """A run as the sandbox lists it."""
-
-    id: str
-    status: str
-    meta: dict[str, object]
-    message: str
 
 
 def register(app: typer.Typer) -> None:
@@ -194,24 +186,14 @@ def _api(server: Server) -> "Api":
     return Api(server.url, token=server.token)
 
 
-def _runs(server: Server) -> list[Run]:
+def _runs(server: Server) -> "Sequence[RunData]":
+    from crontify_cli.sandbox.wire import RunsAnswer
+
     with _api(server) as api:
-        data = api.get(f"/monitors/{MONITOR}/runs").get("data")
-    if not isinstance(data, list):
-        raise CrontifyError("the demo failed: the sandbox did not list the runs")
-    return [
-        Run(
-            str(run.get("id")),
-            str(run.get("status")),
-            run.get("meta") or {},
-            str(run.get("errorMessage") or ""),
-        )
-        for run in data
-        if isinstance(run, dict)
-    ]
+        return RunsAnswer.model_validate(api.get(f"/monitors/{MONITOR}/runs")).data
 
 
-def _print_runs(runs: list[Run]) -> None:
+def _print_runs(runs: "Sequence[RunData]") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -222,22 +204,23 @@ def _print_runs(runs: list[Run]) -> None:
         table.add_column(name, no_wrap=True)
     for run in runs:
         colour = {"success": "green", "failed": "red"}.get(run.status, "yellow")
-        numbers = [str(run.meta.get(name, "-")) for name in ("rows_processed", "exit_code")]
+        meta = run.meta or {}
+        numbers = [str(meta.get(name, "-")) for name in ("rows_processed", "exit_code")]
         table.add_row(Text(f"   {run.status}", colour), *numbers)
     console().print(table)
     for run in runs:
-        if run.message:
-            print(f"   message: {run.message}")
+        if run.error_message:
+            print(f"   message: {run.error_message}")
 
 
-def _check(runs: list[Run]) -> Run:
+def _check(runs: "Sequence[RunData]") -> "RunData":
     """Return the failed run; raise CrontifyError unless the sandbox has recorded what happened."""
     statuses = [run.status for run in runs]
     if statuses != ["failed", "success", "success"]:
         raise CrontifyError(
             f"the demo failed: expected two successes, then a failure; got {statuses}"
         )
-    if [run.meta.get("rows_processed") for run in runs[1:]] != [0, ROWS]:
+    if [(run.meta or {}).get("rows_processed") for run in runs[1:]] != [0, ROWS]:
         raise CrontifyError("the demo failed: the numbers of the jobs did not arrive")
     return runs[0]
 
@@ -266,7 +249,7 @@ def _print_alerts(alerts: list[tuple[str, str]]) -> None:
         console().print(f"   {kind:<14}  {message}", style=colour, markup=False, soft_wrap=True)
 
 
-def _log(server: Server, run: Run) -> str:
+def _log(server: Server, run: "RunData") -> str:
     with _api(server) as api:
         answer = api.log(MONITOR, run.id)
     if not answer.content or "ValueError" not in answer.content:

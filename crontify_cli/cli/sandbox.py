@@ -178,8 +178,8 @@ def list_monitors(db: Db = None, account: AccountName = "default", as_json: AsJs
     """
     from crontify_cli.cli.sandbox_lists import show_monitors
 
-    with _store(db, create=False) as store:
-        monitors = store.monitors(_require_account(store, account))
+    with _existing(db, account) as (store, owner):
+        monitors = store.monitors(owner)
     show_monitors(monitors, as_json=as_json)
 
 
@@ -200,8 +200,7 @@ def add_rule(
     from crontify_cli.sandbox.rules import MAX_RULES, format_rule
 
     rule = _rule(field, operator, number)
-    with _store(db, create=False) as store:
-        owner = _require_account(store, account, monitor_id)
+    with _existing(db, account, monitor_id) as (store, owner):
         if not store.add_rule(owner, monitor_id, rule):
             raise CrontifyError(
                 f"rule not added: monitor {monitor_id} already has the maximum of {MAX_RULES}"
@@ -227,8 +226,7 @@ def remove_rule(
     from crontify_cli.sandbox.rules import format_rule
 
     rule = _rule(field, operator, number)
-    with _store(db, create=False) as store:
-        owner = _require_account(store, account, monitor_id)
+    with _existing(db, account, monitor_id) as (store, owner):
         if not store.remove_rule(owner, monitor_id, rule):
             raise CrontifyError(
                 f"monitor {monitor_id} has no rule {format_rule(rule)};"
@@ -255,8 +253,7 @@ def runs(
     """
     from crontify_cli.cli.sandbox_lists import show_runs
 
-    with _store(db, create=False) as store:
-        owner = _require_account(store, account, monitor_id)
+    with _existing(db, account, monitor_id) as (store, owner):
         found = store.runs(owner, monitor_id, status=status, limit=limit)
     show_runs(found, as_json=as_json)
 
@@ -276,8 +273,7 @@ def alerts(
     """
     from crontify_cli.cli.sandbox_lists import show_alerts
 
-    with _store(db, create=False) as store:
-        owner = _require_account(store, account, monitor_id)
+    with _existing(db, account, monitor_id) as (store, owner):
         found = store.alerts(owner, monitor_id, limit=limit)
     show_alerts(found, as_json=as_json)
 
@@ -316,17 +312,21 @@ def _store(db: Path | None, *, create: bool) -> "Iterator[Store]":
         yield Store(connection)
 
 
-def _require_account(store: "Store", name: str, monitor_id: str | None = None) -> "Account":
-    """Return the account; raises CrontifyError if it, or its monitor, does not exist."""
-    account = store.account(name)
-    if not account:
-        raise CrontifyError(
-            f"the sandbox has no account {name};"
-            f" create it with crontify sandbox key rotate --account {name}"
-        )
-    if monitor_id is not None and not store.monitor(account, monitor_id):
-        raise CrontifyError(
-            f"the sandbox has no monitor {monitor_id};"
-            f" add it with crontify sandbox monitor add {monitor_id}"
-        )
-    return account
+@contextmanager
+def _existing(
+    db: Path | None, name: str, monitor_id: str | None = None
+) -> "Iterator[tuple[Store, Account]]":
+    """Yield store and account; raises CrontifyError if account or monitor do not exist."""
+    with _store(db, create=False) as store:
+        account = store.account(name)
+        if not account:
+            raise CrontifyError(
+                f"the sandbox has no account {name};"
+                f" create it with crontify sandbox key rotate --account {name}"
+            )
+        if monitor_id is not None and not store.monitor(account, monitor_id):
+            raise CrontifyError(
+                f"the sandbox has no monitor {monitor_id};"
+                f" add it with crontify sandbox monitor add {monitor_id}"
+            )
+        yield store, account

@@ -3,9 +3,9 @@
 Pure functions. CONTRACT.md, "What the server makes of them", is the source of every rule.
 """
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
+from operator import eq, gt, lt, ne
 from typing import NamedTuple
 
 from crontify_cli.model import Meta, Ping, PingKind
@@ -20,12 +20,8 @@ PLANS = {"free": 60_000, "pro": 0}
 """The minimum interval between two pings of a monitor, in milliseconds."""
 OVERLAP_ALERT = AlertDraft("overlapped", "a new run started before this one ended")
 
-_OPERATORS: dict[Operator, Callable[[float, float], bool]] = {
-    "lt": operator.lt,
-    "gt": operator.gt,
-    "eq": operator.eq,
-    "ne": operator.ne,
-}
+_Comparison = Callable[[float, float], bool]
+_COMPARISONS: dict[Operator, _Comparison] = {"lt": lt, "gt": gt, "eq": eq, "ne": ne}
 
 
 class Transition(NamedTuple):
@@ -63,7 +59,7 @@ def alerts_for(ping: Ping, rules: Iterable[Rule]) -> Sequence[AlertDraft]:
 def matches(rule: Rule, meta: Meta) -> bool:
     """Tell whether `meta` has the rule's field and its number satisfies the comparison."""
     number = meta.get(rule.field)
-    return number is not None and _OPERATORS[rule.operator](number, rule.value)
+    return number is not None and _COMPARISONS[rule.operator](number, rule.value)
 
 
 def seconds_to_wait(last: Millis | None, now: Millis, min_interval: Millis) -> int:
@@ -106,10 +102,10 @@ def format_rule(rule: Rule) -> str:
 def parse_rule(field: str, operator: str, value: str) -> Rule:
     """Return the rule given by three words; raises ValueError with a message for the user."""
     name, _ = parse_meta(f"{field}=0")
-    for known in _OPERATORS:
+    for known in _COMPARISONS:
         if operator == known:
             return Rule(name, known, float(parse_number(value)))
-    raise ValueError(f"not one of {', '.join(_OPERATORS)}: {operator!r}")
+    raise ValueError(f"not one of {', '.join(_COMPARISONS)}: {operator!r}")
 
 
 def parse_plan(text: str) -> Millis:

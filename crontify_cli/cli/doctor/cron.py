@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from crontify_cli.cli.config_show import list_settings
 from crontify_cli.cli.crontab_line import quoted_program
-from crontify_cli.cli.doctor.check import Check
+from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.config import api_key, load
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
@@ -101,19 +101,13 @@ def parse_crontab(text: str) -> Crontab:
 def _path(crontab: Crontab, environ: Mapping[str, str], program: str) -> Check:
     """Check that cron finds the program by the names used in the crontab."""
     path = environ["PATH"]
-    advice = f"use the absolute path in the crontab: {program}"
-    found = {name: shutil.which(name, path=path) for name in crontab.programs}
-    missing = [name for name, file in found.items() if file is None]
-    if missing:
-        problem = f"cron does not find {missing[0]} (PATH={path})"
-        return Check("cron_path", "failure", problem, advice)
-    if found:
-        return Check("cron_path", "ok", f"cron finds {', '.join(found)}, used in the crontab")
-    if place := shutil.which("crontify", path=path):
-        return Check("cron_path", "ok", f"cron finds {place} (PATH={path})")
-    return Check(
-        "cron_path", "warning", f"cron does not find crontify by name (PATH={path})", advice
-    )
+    names = crontab.programs or ("crontify",)
+    missing = [name for name in names if not shutil.which(name, path=path)]
+    if not missing:
+        return Check("cron_path", "ok", f"cron finds {', '.join(names)} (PATH={path})")
+    result: Result = "failure" if crontab.programs else "warning"
+    found = f"cron does not find {missing[0]} (PATH={path})"
+    return Check("cron_path", result, found, f"use the absolute path in the crontab: {program}")
 
 
 def _environment(environ: Mapping[str, str], has_key: bool) -> Iterator[Check]:
@@ -125,12 +119,8 @@ def _environment(environ: Mapping[str, str], has_key: bool) -> Iterator[Check]:
         return
     home = environ.get("HOME", "nowhere")
     differences = list(_differences(here, there, os.environ.get("HOME", home), home))
-    lost = [
-        name
-        for name, value in os.environ.items()
-        if name.upper() in _NETWORK and value and value != environ.get(name)
-    ]
-    if lost:
+    network = [name for name in os.environ if name.upper() in _NETWORK and os.environ[name]]
+    if lost := [name for name in network if os.environ[name] != environ.get(name)]:
         found = f"{', '.join(lost)}: set here, but not under cron"
         advice = "set proxy or ca_bundle in the config file, or these variables in the crontab"
         differences.append(Check("cron_env", "warning", found, advice))
@@ -154,12 +144,9 @@ def _differences(here: Facts, there: Facts, home: str, crons_home: str) -> Itera
         found = f"under cron there is no API key: {there.no_key}"
         advice = "run crontify config set api_key, or use a key file that cron can read"
         yield Check("cron_env", "failure", found, advice)
-    other = [
-        name
-        for name in sorted({*here.settings, *there.settings})
-        if here.settings.get(name) != there.settings.get(name)
-        and not name.startswith(("api_key", "monitors."))
-    ]
+    names = sorted({*here.settings, *there.settings})
+    other = [name for name in names if here.settings.get(name) != there.settings.get(name)]
+    other = [name for name in other if not name.startswith(("api_key", "monitors."))]
     if other and here.config == there.config:
         found = f"{', '.join(other)}: differs under cron"
         advice = "set it in the config file instead of in this shell"

@@ -39,9 +39,9 @@ def check_server(settings: Settings) -> Iterator[Check]:
         return
     yield _base_url(settings)
     probe = _probe(api, settings)
-    yield _name(api.course, probe)
+    yield _dns(api.course, probe)
     yield _tls(settings, api.course, probe)
-    yield _answer(settings, api.course, probe)
+    yield _server(settings, api.course, probe)
     yield _clock(probe)
 
 
@@ -58,9 +58,7 @@ def confirm_token(settings: Settings, good: Check) -> Check:
     if answer.status != 401:
         return good
     found = f"{settings.base_url} rejects the token (401: {answer.message})"
-    return Check(
-        "token", "failure", found, "get a new one from Crontify, then run crontify config set token"
-    )
+    return Check("token", "failure", found, "get a new token, then run crontify config set token")
 
 
 def _base_url(settings: Settings) -> Check:
@@ -88,17 +86,16 @@ def _probe(api: "Api", settings: Settings) -> "Probe | None":
     return next(iter(results), None)
 
 
-def _name(course: "Course", probe: "Probe | None") -> Check:
+def _dns(course: "Course", probe: "Probe | None") -> Check:
     if not course.looked_up:
         timeout = f"{course.host}: no answer from the resolver within {_RESOLVER:g}s"
         advice = f"try getent hosts {course.host}, and check /etc/resolv.conf"
         return Check("dns", "failure", probe.message if probe else timeout, advice)
     if course.addresses == (course.host,):
         return Check("dns", "ok", f"{course.host} is an IP address")
+    addresses = ", ".join(course.addresses[:3])
     took = _milliseconds(course.looked_up - course.began)
-    return Check(
-        "dns", "ok", f"{course.host} has address {', '.join(course.addresses[:3])} ({took})"
-    )
+    return Check("dns", "ok", f"{course.host} has address {addresses} ({took})")
 
 
 def _tls(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
@@ -134,7 +131,7 @@ def _end_of_certificate(course: "Course") -> float | None:
         return None
 
 
-def _answer(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
+def _server(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
     if not course.looked_up:
         return Check("server", "skipped", "its name cannot be resolved")
     if course.connected and not course.secured and settings.base_url.startswith("https:"):

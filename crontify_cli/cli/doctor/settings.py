@@ -21,13 +21,9 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
     for problem in loaded.problems:
         yield Check("config", "failure", problem, "correct it with crontify config edit")
     if not loaded.problems:
-        monitors = len(loaded.settings.monitors)
-        count = f", {monitors} monitor{'s' if monitors > 1 else ''}" if monitors else ""
-        found = (
-            f"{plain(loaded.file)}{count}"
-            if loaded.file
-            else "no config file; the default settings are used"
-        )
+        found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
+        if monitors := len(loaded.settings.monitors):
+            found += f", {monitors} monitor{'s' if monitors > 1 else ''}"
         yield Check("config", "ok", found)
 
 

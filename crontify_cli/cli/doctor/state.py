@@ -95,8 +95,8 @@ def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
         advice = "crontify flush --verbose"
         if backlog.reports >= _NEARLY_FULL * runs or waited >= _NEARLY_FULL * days * 86400:
             worse = "failure"
-            advice = f"crontify flush: reports above keep_runs ({runs}) or keep_days ({days}) are"
-            advice += " dropped"
+            limits = f"keep_runs ({runs}) or keep_days ({days})"
+            advice = f"crontify flush: reports above {limits} are dropped"
         yield Check("queue", worse, found, advice)
     if health.problem:
         yield Check("queue", "skipped", "not checked: the journal is unusable")
