@@ -404,7 +404,7 @@ def test_a_corrupt_journal_is_said_and_left_as_it_is(
         file.write_bytes(broken)
         found = doctor()
         assert found.failures() == {"journal"}
-        assert "will replace it" in found["journal"]
+        assert "will set it aside" in found["journal"]
         assert found["queue"].startswith("skipped")
         assert file.read_bytes() == broken
     crontify("exec", "m", "--", "true")
@@ -530,7 +530,7 @@ def test_what_cron_will_find_by_name(
     crontab.write_text(f"HOME={home}\n* * * * * /gone/bin/crontify exec m -- true\n")
     assert "failure: cron does not find /gone/bin/crontify" in doctor()["cron_path"]
     crontab.write_text(f"HOME={home}\n# crontify\n* * * * * /bin/true\n")
-    assert "warning: cron does not find crontify by name" in doctor()["cron_path"]
+    assert "warning: cron does not find crontify (PATH=" in doctor()["cron_path"]
 
 
 def test_what_only_this_shell_has_is_pointed_out(

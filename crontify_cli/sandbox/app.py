@@ -66,32 +66,28 @@ def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
 
     app.add_middleware(BodyLimit, refuse=refuse)
 
-    @app.exception_handler(Refusal)
-    async def on_refusal(request: Request, error: Refusal) -> JSONResponse:
-        return refuse(request, error)
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return refuse(request, _refusal(request, error, path), headers)
 
-    @app.exception_handler(RequestValidationError)
-    async def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
-        return refuse(request, refuse_invalid(error))
-
-    @app.exception_handler(HTTPException)
-    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400:  # an unreadable body; only the cause says why
-            return refuse(request, refuse_unreadable(error.__cause__))
-        messages = {
-            404: f"No such endpoint: {request.method} {request.url.path}",
-            405: f"{request.method} is not allowed here",
-        }
-        message = messages.get(error.status_code, error.detail)
-        return refuse(request, Refusal(error.status_code, message), error.headers)
-
-    @app.exception_handler(sqlite3.Error)
-    async def on_database_error(request: Request, error: sqlite3.Error) -> JSONResponse:
-        return refuse(request, Refusal(503, describe_error(error, path)))
-
-    @app.exception_handler(Exception)
-    async def on_internal_error(request: Request, error: Exception) -> JSONResponse:
-        message = f"Internal error of the sandbox: {type(error).__name__}"
-        return refuse(request, Refusal(500, message))
-
+    for kind in (Refusal, RequestValidationError, HTTPException, sqlite3.Error, Exception):
+        app.add_exception_handler(kind, on_error)
     return app
+
+
+def _refusal(request: Request, error: Exception, path: Path) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, RequestValidationError):
+        return refuse_invalid(error)
+    if isinstance(error, sqlite3.Error):
+        return Refusal(503, describe_error(error, path))
+    if not isinstance(error, HTTPException):
+        return Refusal(500, f"Internal error of the sandbox: {type(error).__name__}")
+    if error.status_code == 400:  # an unreadable body; only the cause says why
+        return refuse_unreadable(error.__cause__)
+    messages = {
+        404: f"No such endpoint: {request.method} {request.url.path}",
+        405: f"{request.method} is not allowed here",
+    }
+    return Refusal(error.status_code, messages.get(error.status_code, error.detail))

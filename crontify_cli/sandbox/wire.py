@@ -7,16 +7,8 @@ from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, 
 from pydantic.alias_generators import to_camel
 
 from crontify_cli.model import Meta, Ping
+from crontify_cli.sandbox import records
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import (
-    Alert,
-    AlertKind,
-    Monitor,
-    Operator,
-    PingResult,
-    Run,
-    RunStatus,
-)
 from crontify_cli.sandbox.rules import ERROR_UNITS, LOG_UNITS, simplify, truncate, utf16_units
 
 MAX_BODY = 1024 * 1024
@@ -101,7 +93,7 @@ class PingData(_Answer):
     received: Literal[True] = True
     monitor_id: str
     run_id: _Id
-    status: RunStatus
+    status: records.RunStatus
     timestamp: _Time = Field(description="When the ping arrived.")
 
 
@@ -129,7 +121,7 @@ class RuleData(_Answer):
     """A success is a silent failure if its meta's `field` compares to `value` by `operator`."""
 
     field: str
-    operator: Operator
+    operator: records.Operator
     value: int | float
 
 
@@ -139,7 +131,7 @@ class MonitorData(_Answer):
     id: str
     created_at: _Time
     last_ping_at: _Time | None
-    status: RunStatus | None
+    status: records.RunStatus | None
     rules: Sequence[RuleData]
 
 
@@ -160,7 +152,7 @@ class RunData(_Answer):
 
     id: _Id
     monitor_id: str
-    status: RunStatus
+    status: records.RunStatus
     started_at: _Time | None
     finished_at: _Time | None
     duration_ms: int | None
@@ -182,20 +174,20 @@ class AlertData(_Answer):
     id: _Id
     monitor_id: str
     run_id: _Id
-    kind: AlertKind
+    kind: records.AlertKind
     message: str
     log_head: str | None
     created_at: _Time
 
 
-def ping_answer(monitor_id: str, result: PingResult, at: int) -> PingAnswer:
+def ping_answer(monitor_id: str, result: records.PingResult, at: int) -> PingAnswer:
     """Return the answer to a ping that arrived `at`."""
     run_id, status, _ = result
     data = PingData(monitor_id=monitor_id, run_id=run_id, status=status, timestamp=timestamp(at))
     return PingAnswer(data=data)
 
 
-def monitor_data(monitor: Monitor) -> MonitorData:
+def monitor_data(monitor: records.Monitor) -> MonitorData:
     """Return the monitor as the API shows it."""
     return MonitorData(
         id=monitor.id,
@@ -209,7 +201,7 @@ def monitor_data(monitor: Monitor) -> MonitorData:
     )
 
 
-def run_data(run: Run) -> RunData:
+def run_data(run: records.Run) -> RunData:
     """Return the run as the API shows it."""
     fields = run._asdict() | {
         "started_at": _time(run.started_at),
@@ -221,7 +213,7 @@ def run_data(run: Run) -> RunData:
     return RunData(**fields)
 
 
-def alert_data(alert: Alert) -> AlertData:
+def alert_data(alert: records.Alert) -> AlertData:
     """Return the alert as `--json` prints it."""
     return AlertData(**alert._asdict() | {"created_at": timestamp(alert.created_at)})
 

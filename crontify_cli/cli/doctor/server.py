@@ -109,17 +109,16 @@ def _tls(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
         if "certificate" in found:
             advice = "set ca_bundle if the certificate is from your own CA; check the clock"
         return Check("tls", "failure", found, advice)
-    found, ends = f"{course.tls}, {_certificate(course)}", _end_of_certificate(course)
-    if ends and ends - time.time() < _CERTIFICATE_EXPIRES_SOON:
-        return Check("tls", "warning", found, "the server's operator has to renew the certificate")
-    return Check("tls", "ok", found)
-
-
-def _certificate(course: "Course") -> str:
     names = {name: value for part in course.certificate.get("issuer", ()) for name, value in part}
     issuer = names.get("organizationName") or names.get("commonName") or "an unnamed issuer"
+    found = f"{course.tls}, certificate issued by {issuer}"
     ends = _end_of_certificate(course)
-    return f"certificate issued by {issuer}" + (f", valid until {local(ends)[:10]}" if ends else "")
+    if ends is None:
+        return Check("tls", "ok", found)
+    found += f", valid until {local(ends)[:10]}"
+    if ends - time.time() < _CERTIFICATE_EXPIRES_SOON:
+        return Check("tls", "warning", found, "the server's operator has to renew the certificate")
+    return Check("tls", "ok", found)
 
 
 def _end_of_certificate(course: "Course") -> float | None:
