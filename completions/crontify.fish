@@ -476,7 +476,7 @@ complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --json' -l j
 complete -c crontify -n '__crontify_offers \'sandbox monitor list\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox rule
-complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a add -d 'Report a success as a silent failure if FIELD in its meta compares to NUMBER like this'
+complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a add -d 'Add an alert rule'
 complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a remove -d 'Remove an alert rule, given as it was added'
 complete -c crontify -n '__crontify_offers \'sandbox rule\' -h --help' -s h -l help -d 'Show this message and exit'
 

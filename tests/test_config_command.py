@@ -95,7 +95,7 @@ def test_a_value_is_written_with_its_type_and_got_back(
         (["allow_http", "perhaps"], "not true or false"),
         (["redact", "a", "("], "not a regular expression"),
         (["monitors.a.id", "../x"], "not a monitor"),
-        (["headers", "x"], "write headers.NAME"),
+        (["headers", "x"], "use headers.NAME"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error_and_nothing_is_written(

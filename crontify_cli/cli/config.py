@@ -104,7 +104,7 @@ def set_(
 
     address = parse_address(key)
     if address.names == ("headers",):
-        raise CrontifyError("headers is not a single setting: write headers.NAME", ExitCode.USAGE)
+        raise CrontifyError("headers is not a single setting; use headers.NAME", ExitCode.USAGE)
     words = list(values) if values else [_ask(address)]
     if values and _is_secret(address, words):
         raise CrontifyError(
@@ -162,7 +162,7 @@ def check() -> None:
         say(line)
     if problems:
         raise typer.Exit(ExitCode.FAILURE)
-    print(f"{loaded.file}: ok" if loaded.file else "no config file; the default settings are used")
+    print(f"{loaded.file or 'no config file, using the defaults'}: ok")
 
 
 @config.command(epilog="Example: EDITOR=nano crontify config edit")

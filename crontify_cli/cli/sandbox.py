@@ -196,7 +196,7 @@ def add_rule(
     db: Db = None,
     account: AccountName = "default",
 ) -> None:
-    """Report a success as a silent failure if FIELD in its meta compares to NUMBER like this."""
+    """Add an alert rule: a success whose FIELD matches is a silent failure."""
     from crontify_cli.sandbox.rules import MAX_RULES, format_rule
 
     rule = _rule(field, operator, number)

@@ -50,7 +50,7 @@ def _set_aside(state: str) -> Iterator[Check]:
 def _journal(state: str, health: Health) -> Check:
     path = plain(health.path)
     if health.is_corrupt:
-        advice = "the next run will set it aside and start a new one; queued reports will not be sent"
+        advice = "the next run will set it aside and start a new one; queued reports are not sent"
         return Check("journal", "failure", f"{path}: {health.problem}", advice)
     if health.problem:
         advice = "until it can be used, a report that cannot be sent immediately is lost"
