@@ -1,13 +1,16 @@
 """`crontify init`: asks for key, monitor and job; writes the config; prints the crontab line."""
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from crontify_cli.cli import person
 from crontify_cli.cli.config import config_file, print_notes, subtable
 from crontify_cli.errors import CrontifyError, say
+
+if TYPE_CHECKING:
+    from crontify_cli.config.settings import Settings, Value
 
 NO_MONITOR = "crontify-init-test"
 
@@ -35,6 +38,7 @@ def init() -> None:
     key (empty to keep the current one), the monitor, the job, y to test the key.
     """
     from crontify_cli.cli.crontab_line import crontab_line, parse_job, program
+    from crontify_cli.config import load
 
     file = config_file()
     key = _ask_key(file)
@@ -46,9 +50,11 @@ def init() -> None:
         "Job (its crontab line, such as 0 3 * * * /srv/backup.sh, or only its command):",
         parse_job,
     )
+    loaded = load()
     if person.agrees("Test the key now, with one request that changes nothing?"):
-        say(_test_key(key))
-    _write(file, key, monitor)
+        say(_test_key(loaded.settings, key))
+    base_url = loaded.values.get("base_url")
+    _write(file, key, monitor, base_url if base_url and base_url.source == "env" else None)
     say("add this line to your crontab with crontab -e:")
     print(crontab_line(job, monitor.name, program(), os.environ.get("CRONTIFY_CONFIG")))
 
@@ -86,12 +92,13 @@ def _parse_monitor(text: str) -> Monitor:
     return Monitor(parse_monitor(name), parse_monitor(id_ if equals else name))
 
 
-def _write(file: str, key: str | None, monitor: Monitor) -> None:
-    """Write the answers to the config file; keep everything else in it."""
+def _write(file: str, key: str | None, monitor: Monitor, base_url: "Value | None") -> None:
+    """Write the answers to the config file, and keep everything else in it.
+
+    base_url: the value of CRONTIFY_BASE_URL, which is not set under cron; None if not set here.
+    """
     from crontify_cli.config.file import change
     from crontify_cli.config.keys import CREDENTIALS
-
-    base_url = _base_url_of_environment()
 
     def put(content: dict[str, object]) -> None:
         if key:
@@ -99,25 +106,17 @@ def _write(file: str, key: str | None, monitor: Monitor) -> None:
                 content.pop(name, None)
             content["api_key"] = key
         if base_url:
-            content["base_url"] = base_url
+            content["base_url"] = str(base_url.typed)
         if monitor.name != monitor.id:
             subtable(content, ("monitors", monitor.name), file)["id"] = monitor.id
 
     print_notes(file, change(file, put))
     say(f"settings written to {file} (mode 0600)")
     if base_url:
-        say(f"base_url = {base_url} was written, too: cron does not set CRONTIFY_BASE_URL")
+        say(f"base_url = {base_url.typed} was written, too: cron does not set CRONTIFY_BASE_URL")
 
 
-def _base_url_of_environment() -> str | None:
-    """Return the value of CRONTIFY_BASE_URL, None if it is not set or not valid."""
-    from crontify_cli.config import load
-
-    value = load().values.get("base_url")
-    return str(value.typed) if value and value.source == "env" else None
-
-
-def _test_key(typed: str | None) -> str:
+def _test_key(settings: "Settings", typed: str | None) -> str:
     """Ask the API whether the key is valid; return the result as a message.
 
     The API documents 401 for an unknown key and 404 for an unknown monitor. So a ping for a
@@ -125,11 +124,10 @@ def _test_key(typed: str | None) -> str:
 
     Raises CrontifyError if the key is rejected or cannot be read.
     """
-    from crontify_cli.config import api_key, check_base_url, load
+    from crontify_cli.config import api_key, check_base_url
     from crontify_cli.delivery.api import open_api
     from crontify_cli.model import Ping
 
-    settings = load().settings
     check_base_url(settings)
     try:
         with open_api(settings, typed or api_key(settings)) as api:
