@@ -65,7 +65,7 @@ def refused(server: Server, *request: Any) -> Answer:
         ("success", b'"meta"', "body: must be a JSON object"),
         ("success", b"[" * 100_000, "nested too deep"),
         ("success", b'{"meta": ' + b'{"a": ' * 100_000, "nested too deep"),
-        ("success", b'{"meta": {"\xff": 1}}', "not in UTF-8"),
+        ("success", b'{"meta": {"\xff": 1}}', "not encoded in UTF-8"),
         ("success", b'{"meta": []}', "meta: must be a JSON object"),
         ("success", b'{"meta": {"rows": "1523"}}', "meta.rows: must be a number"),
         ("success", b'{"meta": {"rows": true}}', "meta.rows: must be a number"),
