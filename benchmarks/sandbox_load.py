@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.store import Store
 
 HELLO = """
@@ -122,9 +122,9 @@ def hello_world() -> Iterator[Target]:
 @contextmanager
 def sandbox(db: Path, connections: int) -> Iterator[Target]:
     """Yield a running sandbox, with a monitor for each connection."""
-    with opened(db, make=True) as connection:
+    with open_database(db, create=True) as connection:
         store = Store(connection)
-        account = store.made_account("default")
+        account = store.get_or_create_account("default")
         key = store.rotate_key(account)
         for number in range(connections):
             store.add_monitor(account, f"m{number}")

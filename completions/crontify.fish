@@ -299,16 +299,16 @@ complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's he
 
 # crontify
 complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Report a job\'s start, run it, and report how it ended'
-complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try it all on this machine'
+complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try everything on this machine'
 complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report a start, a success or a failure of a job that runs without `exec`'
 complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver what is queued, and report the runs whose wrapper or host died'
 complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs of this machine, the newest first'
 complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the newest that failed'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
-complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check that jobs can be reported from here, and say what to do where not'
+complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the script by which a shell completes crontify\'s command line at TAB'
-complete -c crontify -n '__crontify_descends \'\'' -a config -d 'See, check and change the settings'
-complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'The documented API on this machine: try jobs without an account'
+complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
+complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, to try jobs without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
 complete -c crontify -n '__crontify_offers \'\' --config' -l config -r -F -d 'Read this config file'
 complete -c crontify -n '__crontify_offers \'\' -h --help' -s h -l help -d 'Show this message and exit'
@@ -374,7 +374,7 @@ complete -c crontify -n '__crontify_offers logs -h --help' -s h -l help -d 'Show
 complete -c crontify -n '__crontify_offers init -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify doctor
-complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'Print a list of objects'
 complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify completion
@@ -382,20 +382,20 @@ complete -c crontify -n '__crontify_wants completion 1' -x -a 'bash zsh fish'
 complete -c crontify -n '__crontify_offers completion -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config
-complete -c crontify -n '__crontify_descends config' -a path -d 'Print the name of the config file that is changed, whether it exists or not'
-complete -c crontify -n '__crontify_descends config' -a list -d 'Show every setting in force and where it comes from'
-complete -c crontify -n '__crontify_descends config' -a get -d 'Print the value in force, a list\'s items a line each'
+complete -c crontify -n '__crontify_descends config' -a path -d 'Print the path of the config file that is changed, whether or not it exists'
+complete -c crontify -n '__crontify_descends config' -a list -d 'List all settings, their values and where they come from'
+complete -c crontify -n '__crontify_descends config' -a get -d 'Print the current value, a list as one item per line'
 complete -c crontify -n '__crontify_descends config' -a set -d 'Check a value and write it to the config file'
-complete -c crontify -n '__crontify_descends config' -a unset -d 'Take a key, or a whole section as monitors.backup, out of the config file'
-complete -c crontify -n '__crontify_descends config' -a check -d 'Check file and environment, and that key and token can be had'
-complete -c crontify -n '__crontify_descends config' -a edit -d 'Open the config file in $VISUAL or $EDITOR'
+complete -c crontify -n '__crontify_descends config' -a unset -d 'Remove a key, or a whole section such as monitors.backup, from the config file'
+complete -c crontify -n '__crontify_descends config' -a check -d 'Check the config file, the environment, the API key and the token'
+complete -c crontify -n '__crontify_descends config' -a edit -d 'Edit the config file with $VISUAL or $EDITOR'
 complete -c crontify -n '__crontify_offers config -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config path
 complete -c crontify -n '__crontify_offers \'config path\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config list
-complete -c crontify -n '__crontify_offers \'config list\' --json' -l json -d 'A list of objects: key, value, source, from'
+complete -c crontify -n '__crontify_offers \'config list\' --json' -l json -d 'Print a list of objects with key, value, source and from'
 complete -c crontify -n '__crontify_offers \'config list\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config get
@@ -414,89 +414,89 @@ complete -c crontify -n '__crontify_offers \'config check\' -h --help' -s h -l h
 complete -c crontify -n '__crontify_offers \'config edit\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox
-complete -c crontify -n '__crontify_descends sandbox' -a serve -d 'Serve the API until Ctrl-C, and show each ping as it arrives'
-complete -c crontify -n '__crontify_descends sandbox' -a token -d 'Print a user token (JWT) for reading runs and logs'
-complete -c crontify -n '__crontify_descends sandbox' -a runs -d 'Show the runs, the newest first'
-complete -c crontify -n '__crontify_descends sandbox' -a alerts -d 'Show the alerts that Crontify would have sent, the newest first'
-complete -c crontify -n '__crontify_descends sandbox' -a reset -d 'Forget every run, log and alert; monitors, rules and keys stay'
-complete -c crontify -n '__crontify_descends sandbox' -a monitor -d 'The sandbox\'s monitors'
-complete -c crontify -n '__crontify_descends sandbox' -a rule -d 'Alert rules: when a success is a silent failure'
-complete -c crontify -n '__crontify_descends sandbox' -a key -d 'The sandbox\'s API key'
+complete -c crontify -n '__crontify_descends sandbox' -a serve -d 'Serve the API until Ctrl-C is pressed, and show each ping'
+complete -c crontify -n '__crontify_descends sandbox' -a token -d 'Print a user token (JWT), which gives access to runs and logs'
+complete -c crontify -n '__crontify_descends sandbox' -a runs -d 'List the runs, newest first'
+complete -c crontify -n '__crontify_descends sandbox' -a alerts -d 'List the alerts that Crontify would have sent, newest first'
+complete -c crontify -n '__crontify_descends sandbox' -a reset -d 'Delete all runs, logs and alerts; monitors, rules and keys stay'
+complete -c crontify -n '__crontify_descends sandbox' -a monitor -d 'Add and list the sandbox\'s monitors'
+complete -c crontify -n '__crontify_descends sandbox' -a rule -d 'Add and remove alert rules, which turn a success into a silent failure'
+complete -c crontify -n '__crontify_descends sandbox' -a key -d 'Replace the sandbox\'s API key'
 complete -c crontify -n '__crontify_offers sandbox -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox serve
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --host' -l host -x -d 'The address to listen on'
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --port' -l port -x -d '0 takes a free one'
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --account' -l account -x -d 'Whose; made when first named'
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --plan' -l plan -x -a 'free\\t\'60s between two pings\' pro\\t\'no pause\'' -d 'The pause between two pings of a monitor: free is 60s, pro none'
-complete -c crontify -n '__crontify_offers \'sandbox serve\' --json' -l json -d 'For machines'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --host' -l host -x -d 'Address to listen on'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --port' -l port -x -d 'Port to listen on; 0 selects a free one'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --plan' -l plan -x -a 'free\\t\'60s between two pings\' pro\\t\'no pause\'' -d 'Minimum interval between two pings of a monitor'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --json' -l json -d 'Print JSON'
 complete -c crontify -n '__crontify_offers \'sandbox serve\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox token
-complete -c crontify -n '__crontify_offers \'sandbox token\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox token\' --account' -l account -x -d 'Whose; made when first named'
-complete -c crontify -n '__crontify_offers \'sandbox token\' --expires' -l expires -x -d 'How long it is good for'
+complete -c crontify -n '__crontify_offers \'sandbox token\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox token\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox token\' --expires' -l expires -x -d 'How long the token is valid'
 complete -c crontify -n '__crontify_offers \'sandbox token\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox runs
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --status' -l status -x -a 'running success failed overlapped' -d 'Only runs that stand so'
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --limit' -l limit -x -d 'How many'
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --account' -l account -x -d 'Whose; made when first named'
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --json' -l json -d 'For machines'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --status' -l status -x -a 'running success failed overlapped' -d 'Only runs with this status'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --limit' -l limit -x -d 'Maximum number of entries'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --json' -l json -d 'Print JSON'
 complete -c crontify -n '__crontify_offers \'sandbox runs\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox alerts
-complete -c crontify -n '__crontify_offers \'sandbox alerts\' --limit' -l limit -x -d 'How many'
-complete -c crontify -n '__crontify_offers \'sandbox alerts\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox alerts\' --account' -l account -x -d 'Whose; made when first named'
-complete -c crontify -n '__crontify_offers \'sandbox alerts\' --json' -l json -d 'For machines'
+complete -c crontify -n '__crontify_offers \'sandbox alerts\' --limit' -l limit -x -d 'Maximum number of entries'
+complete -c crontify -n '__crontify_offers \'sandbox alerts\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox alerts\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox alerts\' --json' -l json -d 'Print JSON'
 complete -c crontify -n '__crontify_offers \'sandbox alerts\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox reset
-complete -c crontify -n '__crontify_offers \'sandbox reset\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox reset\' --all' -l all -d 'Monitors, rules, keys and tokens too'
+complete -c crontify -n '__crontify_offers \'sandbox reset\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox reset\' --all' -l all -d 'Also delete monitors, rules, keys and tokens'
 complete -c crontify -n '__crontify_offers \'sandbox reset\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox monitor
-complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a add -d 'Make a monitor, so that its pings are taken'
-complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a list -d 'List the monitors, with their rules and how their newest run stands'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a add -d 'Add a monitor'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a list -d 'List the monitors with their alert rules and the status of their newest run'
 complete -c crontify -n '__crontify_offers \'sandbox monitor\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox monitor add
-complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --account' -l account -x -d 'Whose; made when first named'
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox monitor add\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox monitor list
-complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --account' -l account -x -d 'Whose; made when first named'
-complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --json' -l json -d 'For machines'
+complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --json' -l json -d 'Print JSON'
 complete -c crontify -n '__crontify_offers \'sandbox monitor list\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox rule
-complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a add -d 'Make a success a silent failure when its meta has FIELD and it stands so to NUMBER'
-complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a remove -d 'Remove an alert rule, named as it was added'
+complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a add -d 'Add an alert rule'
+complete -c crontify -n '__crontify_descends \'sandbox rule\'' -a remove -d 'Remove an alert rule, given as it was added'
 complete -c crontify -n '__crontify_offers \'sandbox rule\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox rule add
 complete -c crontify -n '__crontify_wants \'sandbox rule add\' 3' -x -a 'lt\\t\'less than\' gt\\t\'greater than\' eq\\tequal ne\\t\'not equal\''
-complete -c crontify -n '__crontify_offers \'sandbox rule add\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox rule add\' --account' -l account -x -d 'Whose; made when first named'
+complete -c crontify -n '__crontify_offers \'sandbox rule add\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox rule add\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox rule add\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox rule remove
 complete -c crontify -n '__crontify_wants \'sandbox rule remove\' 3' -x -a 'lt\\t\'less than\' gt\\t\'greater than\' eq\\tequal ne\\t\'not equal\''
-complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --account' -l account -x -d 'Whose; made when first named'
+complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox rule remove\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox key
-complete -c crontify -n '__crontify_descends \'sandbox key\'' -a rotate -d 'Print a new API key; the one before it is refused from now on'
+complete -c crontify -n '__crontify_descends \'sandbox key\'' -a rotate -d 'Create and print a new API key; the previous key stops working'
 complete -c crontify -n '__crontify_offers \'sandbox key\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox key rotate
-complete -c crontify -n '__crontify_offers \'sandbox key rotate\' --db' -l db -r -F -d 'The sandbox\'s database'
-complete -c crontify -n '__crontify_offers \'sandbox key rotate\' --account' -l account -x -d 'Whose; made when first named'
+complete -c crontify -n '__crontify_offers \'sandbox key rotate\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox key rotate\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox key rotate\' -h --help' -s h -l help -d 'Show this message and exit'

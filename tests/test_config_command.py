@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crontify_cli.cli.config_show import shown
+from crontify_cli.cli.config_show import format_value
 from crontify_cli.config import keys
 from crontify_cli.config.kinds import CODES, COUNT, DURATION, PAUSE, SWITCH
 from crontify_cli.config.settings import Value
@@ -95,7 +95,7 @@ def test_a_value_is_written_with_its_type_and_got_back(
         (["allow_http", "perhaps"], "not true or false"),
         (["redact", "a", "("], "not a regular expression"),
         (["monitors.a.id", "../x"], "not a monitor"),
-        (["headers", "x"], "write headers.NAME"),
+        (["headers", "x"], "use headers.NAME"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error_and_nothing_is_written(
@@ -115,7 +115,7 @@ def test_a_secret_is_read_from_stdin_and_never_shown(
 ) -> None:
     refused = crontify("config", "set", key, KEY)
     assert refused.returncode == 2
-    assert "stands in ps" in refused.stderr
+    assert "visible in ps" in refused.stderr
     assert not file.exists()
     done = crontify("config", "set", key, input=f"{KEY}\nmore\n")
     assert done.returncode == 0
@@ -236,7 +236,7 @@ def test_another_key_for_the_same_credential_has_to_go_first(
     put(file, 'api_key_file = "/k"')
     done = crontify("config", "set", "api_key", input=KEY)
     assert done.returncode == 1
-    assert "first: crontify config unset api_key_file" in done.stderr
+    assert "run crontify config unset api_key_file first" in done.stderr
     assert content(file) == {"api_key_file": "/k"}
 
 
@@ -298,7 +298,7 @@ def test_a_symlink_stays_and_its_target_is_changed(
     file.parent.mkdir(parents=True)
     file.symlink_to(target)
     done = crontify("config", "set", "keep_runs", "2")
-    assert "yours alone to read (mode 0600, was 0644)" in done.stderr
+    assert "readable only by you (mode 0600, was 0644)" in done.stderr
     assert file.is_symlink()
     assert content(target) == {"keep_runs": 2}
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -495,6 +495,6 @@ words_for = {
 @given(st.sampled_from([key for key in keys.KEYS if key.kind in words_for]), st.data())
 def test_what_is_shown_is_taken_back_as_the_same_value(key: keys.Key, data: st.DataObject) -> None:
     typed = key.kind.read(key.kind.write([data.draw(words_for[key.kind])]))
-    text = shown(key, Value(typed, typed, "file"))
+    text = format_value(key, Value(typed, typed, "file"))
     word = str(text).lower() if isinstance(text, bool) else str(text)
     assert key.kind.read(key.kind.write([word])) == typed

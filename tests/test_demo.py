@@ -12,8 +12,8 @@ def test_the_demo_shows_a_success_a_silent_failure_a_failure_and_its_log(
     assert done.returncode == 0, done.stderr
     assert "imported 1523 orders" in done.stdout
     assert "success" in done.stdout
-    assert "1523" in done.stdout.partition("What Crontify knows")[2]
-    alerts = done.stdout.partition("sandbox alerts")[2].partition("The failed run's log")[0]
+    assert "1523" in done.stdout.partition("What Crontify has recorded")[2]
+    alerts = done.stdout.partition("sandbox alerts")[2].partition("The log of the failed run")[0]
     assert "silent_failure  rows_processed is 0 (the rule: rows_processed eq 0)" in alerts
     assert "failure         exited with code 1: ValueError" in alerts
     log = done.stdout.partition("fetched from the API")[2]

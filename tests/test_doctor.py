@@ -150,8 +150,8 @@ def test_with_the_sandbox_all_is_well_and_nothing_there_has_changed(
     assert found.code == 0
     assert found.failures() == found.warnings() == set()
     assert "answers within" in found["server"]
-    assert found["clock"] == "ok: as the server's -> None"
-    assert "good until" in found["token"]
+    assert found["clock"] == "ok: agrees with the server's clock -> None"
+    assert "valid until" in found["token"]
     assert sandbox.runs() == before == []
     assert crontify("exec", "clnightly", "--", "true").returncode == 0
     assert "1 run" in doctor()["journal"]
@@ -192,7 +192,7 @@ def test_a_dead_port_is_one_failure(doctor: Doctor, at: At) -> None:
     assert found.code == 1
     assert found.failures() == {"server"}
     assert "Connection refused" in found["server"]
-    assert found["dns"].startswith("ok: 127.0.0.1 is an address")
+    assert found["dns"].startswith("ok: 127.0.0.1 is an IP address")
     assert found["clock"].startswith("skipped")
 
 
@@ -226,7 +226,7 @@ def test_a_certificate_is_trusted_or_not(at: At, tmp_path: Path) -> None:
         at(api.url, f'ca_bundle = "{made.certificate}"')
         found = server()
         assert found["tls"].startswith("warning: TLSv1.")  # that one is good for two days
-        assert "certificate of 127.0.0.1, until 20" in found["tls"]
+        assert "certificate issued by 127.0.0.1, valid until 20" in found["tls"]
         assert found["server"].startswith("ok: answers within")
     other = self_signed(tmp_path, "elsewhere.example")
     with ApiServer(tls=other) as api:
@@ -327,7 +327,7 @@ def test_a_state_directory_of_somebody_else_is_a_failure(
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     folder.chmod(0o700)
     assert done.returncode == 1
-    assert f"{folder} and 1 more: not yours to write" in done.stdout
+    assert f"{folder} and 1 more: you have no write access" in done.stdout
     assert f"sudo chown -R {os.geteuid()} {folder}" in done.stdout
 
 
@@ -336,7 +336,7 @@ def test_a_state_directory_of_somebody_else_is_a_failure(
     [
         ("ck_live_Zq8Vt3Nw6Rx1Ky5P1234", "ok", "ck_live_…1234"),
         (TOKEN, "failure", "a user token, not an API key"),
-        ("Zq8Vt3Nw6Rx1Ky5P1234", "warning", "not of the shape"),
+        ("Zq8Vt3Nw6Rx1Ky5P1234", "warning", "it does not start with ck_live_"),
         ("two words", "failure", "no API key"),  # and the reason is in `config`
     ],
 )
@@ -366,12 +366,12 @@ def jwt(end: float | None) -> str:
     ("text", "result", "says"),
     [
         (jwt(time.time() - 7200), "failure", "expired 2h ago"),
-        (jwt(time.time() + 86400), "warning", "good until"),
-        (jwt(time.time() + 86400 * 30), "ok", "good until"),
-        (jwt(None), "ok", "has no end"),
-        (KEY, "failure", "an API key; logs want a user token"),
-        ("abcdefgh12345678", "warning", "not of the shape of a token"),
-        ("", "ok", "this machine's copies"),
+        (jwt(time.time() + 86400), "warning", "valid until"),
+        (jwt(time.time() + 86400 * 30), "ok", "valid until"),
+        (jwt(None), "ok", "does not expire"),
+        (KEY, "failure", "a user token is required"),
+        ("abcdefgh12345678", "warning", "does not look like a token"),
+        ("", "ok", "copies on this machine"),
     ],
 )
 def test_the_tokens_end(monkeypatch: pytest.MonkeyPatch, text: str, result: str, says: str) -> None:
@@ -387,7 +387,7 @@ def test_a_token_that_the_server_does_not_take_is_a_failure(
     at(api.url, f'token = "{TOKEN}"')
     assert doctor()["token"].startswith("ok")
     api.token = "another"
-    assert "does not take it (401: Unauthorized)" in doctor()["token"]
+    assert "rejects the token (401: Unauthorized)" in doctor()["token"]
 
 
 def test_a_corrupt_journal_is_said_and_left_as_it_is(
@@ -404,13 +404,13 @@ def test_a_corrupt_journal_is_said_and_left_as_it_is(
         file.write_bytes(broken)
         found = doctor()
         assert found.failures() == {"journal"}
-        assert "sets it aside" in found["journal"]
+        assert "will set it aside" in found["journal"]
         assert found["queue"].startswith("skipped")
         assert file.read_bytes() == broken
     crontify("exec", "m", "--", "true")
     found = doctor()
     assert (found.code, found.warnings()) == (0, {"journal"})
-    assert "was corrupt and set aside" in found["journal"]
+    assert "was corrupt and was set aside" in found["journal"]
 
 
 def test_a_journal_of_a_newer_version_is_said(home: Path) -> None:
@@ -449,14 +449,14 @@ def test_a_queue_is_a_blip_an_outage_or_about_to_be_lost(
     assert "crontify flush --verbose" in found["queue"]
     at(api.url, "keep_runs = 3")
     assert state(home)["queue"].startswith("failure")
-    assert "what is beyond keep_runs (3)" in state(home)["queue"]
+    assert "reports above keep_runs (3)" in state(home)["queue"]
     shutil.rmtree(folder)
     queue(folder, api.url, 1, 2 * 86400)
     at(api.url)
     found = doctor()
     assert (found.code, found.failures()) == (1, {"queue"})
     at(api.url, "keep_days = 2")
-    assert "or keep_days (2) is lost" in state(home)["queue"]
+    assert "or keep_days (2) are dropped" in state(home)["queue"]
 
 
 def test_reports_for_another_server_are_pointed_out(at: At, home: Path) -> None:
@@ -464,7 +464,7 @@ def test_reports_for_another_server_are_pointed_out(at: At, home: Path) -> None:
     queue(home / ".local/state/crontify", "https://old.example/api", 2, 7300)
     found = state(home)["queue"]
     assert "2 reports queued, the oldest for 2h1m, for https://old.example/api" in found
-    assert "base_url is https://new.example/api now" in found
+    assert "base_url is now https://new.example/api" in found
 
 
 def test_refused_reports_and_dead_runs_are_in_the_queues_line(
@@ -476,7 +476,7 @@ def test_refused_reports_and_dead_runs_are_in_the_queues_line(
     )
     crontify("exec", "m", "--", "true")
     found = state(home)["queue"]
-    assert "1 report refused" in found
+    assert "refused 1 report" in found
     assert "crontify flush --refused" in found
     job = subprocess.Popen(
         [sys.executable, "-m", "crontify_cli", "exec", "m", "--", "sh", "-c", "touch on; read x"],
@@ -499,7 +499,7 @@ def test_refused_reports_and_dead_runs_are_in_the_queues_line(
         (10**11, 10**6, "ok", "100 GB free at /x"),
         (10**11, None, "ok", "100 GB free"),
         (30 * 10**6, 10**6, "warning", "30 MB free"),
-        (10**6, 10**6, "failure", "make room"),
+        (10**6, 10**6, "failure", "free some disk space"),
         (10**11, 7, "warning", "for 7 more files"),
         (10**11, 0, "failure", "for 0 more files"),
     ],
@@ -520,7 +520,7 @@ def test_what_cron_will_find_by_name(
 ) -> None:
     at(api.url)
     program = Path(sys.executable).with_name("crontify")
-    assert f"the crontab's {program} is found" in doctor()["cron_path"]
+    assert f"cron finds {program} (PATH=" in doctor()["cron_path"]
     crontab.write_text(f"HOME={home}\n* * * * * crontify exec m -- true\n")
     found = doctor()
     assert "failure: cron does not find crontify (PATH=/usr/bin:/bin)" in found["cron_path"]
@@ -530,7 +530,7 @@ def test_what_cron_will_find_by_name(
     crontab.write_text(f"HOME={home}\n* * * * * /gone/bin/crontify exec m -- true\n")
     assert "failure: cron does not find /gone/bin/crontify" in doctor()["cron_path"]
     crontab.write_text(f"HOME={home}\n# crontify\n* * * * * /bin/true\n")
-    assert "warning: cron does not find crontify by name" in doctor()["cron_path"]
+    assert "warning: cron does not find crontify (PATH=" in doctor()["cron_path"]
 
 
 def test_what_only_this_shell_has_is_pointed_out(
@@ -541,13 +541,13 @@ def test_what_only_this_shell_has_is_pointed_out(
     assert found.failures() == {"cron_env"}
     assert "under cron there is no API key" in found["cron_env"]
     config.write_text(f'api_key = "{KEY}"\n')
-    assert "base_url: otherwise under cron" in doctor(CRONTIFY_BASE_URL=api.url)["cron_env"]
+    assert "base_url: differs under cron" in doctor(CRONTIFY_BASE_URL=api.url)["cron_env"]
     config.write_text(f'api_key = "{KEY}"\nbase_url = "{api.url}"\n')
     assert doctor()["cron_env"].startswith("ok: the same settings, key and state")
     elsewhere = str(tmp_path / "elsewhere")
-    assert f"not in {elsewhere}" in doctor(CRONTIFY_STATE_DIR=elsewhere)["cron_env"]
+    assert f"not {elsewhere}" in doctor(CRONTIFY_STATE_DIR=elsewhere)["cron_env"]
     proxy = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    assert "https_proxy, no_proxy: set here" in doctor(**proxy)["cron_env"]
+    assert "https_proxy, no_proxy: set here, but not" in doctor(**proxy)["cron_env"]
     crontab.write_text(f"HOME={tmp_path}\n")
     assert f"HOME is {home} here and {tmp_path} under cron" in doctor()["cron_env"]
 

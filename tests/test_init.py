@@ -47,7 +47,7 @@ def test_the_server_that_only_this_shell_knows_is_written_too(
     """As after pasting what `sandbox serve` prints: cron would report somewhere else."""
     env = {"CRONTIFY_BASE_URL": "http://127.0.0.1:8787/api/v1/"}
     done = crontify("init", input=answers(KEY, "backup", "job"), env=env)
-    assert "cron has no CRONTIFY_BASE_URL" in done.stderr
+    assert "cron does not set CRONTIFY_BASE_URL" in done.stderr
     assert tomllib.loads(file.read_text())["base_url"] == "http://127.0.0.1:8787/api/v1"
     assert crontify("init", input=answers(KEY, "b", "job")).returncode == 0
     assert tomllib.loads(file.read_text())["base_url"] == "http://127.0.0.1:8787/api/v1"
@@ -79,7 +79,7 @@ def test_another_config_file_stands_in_the_line(crontify: Crontify, tmp_path: Pa
 
 def test_on_a_terminal_the_key_is_not_shown(file: Path) -> None:
     output = on_terminal(
-        ["init"], ("API key", KEY), ("Monitor", "clxxx"), ("Job", "job"), ("Try", "n")
+        ["init"], ("API key", KEY), ("Monitor", "clxxx"), ("Job", "job"), ("Test", "n")
     )
     assert tomllib.loads(file.read_text()) == {"api_key": KEY}
     assert KEY not in output
@@ -89,7 +89,7 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
     output = on_terminal(
         ["init"],
         *(("API key", "no key"), ("API key", KEY)),
-        *(("Monitor (", "../x"), ("Monitor (", "clxxx"), ("Job", "job"), ("Try", "n")),
+        *(("Monitor (", "../x"), ("Monitor (", "clxxx"), ("Job", "job"), ("Test", "n")),
     )
     assert "not a key or token" in output
     assert "not a monitor: '../x'" in output
@@ -105,8 +105,8 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
         ((KEY,), "no answer on stdin"),
         ((KEY, "a/b"), "not a monitor"),
         ((KEY, "a=b/c"), "not a monitor"),
-        ((KEY, "clxxx", ""), "no command in it"),
-        ((KEY, "clxxx", "0 3 * * *"), "no command in it"),
+        ((KEY, "clxxx", ""), "the command is missing"),
+        ((KEY, "clxxx", "0 3 * * *"), "the command is missing"),
         ((KEY, "clxxx", "a 'b"), "no closing quotation"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_broken_config_file_is_named_before_anything_is_asked(
     file.write_text("api_key = ")
     done = crontify("init", input=answers(KEY, "clxxx", "job"))
     assert done.returncode == 1
-    assert "mend it with: crontify config edit" in done.stderr
+    assert "correct the file with crontify config edit" in done.stderr
     assert file.read_text() == "api_key = "
 
 
@@ -155,12 +155,12 @@ def test_the_key_is_tried_only_on_a_yes_and_no_real_monitor_is_touched(
     assert api.requests == []
     done = crontify("init", input=answers(KEY, "clxxx", "job", "y"), env=env)
     assert done.returncode == 0
-    assert "the key is accepted" in done.stderr
+    assert "the server accepts the key" in done.stderr
     (request,) = api.requests
     assert request.headers["x-api-key"] == KEY
     assert "clxxx" not in request.path
     # The key that the file has is tried, too.
-    assert "accepted" in crontify("init", input=answers("", "b", "job", "y"), env=env).stderr
+    assert "accepts the key" in crontify("init", input=answers("", "b", "job", "y"), env=env).stderr
 
 
 def test_a_key_that_is_refused_is_not_written(
@@ -170,7 +170,7 @@ def test_a_key_that_is_refused_is_not_written(
     env = {"CRONTIFY_BASE_URL": api.url}
     done = crontify("init", input=answers(wrong, "clxxx", "job", "y"), env=env)
     assert done.returncode == 1
-    assert "does not know this API key (401: Missing or invalid API key)" in done.stderr
+    assert "rejected the API key (401: Missing or invalid API key)" in done.stderr
     assert wrong not in done.stderr
     assert not file.exists()
 
@@ -179,7 +179,7 @@ def test_an_api_that_is_away_is_said_and_the_rest_done(crontify: Crontify, file:
     env = {"CRONTIFY_BASE_URL": "http://127.0.0.1:1"}
     done = crontify("init", input=answers(KEY, "clxxx", "job", "y"), env=env)
     assert done.returncode == 0
-    assert "not tried: http://127.0.0.1:1 cannot be reached" in done.stderr
+    assert "key not tested: http://127.0.0.1:1 cannot be reached" in done.stderr
     assert file.exists()
     far = {"CRONTIFY_BASE_URL": "http://far.example"}
     done = crontify("init", input=answers(KEY, "clxxx", "job", "y"), env=far)

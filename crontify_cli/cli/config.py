@@ -1,13 +1,12 @@
-"""`crontify config`: see, check and change the settings."""
+"""`crontify config`: shows, checks and changes the settings."""
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crontify_cli.cli.help import App
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
 
 if TYPE_CHECKING:
     from crontify_cli.cli.config_show import Row
@@ -17,43 +16,40 @@ if TYPE_CHECKING:
 
 config = App(
     name="config",
-    help="See, check and change the settings.",
+    help="Show, check and change the settings.",
     no_args_is_help=True,
     epilog="Example: crontify config set monitors.backup.timeout 2h",
 )
 
 KeyArgument = Annotated[
-    str, typer.Argument(metavar="KEY", help="As base_url, headers.X-Team, monitors.backup.id.")
+    str,
+    typer.Argument(metavar="KEY", help="Such as base_url, headers.X-Team or monitors.backup.id."),
 ]
 
 
 @config.command(epilog="Example: ls -l $(crontify config path)")
 def path() -> None:
-    """Print the name of the config file that is changed, whether it exists or not."""
+    """Print the path of the config file that is changed, whether or not it exists."""
     print(config_file())
 
 
 @config.command("list", epilog="Example: crontify config list | grep -v default")
 def list_(
     as_json: Annotated[
-        bool, typer.Option("--json", help="A list of objects: key, value, source, from.")
+        bool,
+        typer.Option("--json", help="Print a list of objects with key, value, source and from."),
     ] = False,
 ) -> None:
-    """Show every setting in force and where it comes from; secrets are masked."""
-    from crontify_cli.cli.config_show import rows
+    """List all settings, their values and where they come from; secrets are masked."""
+    from crontify_cli.cli import output
+    from crontify_cli.cli.config_show import list_settings
 
-    loaded = _load()
-    found = rows(loaded)
+    found = list_settings(_load())
     if as_json:
-        import json
-
-        print(json.dumps([_json(row) for row in found], indent=2, ensure_ascii=False))
+        output.json_list(map(_json, found))
         return
-    from crontify_cli.cli.output import console, is_terminal
-
-    if not is_terminal():
-        for row in found:
-            print(row.path, _plain(row.value), _source(row), sep="\t")
+    if not output.is_terminal():
+        output.lines("\t".join(_cells(row)) for row in found)
         return
     from rich.table import Table
     from rich.text import Text
@@ -63,19 +59,18 @@ def list_(
         column.overflow = "fold"
     for row in found:
         style = "dim" if row.source == "default" else ""
-        cells = (row.path, _plain(row.value) or "-", _source(row))
-        table.add_row(*(Text(cell) for cell in cells), style=style)
-    console().print(table)
+        table.add_row(*(Text(cell or "-") for cell in _cells(row)), style=style)
+    output.console().print(table)
 
 
 @config.command(epilog="Example: crontify config get monitors.backup.timeout")
 def get(key: KeyArgument) -> None:
-    """Print the value in force, a list's items a line each; exit 1 if there is none."""
-    from crontify_cli.cli.config_show import find
+    """Print the current value, a list as one item per line; exit 1 if there is none."""
+    from crontify_cli.cli.config_show import find_settings
     from crontify_cli.config.keys import parse_address
 
     address = parse_address(key)
-    found = find(_load(), address.names, address.key)
+    found = find_settings(_load(), address.names, address.key)
     for row in found:
         for item in row.value if isinstance(row.value, tuple) else [row.value]:
             prefix = f"{row.path.partition('.')[2]}: " if address.names == ("headers",) else ""
@@ -95,64 +90,64 @@ def set_(
         list[str] | None,
         typer.Argument(
             metavar="[VALUE]...",
-            help="Several for a list; without one it is asked for, or read from stdin.",
+            help="Value, or the items of a list; if omitted, it is asked for or read from stdin.",
         ),
     ] = None,
 ) -> None:
     """Check a value and write it to the config file.
 
-    A secret is no argument, where ps would show it: type it when asked,
-    or pipe it in. Comments are not kept: a file that has some is kept
-    beside the new one as config.toml.bak; `config edit` keeps them.
+    A secret is not accepted as an argument, because ps would show it:
+    enter it when asked, or pipe it in. Comments in the file are lost, but
+    the old file is kept as config.toml.bak; `config edit` keeps comments.
     """
     from crontify_cli.config.keys import parse_address
 
     address = parse_address(key)
     if address.names == ("headers",):
-        raise CrontifyError("headers: write headers.NAME", ExitCode.USAGE)
+        raise CrontifyError("headers is not a single setting; use headers.NAME", ExitCode.USAGE)
     words = list(values) if values else [_ask(address)]
     if values and _is_secret(address, words):
         raise CrontifyError(
-            f"{key}: a secret given as an argument stands in ps and in the shell's history;"
-            f" type it when `crontify config set {key}` asks, or pipe it in",
+            f"{key} not set: a secret given as an argument is visible in ps and in the shell"
+            f" history; run `crontify config set {key}` and enter it when asked, or pipe it in",
             ExitCode.USAGE,
         )
     file = config_file()
-    raw = _checked(address, words, file)
+    raw = _parse(address, words, file)
     from crontify_cli.config.file import change
 
     def put(content: dict[str, object]) -> None:
-        _only_one(content, address, file)
-        table_at(content, address.names[:-1], file)[address.names[-1]] = raw
+        _check_conflict(content, address, file)
+        subtable(content, address.names[:-1], file)[address.names[-1]] = raw
 
-    tell(file, change(file, put))
+    print_notes(file, change(file, put))
 
 
 @config.command(epilog="Example: crontify config unset monitors.backup")
 def unset(key: KeyArgument) -> None:
-    """Take a key, or a whole section as monitors.backup, out of the config file."""
+    """Remove a key, or a whole section such as monitors.backup, from the config file."""
     from crontify_cli.config.file import change
     from crontify_cli.config.keys import split
 
     file = config_file()
     names = split(key)
 
-    def take(content: dict[str, object]) -> None:
+    def remove(content: dict[str, object]) -> None:
         section = ("monitors", key.partition(".")[2])
-        # A section's name may have dots: monitors.db.example is that section, if there is one.
-        if not any(_remove(content, place) for place in (names, section)):
-            raise CrontifyError(f"{key}: not set in {file}")
+        # A section's name may contain dots: monitors.db.example may be the section db.example.
+        if not any(_remove(content, path) for path in (names, section)):
+            raise CrontifyError(f"{key} is not set in {file}")
 
     if not os.path.exists(file):
-        raise CrontifyError(f"{key}: not set: there is no {file}")
-    tell(file, change(file, take))
+        raise CrontifyError(f"{key} is not set: {file} does not exist")
+    print_notes(file, change(file, remove))
 
 
 @config.command(epilog="Example: crontify --config new.toml config check")
 def check() -> None:
-    """Check file and environment, and that key and token can be had; exit 1 on a problem.
+    """Check the config file, the environment, the API key and the token; exit 1 on a problem.
 
-    A key's or a token's command is run for it.
+    If the key or the token comes from a command, that command is run.
     """
     from crontify_cli.config import api_key, check_base_url, load, token
 
@@ -164,15 +159,15 @@ def check() -> None:
         except CrontifyError as error:
             problems.append(error.message)
     for line in (*problems, *loaded.warnings):
-        print(f"crontify: {line}", file=sys.stderr)
+        say(line)
     if problems:
         raise typer.Exit(ExitCode.FAILURE)
-    print(f"{loaded.file}: ok" if loaded.file else "no config file, the defaults hold: ok")
+    print(f"{loaded.file or 'no config file, using the defaults'}: ok")
 
 
 @config.command(epilog="Example: EDITOR=nano crontify config edit")
 def edit() -> None:
-    """Open the config file in $VISUAL or $EDITOR; what is wrong is not put in its place."""
+    """Edit the config file with $VISUAL or $EDITOR; it is replaced only if it is valid."""
     from crontify_cli.cli.config_edit import edit_file
 
     raise typer.Exit(edit_file(config_file()))
@@ -184,9 +179,9 @@ def register(app: typer.Typer) -> None:
 
 
 def config_file() -> str:
-    """Return the file that is named, else the user's own: never the site's.
+    """Return the file given with --config, else the user's own, but never the site's.
 
-    Raises CrontifyError where there is no home to have one in.
+    Raises CrontifyError if there is no home directory.
     """
     if named := os.environ.get("CRONTIFY_CONFIG"):
         return os.path.expanduser(named)
@@ -195,21 +190,23 @@ def config_file() -> str:
     try:
         return user_config_file()
     except OSError as error:
-        raise CrontifyError(f"no place for a config file: {error}, or --config FILE") from None
+        raise CrontifyError(
+            f"no directory for the config file: {error}, or use --config FILE"
+        ) from None
 
 
 def _load() -> "Loaded":
-    """Load the settings; what is wrong is said on stderr, the rest still shown."""
+    """Load the settings; print problems on stderr, so that the rest can still be shown."""
     from crontify_cli.config import load
 
     loaded = load()
     for line in (*loaded.problems, *loaded.warnings):
-        print(f"crontify: {line}", file=sys.stderr)
+        say(line)
     return loaded
 
 
 def _plain(value: object) -> str:
-    """Return a value on one line, safe for a terminal."""
+    """Return a value on one line, without characters that a terminal would act on."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -218,13 +215,12 @@ def _plain(value: object) -> str:
         import json
 
         return json.dumps(value, ensure_ascii=False)
-    from crontify_cli.errors import one_line
-
     return one_line(str(value))
 
 
-def _source(row: "Row") -> str:
-    return f"{row.source}:{row.where}" if row.where else row.source
+def _cells(row: "Row") -> tuple[str, str, str]:
+    source = f"{row.source}:{row.where}" if row.where else row.source
+    return row.path, _plain(row.value), source
 
 
 def _json(row: "Row") -> dict[str, object]:
@@ -236,17 +232,17 @@ def _ask(address: "Address") -> str:
 
     answer = (person.secret if address.key.secret else person.line)(f"{address.path}:")
     if not answer:
-        raise CrontifyError(f"{address.path}: no value given, nothing changed", ExitCode.USAGE)
+        raise CrontifyError(f"{address.path} not changed: no value was given", ExitCode.USAGE)
     return answer
 
 
 def _is_secret(address: "Address", words: list[str]) -> bool:
-    # A proxy's URL is a secret only with a password in it.
+    # A proxy URL is a secret only if it contains a password.
     return address.key.secret and (address.key.name != "proxy" or "@" in "".join(words))
 
 
-def _checked(address: "Address", words: list[str], file: str) -> object:
-    """Return what to write; raises CrontifyError (usage) for what does not fit the key."""
+def _parse(address: "Address", words: list[str], file: str) -> object:
+    """Return the value to write; raises CrontifyError (usage) if it is not valid for the key."""
     from crontify_cli.config.kinds import read_header
     from crontify_cli.config.load import read_value
 
@@ -261,32 +257,35 @@ def _checked(address: "Address", words: list[str], file: str) -> object:
     return raw
 
 
-def _only_one(content: dict[str, object], address: "Address", file: str) -> None:
-    """Raise CrontifyError where another key for the same credential stands in the file."""
+def _check_conflict(content: dict[str, object], address: "Address", file: str) -> None:
+    """Raise CrontifyError if the file already has another key for the same credential."""
     from crontify_cli.config.keys import CREDENTIALS
 
+    if len(address.names) > 1:
+        return
     for names in CREDENTIALS.values():
-        if address.names[-1] in names and len(address.names) == 1:
-            for other in names:
-                if other in content and other != address.key.name:
-                    raise CrontifyError(
-                        f"{address.path}: {file} has {other}, and only one of them can stand"
-                        f" there; first: crontify config unset {other}"
-                    )
+        others = [name for name in names if name in content and name != address.key.name]
+        if address.key.name in names and others:
+            raise CrontifyError(
+                f"{address.path} not set: {file} already has {others[0]}, and only one of them"
+                f" may be set; run crontify config unset {others[0]} first"
+            )
 
 
-def table_at(content: dict[str, object], names: tuple[str, ...], file: str) -> dict[str, object]:
-    """Return the table that `names` lead to, made where it is missing."""
+def subtable(content: dict[str, object], names: tuple[str, ...], file: str) -> dict[str, object]:
+    """Return the table at the path `names`; missing tables are added."""
     for name in names:
         inner = content.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise CrontifyError(f"{file}: {name}: not a table; mend it: crontify config edit")
+            raise CrontifyError(
+                f"{file}: {name} is not a table; correct it with crontify config edit"
+            )
         content = inner
     return content
 
 
 def _remove(content: dict[str, object], names: tuple[str, ...]) -> bool:
-    """Take out what `names` lead to, and the tables that it leaves empty."""
+    """Remove the value at the path `names`, and tables that become empty."""
     first, *rest = names
     if not rest:
         return content.pop(first, content) is not content
@@ -298,12 +297,9 @@ def _remove(content: dict[str, object], names: tuple[str, ...]) -> bool:
     return True
 
 
-def tell(file: str, written: "Written") -> None:
-    """Say on stderr what a change did beside changing the file."""
+def print_notes(file: str, written: "Written") -> None:
+    """Say on stderr what else happened when the file was changed."""
     if written.backup:
-        print(f"crontify: comments are not kept: the old file is {written.backup}", file=sys.stderr)
+        say(f"comments in {file} were removed; the old file is kept as {written.backup}")
     if written.narrowed:
-        print(
-            f"crontify: {file}: now yours alone to read (mode 0600, was {written.narrowed})",
-            file=sys.stderr,
-        )
+        say(f"{file} is now readable only by you (mode 0600, was {written.narrowed})")

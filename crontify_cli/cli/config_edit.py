@@ -1,56 +1,61 @@
-"""`crontify config edit`: a person's editor on a copy that replaces the file once it is right."""
+"""`crontify config edit`: edits a copy of the config file, which replaces it if it is valid."""
 
 import os
-import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack
+from pathlib import Path
 
 from crontify_cli.cli import person
 from crontify_cli.config.file import parse, read_bytes, replace
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, ExitCode, say
 
 
 def edit_file(file: str) -> int:
-    """Let the editor change `file` and return the exit code; its comments stay as they are.
+    """Let the user edit `file` and return the exit code; comments are kept.
 
-    Raises CrontifyError where the file cannot be read, the editor cannot be run, or someone
-    else has changed the file meanwhile: then the edited copy is kept and named.
+    Raises CrontifyError if the file cannot be read, the editor cannot be run, or the file
+    has been changed by someone else while it was edited: the edited copy is then kept.
     """
-    old = _content(file)
-    copy, name = _copy(file, _template() if old is None else old)
-    keep = False
-    try:
-        while True:
-            _run_editor(copy)
-            new = _content(copy) or b""
-            if new == (_template() if old is None else old):
-                print("crontify: unchanged", file=sys.stderr)
-                return 0
-            problems = find_problems(new, name)
-            if not problems:
-                break
-            for problem in problems:
-                print(f"crontify: {problem}", file=sys.stderr)
-            if not person.agrees("Edit again?", default=True):
-                print(f"crontify: {file}: not changed", file=sys.stderr)
-                return 1
-        keep = True
+    old = _read(file)
+    before = _template() if old is None else old
+    copy = _write_copy(file, before)
+    with ExitStack() as cleanup:
+        cleanup.callback(Path(copy).unlink, missing_ok=True)
+        new = _edit_until_valid(copy, file, before)
+        if new is None:
+            say(f"{file} not changed")
+            return ExitCode.FAILURE
+        if new == before:
+            say(f"{file} is unchanged")
+            return ExitCode.OK
         try:
             replace(file, old, new)
-        except CrontifyError as error:
-            raise CrontifyError(f"{error.message}; your version is {copy}") from None
-        keep = False
-    finally:
-        if not keep:
-            with suppress(FileNotFoundError):
-                os.unlink(copy)
-    return 0
+        except BaseException as error:
+            cleanup.pop_all()  # keeps the copy
+            if isinstance(error, CrontifyError):
+                raise CrontifyError(f"{error.message}; your version was saved as {copy}") from None
+            raise
+    return ExitCode.OK
+
+
+def _edit_until_valid(copy: str, file: str, before: bytes) -> bytes | None:
+    """Return what the user makes of the copy; None if it is not valid and the user gives up."""
+    while True:
+        _run_editor(copy)
+        new = _read(copy) or b""
+        problems = [] if new == before else find_problems(new, file)
+        if not problems:
+            return new
+        for problem in problems:
+            say(problem)
+        if not person.agrees("Edit again?", default=True):
+            return None
 
 
 def find_problems(content: bytes, file: str) -> list[str]:
-    """Return what is wrong with a config file's content, in the words of `config check`."""
+    """Return the problems in a config file's content, as `config check` prints them."""
     try:
         table = parse(content)
     except ValueError as error:
@@ -60,21 +65,19 @@ def find_problems(content: bytes, file: str) -> list[str]:
     return problems
 
 
-def _content(file: str) -> bytes | None:
+def _read(file: str) -> bytes | None:
     try:
         return read_bytes(file)[0]
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise CrontifyError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CrontifyError(f"{file}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise CrontifyError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _copy(file: str, content: bytes) -> tuple[str, str]:
-    """Write the copy to edit, readable by its owner alone, and return its and the file's name.
+def _write_copy(file: str, content: bytes) -> str:
+    """Write a copy to edit, readable only by its owner, and return its path.
 
-    In a directory of the user's own, not in /tmp; the suffix tells the editor what it is.
+    It is created next to the file, not in /tmp; the suffix tells the editor the syntax.
     """
     directory = os.path.dirname(os.path.realpath(file))
     try:
@@ -84,7 +87,7 @@ def _copy(file: str, content: bytes) -> tuple[str, str]:
             stream.write(content)
     except OSError as error:
         raise CrontifyError(f"cannot write to {directory}: {error.strerror}") from None
-    return copy, file
+    return copy
 
 
 def _run_editor(copy: str) -> None:
@@ -95,17 +98,19 @@ def _run_editor(copy: str) -> None:
     try:
         code = subprocess.call([*shlex.split(editor), copy])
     except (OSError, ValueError) as error:
-        raise CrontifyError(f"cannot run the editor {editor}: {error}; set EDITOR") from None
+        raise CrontifyError(
+            f"cannot run the editor {editor}: {error}; set EDITOR to another one"
+        ) from None
     if code:
-        raise CrontifyError(f"the editor {editor} ended with {code}: nothing changed")
+        raise CrontifyError(f"config file not changed: the editor {editor} exited with code {code}")
 
 
 def _template() -> bytes:
-    """Return a first config file: every key as a comment, with what it is for."""
-    lines = ["# The settings of crontify. What is commented out is not set.", ""]
+    """Return the initial config file: every key, with its description, as a comment."""
+    lines = ["# Settings of crontify. Remove the # in front of a key to set it.", ""]
     for key in KEYS:
         if key.scope == "monitor":
-            lines += ["# One monitor's own settings; what follows may stand at the top, too.", ""]
+            lines += ["# Settings of one monitor. These keys may also be set above, for all.", ""]
             lines += ["#[monitors.backup]"]
         lines += [f"# {key.help}", f"#{key.name} = {_example(key.default)}", ""]
     return "\n".join(lines).encode()

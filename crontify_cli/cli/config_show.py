@@ -1,4 +1,4 @@
-"""The settings in force, to be shown: each with its source, secrets masked."""
+"""The current settings for display: each with its source, secrets masked."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,10 +14,10 @@ Shown = str | bool | int | tuple[str, ...] | None
 
 
 class Row(NamedTuple):
-    """One setting. `value` is None where nothing is set and nothing holds by default.
+    """One setting. `value` is None if it is not set and has no default.
 
     source: "flag", "env", "systemd", "file", "default".
-    where: the variable's or the file's name, "" for the others.
+    where: the name of the variable or file, "" for other sources.
     """
 
     path: str
@@ -26,8 +26,8 @@ class Row(NamedTuple):
     where: str
 
 
-def rows(loaded: Loaded) -> list[Row]:
-    """Return every setting: the top's keys, then what the monitors' sections say."""
+def list_settings(loaded: Loaded) -> list[Row]:
+    """Return all settings: the top-level keys, then those of the monitors' sections."""
     found: list[Row] = []
     for key in keys.TOP.values():
         found += _rows(key, (key.name,), loaded.values.get(key.name))
@@ -41,10 +41,10 @@ def rows(loaded: Loaded) -> list[Row]:
     return found
 
 
-def find(loaded: Loaded, names: tuple[str, ...], key: Key) -> list[Row]:
-    """Return what holds for one key: several rows for `headers`, none where nothing does.
+def find_settings(loaded: Loaded, names: tuple[str, ...], key: Key) -> list[Row]:
+    """Return the current value of one key: several rows for `headers`, none if it is not set.
 
-    A monitor's key that its section does not name has the top's value.
+    A key that is missing in a monitor's section has the top-level value.
     """
     if names[0] == "headers":
         found = _rows(key, ("headers",), loaded.values.get("headers"))
@@ -66,11 +66,11 @@ def _rows(key: Key, names: tuple[str, ...], value: Value | None) -> list[Row]:
             Row(key_path(*names, name), mask(secret.reveal()), value.source, value.where)
             for name, secret in value.typed.items()
         ]
-    return [Row(path, shown(key, value), value.source, value.where)]
+    return [Row(path, format_value(key, value), value.source, value.where)]
 
 
-def shown(key: Key, value: Value) -> Shown:
-    """Return one value as it may be shown and, secrets apart, as `config set` takes it back."""
+def format_value(key: Key, value: Value) -> Shown:
+    """Return a value for display: `config set` accepts it, unless it is a masked secret."""
     typed = value.typed
     if isinstance(typed, Secret):
         return _masked(typed.reveal())
@@ -79,15 +79,13 @@ def shown(key: Key, value: Value) -> Shown:
         return text if parse_duration(text) == typed else f"{typed:.9f}".rstrip("0") + "s"
     if key.kind is CODES and isinstance(typed, tuple):
         return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in typed)
-    if isinstance(typed, str | bool | int):
-        return typed
-    if isinstance(typed, tuple):
+    if isinstance(typed, str | bool | int | tuple):
         return typed
     raise TypeError(f"{key.name}: {type(typed).__name__} cannot be shown")
 
 
 def _masked(text: str) -> str:
-    """Return a secret masked; of a proxy's URL its password alone."""
+    """Return a secret masked; of a proxy URL, mask only the credentials."""
     scheme, sep, rest = text.partition("://")
     if not sep:
         return mask(text)

@@ -1,4 +1,4 @@
-"""A crontab line with `crontify exec` in front of its command: crontab(5)'s grammar, sh's words."""
+"""Builds a crontab line with `crontify exec` in front of the job's command."""
 
 import os
 import shlex
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 NIGHTLY = "0 3 * * *"
 
-# What only a shell understands as a first word; `cd` and its like change nothing elsewhere.
-_SHELLS_OWN = (
+# First words that only a shell understands; `cd` and the like have no effect outside of it.
+_SHELL_WORDS = (
     *("if", "for", "while", "until", "case", "{", "!", ".", "[[", "eval", "source", "exec"),
     *("cd", "export", "umask", "ulimit", "set", "trap"),
 )
@@ -16,17 +16,17 @@ _TIME_FIELD = set("0123456789*/,-~")
 
 
 class Job(NamedTuple):
-    """A crontab line's two parts; `command` as crontab(5) has it, with `\\%` for `%`."""
+    """The two parts of a crontab line; in `command`, `%` is escaped as `\\%`, see crontab(5)."""
 
     schedule: str
     command: str
 
 
 def parse_job(text: str) -> Job:
-    """Return schedule and command of a crontab line; a command alone runs every night at 3.
+    """Return schedule and command of a crontab line; without a schedule, it is daily at 3:00.
 
-    An unescaped `%` would end the command there (crontab(5)) and is escaped.
-    Raises ValueError for a line without a command, or with a quote that is not closed.
+    An unescaped `%`, which would end the command (crontab(5)), is escaped.
+    Raises ValueError for a line without a command or with an unclosed quote.
     """
     words = text.split(None, 5)
     if text.startswith("@"):
@@ -37,24 +37,24 @@ def parse_job(text: str) -> Job:
         schedule, command = NIGHTLY, text
     command = command.strip().replace("\\%", "%").replace("%", "\\%")
     if not command:
-        raise ValueError("no command in it: write 0 3 * * * /path/to/job")
+        raise ValueError("the command is missing; enter a line such as 0 3 * * * /path/to/job")
     try:
         shlex.split(command)
     except ValueError as error:
-        raise ValueError(f"not a command: {str(error).lower()}") from None
+        raise ValueError(f"not a valid command: {str(error).lower()}") from None
     return Job(schedule, command)
 
 
 def crontab_line(job: Job, monitor: str, program: str, config: str | None) -> str:
-    """Return the line: `program` (as sh reads it) with `exec`, then the job's command.
+    """Return the line: `program`, quoted for sh, with `exec`, then the job's command.
 
-    What is more than one plain command, a pipe or a list, becomes one word for `--shell`,
-    since sh would take only its first part for the job. A redirection stays outside: so
-    the output is reported and then goes where it went before.
+    A pipeline or a list of commands becomes one word for `--shell`, because sh would
+    otherwise pass only its first command to exec. A redirection stays outside, so that the
+    output is reported and then written to the same file as before.
     """
     words = [job.schedule, program, "exec"]
     if config:
-        words += ["--config", _for_cron(config)]
+        words += ["--config", _quote(config)]
     if _needs_shell(job.command):
         words += ["--shell", monitor, "--", shlex.quote(job.command)]
     else:
@@ -63,37 +63,37 @@ def crontab_line(job: Job, monitor: str, program: str, config: str | None) -> st
 
 
 def program() -> str:
-    """Return the absolute way to this program, as a crontab's command line writes it."""
-    beside = os.path.join(os.path.dirname(sys.executable), "crontify")
-    for candidate in (os.path.abspath(sys.argv[0]), beside):
+    """Return the absolute path of this program, quoted for the command of a crontab line."""
+    installed = os.path.join(os.path.dirname(sys.executable), "crontify")
+    for candidate in (os.path.abspath(sys.argv[0]), installed):
         if os.path.basename(candidate) == "crontify" and os.access(candidate, os.X_OK):
             return quoted_program(candidate)
     return quoted_program(sys.executable, "-m", "crontify_cli")
 
 
 def quoted_program(*words: str) -> str:
-    """Return a program with its arguments as a crontab's command line names it."""
-    return " ".join(map(_for_cron, words))
+    """Return a program with its arguments, quoted for the command of a crontab line."""
+    return " ".join(map(_quote, words))
 
 
-def _for_cron(word: str) -> str:
+def _quote(word: str) -> str:
     return shlex.quote(word).replace("%", "\\%")
 
 
-def _is_time(field: str, with_names: int) -> bool:
-    return all(c in _TIME_FIELD or (with_names and c.isalpha()) for c in field)
+def _is_time(field: str, allow_names: int) -> bool:
+    return all(c in _TIME_FIELD or (allow_names and c.isalpha()) for c in field)
 
 
 def _needs_shell(command: str) -> bool:
-    """Whether sh would take more, or less, than one plain command from this; if unsure, yes.
+    """Tell whether this is anything but one simple command for sh; if in doubt, yes.
 
-    Raises ValueError for a quote that is not closed.
+    Raises ValueError for an unclosed quote.
     """
     first = shlex.split(command)[0]
     name, equals, _ = first.partition("=")
-    if first in _SHELLS_OWN or (equals and name.replace("_", "a").isalnum()):
+    if first in _SHELL_WORDS or (equals and name.replace("_", "a").isalnum()):
         return True
-    # Not posix, so that a quoted operator keeps its quotes.
+    # Without posix, a quoted operator keeps its quotes.
     lexer = shlex.shlex(command, posix=False, punctuation_chars=True)
     lexer.commenters = ""
     try:

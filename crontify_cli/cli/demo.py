@@ -1,4 +1,4 @@
-"""`crontify demo`: the whole tool against a throwaway sandbox, every step a real one."""
+"""`crontify demo`: shows the whole tool with a temporary sandbox; every step is real."""
 
 import contextlib
 import json
@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from crontify_cli.errors import CrontifyError
+
+if TYPE_CHECKING:
+    from crontify_cli.delivery.api import Api
+    from crontify_cli.sandbox.wire import RunData
 
 MONITOR = "nightly-import"
 ROWS = 1523
@@ -39,6 +43,10 @@ with open("orders.csv", newline="") as file:
 """
 
 
+_PROGRAM = (sys.executable, "-m", "crontify_cli")
+_DB = ("--db", "sandbox.db")
+
+
 class Server(NamedTuple):
     """A running sandbox."""
 
@@ -47,26 +55,17 @@ class Server(NamedTuple):
     token: str
 
 
-class Run(NamedTuple):
-    """A run as the sandbox lists it."""
-
-    id: str
-    status: str
-    meta: dict[str, object]
-    message: str
-
-
 def register(app: typer.Typer) -> None:
     """Add `demo` to the app."""
     app.command(
         "demo",
-        short_help="Try it all on this machine, in a few seconds.",
+        short_help="Try everything on this machine, in a few seconds.",
         epilog="Example: crontify demo",
     )(demo)
 
 
 def demo() -> None:
-    """Try it all on this machine: a success, a success that is none, a failure and its log."""
+    """Try everything on this machine: a success, a silent failure, a failure and its log."""
     with tempfile.TemporaryDirectory(prefix="crontify-demo-") as folder:
         _demo(Path(folder))
 
@@ -78,35 +77,36 @@ def _demo(folder: Path) -> None:
     lines = [f"{number},{number * 3 % 97}.50\n" for number in range(1, ROWS + 1)]
     orders = folder / "orders.csv"
     orders.write_text(header + "".join(lines))
-    _say("1. A sandbox: Crontify's HTTP API on this machine, with a throwaway state")
+    _print_heading(
+        "1. Start a sandbox: Crontify's HTTP API on this machine, with a temporary state"
+    )
     with _sandbox(folder) as server:
         environ = _environ(folder, server)
-        print(f"   listening at {server.url}\n")
-        place = ("--db", "sandbox.db")
-        _crontify(folder, environ, "sandbox", "monitor", "add", MONITOR, *place)
-        _crontify(folder, environ, "sandbox", "rule", "add", MONITOR, *RULE, *place)
+        print(f"   listening on {server.url}\n")
+        _crontify(folder, environ, "sandbox", "monitor", "add", MONITOR, *_DB)
+        _crontify(folder, environ, "sandbox", "rule", "add", MONITOR, *RULE, *_DB)
 
-        _say("\n2. A job that succeeds, and reports a number from its work")
+        _print_heading("\n2. A job succeeds and reports how many rows it has imported")
         _exec(folder, environ, "import.py", 0)
-        _say("\n3. It succeeds again, but there was nothing to do: the rule fires")
+        _print_heading("\n3. It succeeds again, but imports nothing: this triggers the rule")
         orders.write_text(header)
         _exec(folder, environ, "import.py", 0)
-        _say("\n4. The job on a bad day")
+        _print_heading("\n4. The job fails")
         orders.write_text(header + "".join(lines))
         _exec(folder, environ, "broken.py", 1)
 
-        _say("\n5. What Crontify knows of it, and whom it would have woken")
+        _print_heading("\n5. What Crontify has recorded, and the alerts that it would have sent")
         runs = _runs(server)
-        _show(runs)
+        _print_runs(runs)
         failed = _check(runs)
-        _show_alerts(_alerts(folder, environ))
-        _say(f"\n6. The failed run's log, fetched from the API: run {failed.id}")
+        _print_alerts(_alerts(folder, environ))
+        _print_heading(f"\n6. The log of the failed run {failed.id}, fetched from the API")
         print(_indented(_log(server, failed)))
-    _say("\nEvery step was answered. In a crontab it is one word in front of the job:")
+    _print_heading("\nAll steps succeeded. In your crontab, put crontify exec in front of the job:")
     print(f"   0 3 * * *  crontify exec {MONITOR} -- python3 /srv/import.py")
 
 
-def _say(text: str) -> None:
+def _print_heading(text: str) -> None:
     from crontify_cli.cli.output import console
 
     console().print(text, style="bold", markup=False)
@@ -116,7 +116,7 @@ def _say(text: str) -> None:
 def _sandbox(folder: Path) -> Iterator[Server]:
     command = ("sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes")
     process = subprocess.Popen(
-        [*_PROGRAM, *command, "--db", "sandbox.db"],
+        [*_PROGRAM, *command, *_DB],
         cwd=folder,
         env=_environ(folder),
         stdin=subprocess.PIPE,
@@ -128,9 +128,8 @@ def _sandbox(folder: Path) -> Iterator[Server]:
         assert process.stdout
         line = process.stdout.readline()
         if not line:
-            _, words = process.communicate()
-            problem = words.strip().removeprefix("crontify: ")
-            raise CrontifyError(f"the sandbox did not start: {problem}")
+            problem = process.communicate()[1].strip().removeprefix("crontify: ")
+            raise CrontifyError(f"the demo's sandbox did not start: {problem}")
         ready = json.loads(line)
         yield Server(ready["url"], ready["api_key"], ready["token"])
     finally:
@@ -138,11 +137,8 @@ def _sandbox(folder: Path) -> Iterator[Server]:
         process.communicate()
 
 
-_PROGRAM = (sys.executable, "-m", "crontify_cli")
-
-
 def _environ(folder: Path, server: Server | None = None) -> dict[str, str]:
-    """Return an environment in which nothing of the user's own settings has a say."""
+    """Return an environment without any of the user's settings for crontify."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("CRONTIFY_")}
     config = folder / "config.toml"
     config.touch(0o600)
@@ -154,54 +150,50 @@ def _environ(folder: Path, server: Server | None = None) -> dict[str, str]:
 
 
 def _crontify(folder: Path, environ: dict[str, str], *args: str) -> int:
-    shown = " ".join(args).replace(sys.executable, "python3")
-    print(f"   $ crontify {shown}", flush=True)
-    done = subprocess.run(
-        [*_PROGRAM, *args],
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    """Show the command, run it, show its output, and return its exit code."""
+    print(f"   $ crontify {' '.join(args).replace(sys.executable, 'python3')}", flush=True)
+    done = _run(folder, environ, *args, stderr=subprocess.STDOUT)
     if done.stdout:
         print(_indented(done.stdout), flush=True)
     return done.returncode
 
 
+def _run(
+    folder: Path, environ: dict[str, str], *args: str, stderr: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*_PROGRAM, *args],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        check=False,
+    )
+
+
 def _exec(folder: Path, environ: dict[str, str], script: str, expected: int) -> None:
     code = _crontify(folder, environ, "exec", MONITOR, "--", sys.executable, script)
     if code != expected:
-        raise CrontifyError(f"demo: the job's exit code should have been {expected}, not {code}")
+        raise CrontifyError(f"the demo failed: the job's exit code is {code}, not {expected}")
     print(f"   exit code {code}", flush=True)
 
 
-def _runs(server: Server) -> list[Run]:
+def _api(server: Server) -> "Api":
     from crontify_cli.delivery.api import Api
 
-    api = Api(server.url, token=server.token)
-    try:
-        answer = api.get(f"/monitors/{MONITOR}/runs")
-    finally:
-        api.close()
-    data = answer.get("data")
-    if not isinstance(data, list):
-        raise CrontifyError("demo: the sandbox did not list the runs")
-    runs = [run for run in data if isinstance(run, dict)]
-    return [
-        Run(
-            str(run.get("id")),
-            str(run.get("status")),
-            run.get("meta") or {},
-            str(run.get("errorMessage") or ""),
-        )
-        for run in runs
-    ]
+    return Api(server.url, token=server.token)
 
 
-def _show(runs: list[Run]) -> None:
+def _runs(server: Server) -> "Sequence[RunData]":
+    from crontify_cli.sandbox.wire import RunsAnswer
+
+    with _api(server) as api:
+        return RunsAnswer.model_validate(api.get(f"/monitors/{MONITOR}/runs")).data
+
+
+def _print_runs(runs: "Sequence[RunData]") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -212,45 +204,44 @@ def _show(runs: list[Run]) -> None:
         table.add_column(name, no_wrap=True)
     for run in runs:
         colour = {"success": "green", "failed": "red"}.get(run.status, "yellow")
-        numbers = [str(run.meta.get(name, "-")) for name in ("rows_processed", "exit_code")]
+        meta = run.meta or {}
+        numbers = [str(meta.get(name, "-")) for name in ("rows_processed", "exit_code")]
         table.add_row(Text(f"   {run.status}", colour), *numbers)
     console().print(table)
     for run in runs:
-        if run.message:
-            print(f"   message: {run.message}")
+        if run.error_message:
+            print(f"   message: {run.error_message}")
 
 
-def _check(runs: list[Run]) -> Run:
-    """Return the failed run; raise CrontifyError unless the server holds just what happened."""
+def _check(runs: "Sequence[RunData]") -> "RunData":
+    """Return the failed run; raise CrontifyError unless the sandbox has recorded what happened."""
     statuses = [run.status for run in runs]
     if statuses != ["failed", "success", "success"]:
-        raise CrontifyError(f"demo: expected two successes, then a failure; there are {statuses}")
-    if [run.meta.get("rows_processed") for run in runs[1:]] != [0, ROWS]:
-        raise CrontifyError("demo: the jobs' numbers did not arrive")
+        raise CrontifyError(
+            f"the demo failed: expected two successes, then a failure; got {statuses}"
+        )
+    if [(run.meta or {}).get("rows_processed") for run in runs[1:]] != [0, ROWS]:
+        raise CrontifyError("the demo failed: the numbers of the jobs did not arrive")
     return runs[0]
 
 
 def _alerts(folder: Path, environ: dict[str, str]) -> list[tuple[str, str]]:
-    """Return kind and message of each alert, the oldest first, or raise CrontifyError."""
-    command = ("sandbox", "alerts", MONITOR, "--db", "sandbox.db")
+    """Return kind and message of each alert, oldest first; raises CrontifyError."""
+    command = ("sandbox", "alerts", MONITOR, *_DB)
     print(f"\n   $ crontify {' '.join(command)}", flush=True)
-    done = subprocess.run(
-        [*_PROGRAM, *command, "--json"],
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    found = json.loads(done.stdout or "[]")
+    done = _run(folder, environ, *command, "--json")
+    if done.returncode:
+        raise CrontifyError("the demo failed: the sandbox did not list the alerts")
+    found = json.loads(done.stdout)
     alerts = [(str(alert["kind"]), str(alert["message"])) for alert in reversed(found)]
     if [kind for kind, _ in alerts] != ["silent_failure", "failure"]:
-        raise CrontifyError(f"demo: expected a silent failure and a failure, there are {alerts}")
+        raise CrontifyError(
+            f"the demo failed: expected alerts for a silent failure and a failure; got {alerts}"
+        )
     return alerts
 
 
-def _show_alerts(alerts: list[tuple[str, str]]) -> None:
+def _print_alerts(alerts: list[tuple[str, str]]) -> None:
     from crontify_cli.cli.output import console
 
     for kind, message in alerts:
@@ -258,17 +249,12 @@ def _show_alerts(alerts: list[tuple[str, str]]) -> None:
         console().print(f"   {kind:<14}  {message}", style=colour, markup=False, soft_wrap=True)
 
 
-def _log(server: Server, run: Run) -> str:
-    from crontify_cli.delivery.api import Api
-
-    api = Api(server.url, token=server.token)
-    try:
+def _log(server: Server, run: "RunData") -> str:
+    with _api(server) as api:
         answer = api.log(MONITOR, run.id)
-    finally:
-        api.close()
     if not answer.content or "ValueError" not in answer.content:
         raise CrontifyError(
-            f"demo: the failed run's log did not come back: {answer.fate} {answer.message}"
+            f"the demo failed: the API did not return the log: {answer.fate} {answer.message}"
         )
     return answer.content
 

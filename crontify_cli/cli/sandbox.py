@@ -1,4 +1,4 @@
-"""`crontify sandbox …`: the documented API on this machine."""
+"""`crontify sandbox`: its commands and their options."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -18,41 +18,40 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_EPILOG = "Try it:  crontify sandbox serve   and in another window what it prints."
-_NEEDS = ("fastapi", "uvicorn", "jwt")
-# Without this `rule add backup rows lt -1` would be about an option -1.
+_REQUIRED = ("fastapi", "uvicorn", "jwt")
+# Without this, the -1 of `rule add backup rows lt -1` would be taken for an option.
 _NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
 app = App(
-    help="The documented API on this machine: try jobs without an account.",
-    epilog=_EPILOG,
+    help="Run the documented API on this machine, to try jobs without an account.",
+    epilog="Run crontify sandbox serve, and paste what it prints into another terminal.",
     no_args_is_help=True,
 )
-monitor_app = App(
-    help="The sandbox's monitors.",
-    epilog="Example:  crontify sandbox monitor add backup",
-    no_args_is_help=True,
+
+
+def _group(name: str, purpose: str, example: str) -> App:
+    group = App(help=purpose, epilog=f"Example:  {example}", no_args_is_help=True)
+    app.add_typer(group, name=name)
+    return group
+
+
+monitor_app = _group(
+    "monitor", "Add and list the sandbox's monitors.", "crontify sandbox monitor add backup"
 )
-rule_app = App(
-    help="Alert rules: when a success is a silent failure.",
-    epilog="Example:  crontify sandbox rule add backup rows_processed eq 0",
-    no_args_is_help=True,
+rule_app = _group(
+    "rule",
+    "Add and remove alert rules, which turn a success into a silent failure.",
+    "crontify sandbox rule add backup rows_processed eq 0",
 )
-key_app = App(
-    help="The sandbox's API key.",
-    epilog="Example:  crontify sandbox key rotate",
-    no_args_is_help=True,
-)
-app.add_typer(monitor_app, name="monitor")
-app.add_typer(rule_app, name="rule")
-app.add_typer(key_app, name="key")
+key_app = _group("key", "Replace the sandbox's API key.", "crontify sandbox key rotate")
 
 
 @app.callback()
-def _needs_the_extra() -> None:
-    if not all(map(importlib.util.find_spec, _NEEDS)):
+def _check_dependencies() -> None:
+    if not all(map(importlib.util.find_spec, _REQUIRED)):
         raise CrontifyError(
-            "the sandbox needs FastAPI, uvicorn and PyJWT: pip install 'crontify-cli[sandbox]'"
+            "the sandbox cannot run: FastAPI, uvicorn or PyJWT is not installed;"
+            " pip install 'crontify-cli[sandbox]'"
         )
 
 
@@ -63,7 +62,7 @@ def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    parser.__name__ = parse.__name__.removeprefix("parse_")  # help shows it as the type
+    parser.__name__ = parse.__name__.removeprefix("parse_")  # shown as the type in --help
     return parser
 
 
@@ -77,50 +76,39 @@ Db = Annotated[
     Path | None,
     typer.Option(
         "--db",
-        help="The sandbox's database.",
+        help="Database file of the sandbox.",
         show_default="sandbox.db in the state directory",
-        readable=False,  # not looked at here: ours says what to do
+        readable=False,  # our own error message says what to do
     ),
 ]
 AccountName = Annotated[
-    str, typer.Option("--account", metavar="NAME", help="Whose; made when first named.")
+    str, typer.Option("--account", metavar="NAME", help="Account to use; created on first use.")
 ]
 MonitorId = Annotated[
-    str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR", help="Its id.")
+    str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR", help="Monitor id.")
 ]
 OptionalMonitorId = Annotated[
     str | None,
     typer.Argument(parser=_argument(parse_monitor), metavar="[MONITOR]", show_default="all"),
 ]
-Field = Annotated[str, typer.Argument(metavar="FIELD", help="A name in the meta.")]
+Field = Annotated[str, typer.Argument(metavar="FIELD", help="Name of a number in the meta.")]
 Operator = Annotated[
-    str, typer.Argument(metavar="lt|gt|eq|ne", help="Less, greater, equal, not equal.")
+    str, typer.Argument(metavar="lt|gt|eq|ne", help="Less than, greater than, equal, not equal.")
 ]
-Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as 0 or -1.5.")]
-Limit = Annotated[int, typer.Option(min=1, help="How many.")]
+Number = Annotated[
+    str, typer.Argument(metavar="NUMBER", help="Number to compare with, such as 0 or -1.5.")
+]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
 RunStatus = Literal["running", "success", "failed", "overlapped"]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@contextmanager
-def _store(db: Path | None, *, make: bool) -> "Iterator[Store]":
-    from crontify_cli.sandbox.database import opened
-    from crontify_cli.sandbox.store import Store
-
-    with opened(_path(db), make=make) as connection:
-        yield Store(connection)
-
-
-def _path(db: Path | None) -> Path:
-    from crontify_cli.sandbox.database import default_path
-
-    return db or default_path()
-
-
-@app.command(epilog="Example:  crontify sandbox serve --port 8787 --plan free")
-def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
+@app.command("serve", epilog="Example:  crontify sandbox serve --port 8787 --plan free")
+def serve_(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free one.")
+    ] = 8787,
     db: Db = None,
     account: AccountName = "default",
     plan: Annotated[
@@ -128,19 +116,20 @@ def serve(
         typer.Option(
             parser=_argument(_parse_plan),
             metavar="free|pro|DURATION",
-            help="The pause between two pings of a monitor: free is 60s, pro none."
-            " It is kept until another is named.",
+            help="Minimum interval between two pings of a monitor: free is 60s, pro is none."
+            " The setting is stored.",
             show_default="pro",
         ),
     ] = None,
     as_json: AsJson = False,
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Serve the API until Ctrl-C, and show each ping as it arrives."""
-    from crontify_cli.sandbox.serve import ServeOptions
-    from crontify_cli.sandbox.serve import serve as run
+    """Serve the API until Ctrl-C is pressed, and show each ping."""
+    from crontify_cli.sandbox import serve
+    from crontify_cli.sandbox.database import default_path
 
-    run(ServeOptions(host, port, _path(db), account, plan, as_json, until_stdin_closes))
+    path = db or default_path()
+    serve.serve(serve.ServeOptions(host, port, path, account, plan, as_json, until_stdin_closes))
 
 
 @app.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
@@ -152,44 +141,45 @@ def token(
         typer.Option(
             parser=_argument(parse_duration),
             metavar="DURATION",
-            help="How long it is good for.",
+            help="How long the token is valid.",
             show_default="30d",
         ),
     ] = None,
 ) -> None:
-    """Print a user token (JWT) for reading runs and logs."""
+    """Print a user token (JWT), which gives access to runs and logs."""
     from crontify_cli.sandbox.identity import DEFAULT_SECONDS, make_token, now
 
     seconds = DEFAULT_SECONDS if expires is None else expires
-    with _store(db, make=True) as store:
-        print(make_token(store.signing_secret(), store.made_account(account), now(), seconds))
+    with _store(db, create=True) as store:
+        owner = store.get_or_create_account(account)
+        print(make_token(store.signing_secret(), owner, now(), seconds))
 
 
 @key_app.command(epilog="Example:  export CRONTIFY_API_KEY=$(crontify sandbox key rotate)")
 def rotate(db: Db = None, account: AccountName = "default") -> None:
-    """Print a new API key; the one before it is refused from now on."""
-    with _store(db, make=True) as store:
-        print(store.rotate_key(store.made_account(account)))
+    """Create and print a new API key; the previous key stops working."""
+    with _store(db, create=True) as store:
+        print(store.rotate_key(store.get_or_create_account(account)))
 
 
 @monitor_app.command(epilog="Example:  crontify sandbox monitor add backup")
 def add(monitor_id: MonitorId, db: Db = None, account: AccountName = "default") -> None:
-    """Make a monitor, so that its pings are taken."""
-    with _store(db, make=True) as store:
-        made = store.add_monitor(store.made_account(account), monitor_id)
-    print(f"monitor {monitor_id} {'added' if made else 'was there already'}")
+    """Add a monitor; the sandbox accepts pings only for monitors that exist."""
+    with _store(db, create=True) as store:
+        added = store.add_monitor(store.get_or_create_account(account), monitor_id)
+    print(f"monitor {monitor_id} {'added' if added else 'already exists'}")
 
 
 @monitor_app.command("list", epilog="Example:  crontify sandbox monitor list --json")
 def list_monitors(db: Db = None, account: AccountName = "default", as_json: AsJson = False) -> None:
-    """List the monitors, with their rules and how their newest run stands.
+    """List the monitors with their alert rules and the status of their newest run.
 
-    In a pipe a tab-separated line each: monitor, status, last ping (UTC), rules.
+    In a pipe, prints tab-separated lines: monitor, status, last ping (UTC), rules.
     """
     from crontify_cli.cli.sandbox_lists import show_monitors
 
-    with _store(db, make=False) as store:
-        monitors = store.monitors(_holder_of(store, account))
+    with _existing(db, account) as (store, owner):
+        monitors = store.monitors(owner)
     show_monitors(monitors, as_json=as_json)
 
 
@@ -206,18 +196,17 @@ def add_rule(
     db: Db = None,
     account: AccountName = "default",
 ) -> None:
-    """Make a success a silent failure when its meta has FIELD and it stands so to NUMBER."""
-    from crontify_cli.sandbox.rules import MAX_RULES, say
+    """Add an alert rule: a success whose FIELD matches is a silent failure."""
+    from crontify_cli.sandbox.rules import MAX_RULES, format_rule
 
     rule = _rule(field, operator, number)
-    with _store(db, make=False) as store:
-        holder = _holder_of(store, account, monitor_id)
-        if not store.add_rule(holder, monitor_id, rule):
+    with _existing(db, account, monitor_id) as (store, owner):
+        if not store.add_rule(owner, monitor_id, rule):
             raise CrontifyError(
-                f"monitor {monitor_id} has {MAX_RULES} rules, the most it may have: remove one"
-                " with crontify sandbox rule remove"
+                f"rule not added: monitor {monitor_id} already has the maximum of {MAX_RULES}"
+                " rules; remove one with crontify sandbox rule remove"
             )
-    print(f"monitor {monitor_id} has the rule {say(rule)}")
+    print(f"rule added to monitor {monitor_id}: {format_rule(rule)}")
 
 
 @rule_app.command(
@@ -233,40 +222,39 @@ def remove_rule(
     db: Db = None,
     account: AccountName = "default",
 ) -> None:
-    """Remove an alert rule, named as it was added."""
-    from crontify_cli.sandbox.rules import say
+    """Remove an alert rule, given as it was added."""
+    from crontify_cli.sandbox.rules import format_rule
 
     rule = _rule(field, operator, number)
-    with _store(db, make=False) as store:
-        holder = _holder_of(store, account, monitor_id)
-        if not store.remove_rule(holder, monitor_id, rule):
+    with _existing(db, account, monitor_id) as (store, owner):
+        if not store.remove_rule(owner, monitor_id, rule):
             raise CrontifyError(
-                f"monitor {monitor_id} has no rule {say(rule)}: see crontify sandbox monitor list"
+                f"monitor {monitor_id} has no rule {format_rule(rule)};"
+                " crontify sandbox monitor list shows the rules"
             )
-    print(f"monitor {monitor_id} has no longer the rule {say(rule)}")
+    print(f"rule removed from monitor {monitor_id}: {format_rule(rule)}")
 
 
 @app.command(epilog="Example:  crontify sandbox runs backup --status failed")
 def runs(
     monitor_id: OptionalMonitorId = None,
     status: Annotated[
-        RunStatus | None, typer.Option(help="Only runs that stand so.", show_default=False)
+        RunStatus | None, typer.Option(help="Only runs with this status.", show_default=False)
     ] = None,
     limit: Limit = 20,
     db: Db = None,
     account: AccountName = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs, the newest first.
+    """List the runs, newest first.
 
-    In a pipe a tab-separated line each: started and ended (UTC), monitor, status,
-    seconds, run, log, meta, message. A dash stands for what there is not.
+    In a pipe, prints tab-separated lines: start and end (UTC), monitor, status,
+    seconds, run, log, meta, message. A dash marks a missing value.
     """
     from crontify_cli.cli.sandbox_lists import show_runs
 
-    with _store(db, make=False) as store:
-        holder = _holder_of(store, account, monitor_id)
-        found = store.runs(holder, monitor_id, status=status, limit=limit)
+    with _existing(db, account, monitor_id) as (store, owner):
+        found = store.runs(owner, monitor_id, status=status, limit=limit)
     show_runs(found, as_json=as_json)
 
 
@@ -278,16 +266,15 @@ def alerts(
     account: AccountName = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show the alerts that Crontify would have sent, the newest first.
+    """List the alerts that Crontify would have sent, newest first.
 
-    In a pipe a tab-separated line each: time (UTC), monitor, alert, run, message;
-    the head of the log is in --json.
+    In a pipe, prints tab-separated lines: time (UTC), monitor, alert, run, message.
+    With --json the beginning of the log is included.
     """
     from crontify_cli.cli.sandbox_lists import show_alerts
 
-    with _store(db, make=False) as store:
-        holder = _holder_of(store, account, monitor_id)
-        found = store.alerts(holder, monitor_id, limit=limit)
+    with _existing(db, account, monitor_id) as (store, owner):
+        found = store.alerts(owner, monitor_id, limit=limit)
     show_alerts(found, as_json=as_json)
 
 
@@ -295,16 +282,16 @@ def alerts(
 def reset(
     db: Db = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Monitors, rules, keys and tokens too.")
+        bool, typer.Option("--all", help="Also delete monitors, rules, keys and tokens.")
     ] = False,
 ) -> None:
-    """Forget every run, log and alert; monitors, rules and keys stay."""
-    with _store(db, make=False) as store:
+    """Delete all runs, logs and alerts; monitors, rules and keys stay."""
+    with _store(db, create=False) as store:
         if everything:
-            store.forget_all()
+            store.delete_all()
         else:
-            store.forget_runs()
-    print("forgot everything" if everything else "forgot every run, log and alert")
+            store.delete_runs()
+    print("deleted everything" if everything else "deleted all runs, logs and alerts")
 
 
 def _rule(field: str, operator: str, number: str) -> "Rule":
@@ -316,17 +303,30 @@ def _rule(field: str, operator: str, number: str) -> "Rule":
         raise typer.BadParameter(str(error)) from None
 
 
-def _holder_of(store: "Store", name: str, monitor_id: str | None = None) -> "Account":
-    """Return the account, once it is sure that the monitor, if any is named, is its own."""
-    account = store.account(name)
-    if not account:
-        raise CrontifyError(
-            f"no account {name} in the sandbox: make it with"
-            f" crontify sandbox key rotate --account {name}"
-        )
-    if monitor_id is not None and not store.monitor(account, monitor_id):
-        raise CrontifyError(
-            f"no monitor {monitor_id} in the sandbox: make it with"
-            f" crontify sandbox monitor add {monitor_id}"
-        )
-    return account
+@contextmanager
+def _store(db: Path | None, *, create: bool) -> "Iterator[Store]":
+    from crontify_cli.sandbox.database import default_path, open_database
+    from crontify_cli.sandbox.store import Store
+
+    with open_database(db or default_path(), create=create) as connection:
+        yield Store(connection)
+
+
+@contextmanager
+def _existing(
+    db: Path | None, name: str, monitor_id: str | None = None
+) -> "Iterator[tuple[Store, Account]]":
+    """Yield store and account; raises CrontifyError if account or monitor do not exist."""
+    with _store(db, create=False) as store:
+        account = store.account(name)
+        if not account:
+            raise CrontifyError(
+                f"the sandbox has no account {name};"
+                f" create it with crontify sandbox key rotate --account {name}"
+            )
+        if monitor_id is not None and not store.monitor(account, monitor_id):
+            raise CrontifyError(
+                f"the sandbox has no monitor {monitor_id};"
+                f" add it with crontify sandbox monitor add {monitor_id}"
+            )
+        yield store, account

@@ -1,10 +1,15 @@
-"""How the sandbox's lists look: a table for a person, tab-separated lines, or the API's objects."""
+"""The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from crontify_cli.cli import output
+from crontify_cli.cli.moments import brief, local
 from crontify_cli.errors import one_line
+from crontify_cli.sandbox.identity import timestamp
+from crontify_cli.sandbox.live import pairs
 from crontify_cli.sandbox.records import Alert, Millis, Monitor, Run
+from crontify_cli.sandbox.rules import format_rule
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,7 +29,7 @@ _STATUS_COLOURS = {
 
 
 class Column(NamedTuple, Generic[T]):
-    """A cell of each line. With the largest rank it goes first where the window is too narrow."""
+    """A column of a table. If the window is too narrow, the largest rank is left out first."""
 
     name: str
     rank: int
@@ -39,9 +44,7 @@ def show(
     fields: Callable[[T], Iterable[object]],
     columns: Sequence[Column[T]],
 ) -> None:
-    """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
-    from crontify_cli.cli import output
-
+    """Print the list: `wire` as JSON, `fields` in a pipe, `columns` on a terminal."""
     if as_json:
         output.json_list(wire(thing).model_dump(by_alias=True) for thing in things)
     elif output.is_terminal():
@@ -81,112 +84,81 @@ def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
-    """Print monitors, with their rules and how their newest run stands."""
+    """Print monitors with their rules and the status of their newest run."""
     from crontify_cli.sandbox.wire import monitor_data
 
-    show(
-        monitors,
-        as_json=as_json,
-        wire=monitor_data,
-        fields=lambda monitor: (
-            monitor.id,
-            monitor.last_status,
-            _utc(monitor.last_ping_at),
-            _rules(monitor) or None,
-        ),
-        columns=[
-            Column("Monitor", 0, lambda monitor: monitor.id),
-            Column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
-            Column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
-            Column("Rules", 1, _rules),
-        ],
-    )
+    def fields(monitor: Monitor) -> Sequence[object]:
+        last_ping = _utc(monitor.last_ping_at)
+        return monitor.id, monitor.last_status, last_ping, _rules(monitor) or None
+
+    columns: Sequence[Column[Monitor]] = [
+        Column("Monitor", 0, lambda monitor: monitor.id),
+        Column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
+        Column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
+        Column("Rules", 1, _rules),
+    ]
+    show(monitors, as_json=as_json, wire=monitor_data, fields=fields, columns=columns)
 
 
 def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
     """Print runs, in the order given."""
-    from crontify_cli.cli.moments import brief
     from crontify_cli.sandbox.wire import run_data
 
-    show(
-        runs,
-        as_json=as_json,
-        wire=run_data,
-        fields=lambda run: (
-            _utc(run.started_at),
-            _utc(run.finished_at),
-            run.monitor_id,
-            run.status,
-            None if run.duration is None else run.duration / 1000,
-            run.id,
-            "log" if run.has_log else None,
-            _meta(run) or None,
-            run.error_message,
-        ),
-        columns=[
-            Column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
-            Column("Monitor", 0, lambda run: run.monitor_id),
-            Column("Status", 1, lambda run: run.status),
-            Column(
-                "Took", 4, lambda run: "" if run.duration is None else brief(run.duration / 1e3)
-            ),
-            Column("Log", 6, lambda run: "yes" if run.has_log else ""),
-            Column("Run", 5, lambda run: run.id),
-            Column("Message, meta", 2, lambda run: " ".join(_words(run))),
-        ],
-    )
+    def fields(run: Run) -> Sequence[object]:
+        times = _utc(run.started_at), _utc(run.finished_at)
+        seconds = None if run.duration_ms is None else run.duration_ms / 1000
+        log = "log" if run.has_log else None
+        details = run.id, log, _meta(run) or None, run.error_message
+        return *times, run.monitor_id, run.status, seconds, *details
+
+    columns: Sequence[Column[Run]] = [
+        Column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
+        Column("Monitor", 0, lambda run: run.monitor_id),
+        Column("Status", 1, lambda run: run.status),
+        Column("Took", 4, _took),
+        Column("Log", 6, lambda run: "yes" if run.has_log else ""),
+        Column("Run", 5, lambda run: run.id),
+        Column("Message, meta", 2, _message_and_meta),
+    ]
+    show(runs, as_json=as_json, wire=run_data, fields=fields, columns=columns)
 
 
 def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
     """Print alerts, in the order given."""
     from crontify_cli.sandbox.wire import alert_data
 
-    show(
-        alerts,
-        as_json=as_json,
-        wire=alert_data,
-        fields=lambda alert: (
-            _utc(alert.created_at),
-            alert.monitor_id,
-            alert.kind,
-            alert.run_id,
-            alert.message,
-        ),
-        columns=[
-            Column("Time", 3, lambda alert: _local(alert.created_at)),
-            Column("Monitor", 0, lambda alert: alert.monitor_id),
-            Column("Alert", 1, lambda alert: alert.kind),
-            Column("Run", 4, lambda alert: alert.run_id),
-            Column("Message", 2, lambda alert: alert.message),
-        ],
-    )
+    def fields(alert: Alert) -> Sequence[object]:
+        return _utc(alert.created_at), alert.monitor_id, alert.kind, alert.run_id, alert.message
 
-
-def _words(run: Run) -> Iterable[str]:
-    if run.error_message:
-        yield run.error_message
-    yield _meta(run)
-
-
-def _meta(run: Run) -> str:
-    from crontify_cli.sandbox.live import pairs
-
-    return " ".join(pairs(run.meta or {}))
+    columns: Sequence[Column[Alert]] = [
+        Column("Time", 3, lambda alert: _local(alert.created_at)),
+        Column("Monitor", 0, lambda alert: alert.monitor_id),
+        Column("Alert", 1, lambda alert: alert.kind),
+        Column("Run", 4, lambda alert: alert.run_id),
+        Column("Message", 2, lambda alert: alert.message),
+    ]
+    show(alerts, as_json=as_json, wire=alert_data, fields=fields, columns=columns)
 
 
 def _rules(monitor: Monitor) -> str:
-    from crontify_cli.sandbox.rules import say
+    return ", ".join(map(format_rule, monitor.rules))
 
-    return ", ".join(map(say, monitor.rules))
+
+def _took(run: Run) -> str:
+    return "" if run.duration_ms is None else brief(run.duration_ms / 1000)
+
+
+def _message_and_meta(run: Run) -> str:
+    return f"{run.error_message or ''} {_meta(run)}".strip()
+
+
+def _meta(run: Run) -> str:
+    return " ".join(pairs(run.meta or {}))
 
 
 def _utc(at: Millis | None) -> str | None:
-    from crontify_cli.sandbox.identity import timestamp
-
     return None if at is None else timestamp(at)
 
 
 def _local(at: Millis | None) -> str:
-    from crontify_cli.cli.moments import local
-
     return "-" if at is None else local(at / 1000)

@@ -1,1 +1,1 @@
-"""The documented API on loopback, for trying jobs without an account."""
+"""A local server with the documented API, for trying jobs without an account."""

@@ -1,8 +1,8 @@
-"""The sandbox's SQLite file: where it is, how it is made and opened, and what can be wrong with it.
+"""The sandbox's SQLite file: its location, its schema, opening it, and what can go wrong with it.
 
-Write-ahead log with synchronous=NORMAL: what is committed has been handed to the kernel,
-so it outlives a SIGKILL. Only a power cut can take the last commits, and it
-cannot break the file.
+It uses a write-ahead log with synchronous=NORMAL: committed data has been handed to the
+kernel, so it survives a SIGKILL. A power failure can lose the last commits, but cannot
+corrupt the file.
 """
 
 import os
@@ -15,7 +15,7 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
 
 SCHEMA = 1
-APPLICATION_ID = 0x43524F4E  # "CRON", so that another program's file is not taken for ours
+APPLICATION_ID = 0x43524F4E  # "CRON": identifies our files
 
 _DDL = """
 CREATE TABLE signing (secret BLOB NOT NULL);
@@ -72,28 +72,36 @@ CREATE INDEX alerts_of_run ON alerts (run);
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _FOREIGN = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_MOVE = "choose another file with --db, or move this one away"
+_PERMISSIONS = "check its permissions, or choose another file with --db"
 
 
 def default_path() -> Path:
-    """Return `sandbox.db` in the state directory; raises CrontifyError where there is none."""
+    """Return `sandbox.db` in the state directory; raises CrontifyError if there is none."""
     try:
         return Path(state_dir(), "sandbox.db")
     except OSError as error:
-        raise CrontifyError(f"no place for the sandbox's database: {error}: use --db") from None
+        raise CrontifyError(
+            f"no directory for the sandbox database: {error}; choose a file with --db"
+        ) from None
 
 
 @contextmanager
-def opened(path: Path, *, make: bool, busy_timeout: float = 10.0) -> Iterator[sqlite3.Connection]:
-    """Yield a connection without automatic transactions, and close it in the end.
+def open_database(
+    path: Path, *, create: bool, busy_timeout: float = 10.0
+) -> Iterator[sqlite3.Connection]:
+    """Yield a connection in autocommit mode, and close it at the end.
 
-    With `make` a missing file is made, 0600, and a missing directory, 0700; what SQLite
-    or the system refuses, then or within the block, is raised as a CrontifyError.
-    `busy_timeout` is in seconds.
+    With `create`, a missing file is created with mode 0600, and its directory with 0700.
+    Errors of SQLite and the operating system, also within the block, are raised as
+    CrontifyError. `busy_timeout` is in seconds.
     """
-    if not make and not path.exists():
-        raise CrontifyError(f"no sandbox database at {path}: start one with crontify sandbox serve")
+    if not create and not path.exists():
+        raise CrontifyError(
+            f"no sandbox database at {path}: create one with crontify sandbox serve"
+        )
     try:
-        _make_private(path, make=make)
+        _make_private(path, create=create)
         connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
         try:
             _prepare(connection, path)
@@ -101,76 +109,67 @@ def opened(path: Path, *, make: bool, busy_timeout: float = 10.0) -> Iterator[sq
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise CrontifyError(explain(error, path)) from error
+        raise CrontifyError(describe_error(error, path)) from error
     except OSError as error:
         reason = error.strerror or error
         raise CrontifyError(
-            f"cannot open the sandbox's database {path}: {reason}:"
-            " mind its permissions, or name another with --db"
+            f"cannot open the sandbox database {path}: {reason}; {_PERMISSIONS}"
         ) from error
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block alone among writers; its writes are kept together or not at all."""
+    """Run the block as the only writer; all of its writes are committed, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        abandon(connection)
+        rollback(connection)
         raise
     connection.execute("COMMIT")
 
 
-def abandon(connection: sqlite3.Connection) -> None:
-    """Undo the open transaction, if SQLite has not done so itself (it does on a full disk)."""
+def rollback(connection: sqlite3.Connection) -> None:
+    """Undo the open transaction, unless SQLite already has (it does so on a full disk)."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
-def explain(error: sqlite3.Error, path: Path) -> str:
-    """Return what is wrong with the file and what to do, in one line."""
+def describe_error(error: sqlite3.Error, path: Path) -> str:
+    """Return what is wrong with the file and what to do about it, in one line."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte: the primary code
     if code in _BUSY:
-        return f"the sandbox's database {path} is held by another program: try again"
+        return f"the sandbox database {path} is locked by another program; try again"
     if code in _FULL:
-        return (
-            f"cannot write the sandbox's database {path}: {error}:"
-            " free some space, or name another with --db"
-        )
+        advice = "free some disk space, or choose another file with --db"
+        return f"cannot write to the sandbox database {path}: {error}; {advice}"
     if code in _FOREIGN:
-        return (
-            f"{path} is not a sandbox database: {error}:"
-            " name another with --db, or move it out of the way"
-        )
-    return (
-        f"cannot use the sandbox's database {path}: {error}:"
-        " mind its permissions, or name another with --db"
-    )
+        return f"{path} is not a sandbox database: {error}; {_MOVE}"
+    return f"cannot use the sandbox database {path}: {error}; {_PERMISSIONS}"
 
 
-def _make_private(path: Path, *, make: bool) -> None:
-    if make:
+def _make_private(path: Path, *, create: bool) -> None:
+    if create:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # SQLite gives the write-ahead log the mode of the database.
-    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     os.close(os.open(path, flags, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if not _is_ours(connection, path):
-        _make(connection, path)
-    if path.stat().st_mode & 0o077:  # it has the secret that signs the tokens
+    if not _has_schema(connection, path):
+        _create_schema(connection, path)
+    if path.stat().st_mode & 0o077:  # the file contains the secret that signs tokens
         path.chmod(0o600)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_size_limit = 16777216")
 
 
-def _make(connection: sqlite3.Connection, path: Path) -> None:
+def _create_schema(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     with transaction(connection):
-        if _is_ours(connection, path):  # another process was quicker
+        if _has_schema(connection, path):  # another process has just created it
             return
         for statement in _DDL.split(";"):
             connection.execute(statement)
@@ -179,19 +178,16 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
-def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
+def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether the database is set up; raises CrontifyError if it belongs to someone else."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == APPLICATION_ID and version == SCHEMA:
-        return True
-    if application == APPLICATION_ID:
+    if application == APPLICATION_ID and version != SCHEMA:
         raise CrontifyError(
-            f"the sandbox's database {path} is of another version of crontify (schema {version},"
-            f" this one has {SCHEMA}): name another with --db, or move it out of the way"
+            f"the sandbox database {path} was created by another version of crontify:"
+            f" its schema is {version}, not {SCHEMA}; {_MOVE}"
         )
-    if tables or application or version:
-        raise CrontifyError(
-            f"{path} is another program's database: name another with --db for the sandbox"
-        )
-    return False
+    if application != APPLICATION_ID and (tables or application or version):
+        raise CrontifyError(f"{path} is another program's database; choose another file with --db")
+    return bool(application == APPLICATION_ID)

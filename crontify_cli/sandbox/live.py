@@ -1,7 +1,7 @@
-"""The lines that `serve` shows while it runs.
+"""The events that `serve` prints while it runs.
 
-A thread writes them: whoever holds up our stdout (a paused terminal, a parent that does
-not read) must not hold up the answers.
+A thread prints them: if nobody reads our stdout (a paused terminal, a parent that does
+not read its pipe), requests must still be answered.
 """
 
 import json
@@ -14,102 +14,83 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from crontify_cli.errors import one_line
 from crontify_cli.model import Meta
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import AlertDraft, Refused, Taken
+from crontify_cli.sandbox.records import Event, RefusedRequest
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-
-_PAUSE = 0.1  # seconds; lines appear in tenths of a second
-_EVENTS_A_TURN = 20  # more than anyone reads, and rendering one costs as much as a ping
-_KEPT = 2_000
+_INTERVAL = 0.1  # seconds between two batches
+_MAX_LINES = 20  # events shown per batch: nobody reads more, and one costs as much as a ping
+_MAX_QUEUED = 2_000
 _COLOURS = {"running": "cyan", "success": "green", "failed": "bold red", "overlapped": "yellow"}
+_EXEC_META = (
+    *("exit_code", "duration_ms", "user_cpu_ms", "system_cpu_ms", "max_rss_kb", "output_bytes"),
+    "late_seconds",
+)
+"""What `crontify exec` adds to every report; shown after the job's own numbers."""
 
-Write = Callable[[Sequence[Taken | Refused], int], None]
-"""Writes the events of one turn, and how many more there were."""
+Write = Callable[[Sequence[Event], int], None]
+"""Writes a batch of events, and how many more were dropped."""
 
 
-class Live:
-    """Takes events from the event loop and has them written by a thread of its own."""
+class EventPrinter:
+    """Queues events from the event loop and writes them in a thread of its own."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._events: deque[Taken | Refused] = deque()
-        self._lost = 0
-        self._woken = threading.Event()
-        self._ending = False
+        self._events: deque[Event] = deque()
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
 
-    def show(self, event: Taken | Refused) -> None:
-        """Have the event shown soon; never waits."""
-        if len(self._events) >= _KEPT:
-            self._lost += 1
+    def show(self, event: Event) -> None:
+        """Queue the event to be written soon; never blocks."""
+        if len(self._events) >= _MAX_QUEUED:
+            self._dropped += 1
             return
         self._events.append(event)
-        if not self._woken.is_set():
-            self._woken.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self) -> None:
-        """Show what is left, unless stdout is held up."""
-        self._ending = True
-        self._woken.set()
+        """Write the events that are left, unless stdout is blocked."""
+        self._closing = True
+        self._wake.set()
         self._thread.join(timeout=1)
 
     def _run(self) -> None:
-        while not self._ending or self._events:
-            self._woken.wait()
-            self._woken.clear()
+        while not self._closing or self._events:
+            self._wake.wait()
+            self._wake.clear()
             events = [self._events.popleft() for _ in range(len(self._events))]
-            lost, self._lost = self._lost, 0
+            dropped, self._dropped = self._dropped, 0
             if not events:
                 continue
             try:
-                self._write(events, lost)
-            except OSError:  # nobody reads any more; the sandbox goes on
+                self._write(events, dropped)
+            except OSError:  # the reader has gone; the sandbox keeps serving
                 return
-            if not self._ending:
-                time.sleep(_PAUSE)
+            if not self._closing:
+                time.sleep(_INTERVAL)
 
 
-def write_json(events: Sequence[Taken | Refused], lost: int) -> None:
+def write_json(events: Sequence[Event], dropped: int) -> None:
     """Write each event as a line of JSON on stdout, and `{"event": "lost", "count": n}`."""
     lines = [json.dumps(as_json(event)) for event in events]
-    if lost:
-        lines.append(json.dumps({"event": "lost", "count": lost}))
+    if dropped:
+        lines.append(json.dumps({"event": "lost", "count": dropped}))
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
-def write_lines(events: Sequence[Taken | Refused], lost: int) -> None:
-    """Write each event as a coloured line on stdout; of very many only the first few.
-
-    On a terminal the meta is cut at the window's edge, so that a ping is one line; what is
-    wrong is never cut. An alert has a line of its own.
-    """
-    from rich.console import Console
-
-    # As in crontify's other commands: https://no-color.org, and bold is an escape too.
-    colourless = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
-    console = Console(highlight=False, color_system=None if colourless else "auto")
-    width = console.width if console.is_terminal else None
-    for event in events[:_EVENTS_A_TURN]:
-        if isinstance(event, Refused):
-            console.print(_refused(event), soft_wrap=True)
-            continue
-        console.print(_taken(event, width), soft_wrap=True)
-        for alert in event.receipt.alerts:
-            if alert.kind != "failure":  # its message is the ping's
-                console.print(_alert(event, alert), soft_wrap=True)
-    if more := len(events[_EVENTS_A_TURN:]) + lost:
-        console.print(f"… and {more} more", style="dim", soft_wrap=True)
-
-
-def as_json(event: Taken | Refused) -> dict[str, object]:
-    """Return the event as machines read it."""
-    if isinstance(event, Refused):
+def as_json(event: Event) -> dict[str, object]:
+    """Return the event's JSON object, documented in docs/output.md."""
+    if isinstance(event, RefusedRequest):
         return {
             "event": "refused",
             "timestamp": timestamp(event.at),
@@ -122,60 +103,67 @@ def as_json(event: Taken | Refused) -> dict[str, object]:
         "timestamp": timestamp(event.at),
         "monitor": event.ping.monitor_id,
         "kind": event.ping.kind,
-        "runId": event.receipt.run_id,
-        "status": event.receipt.status,
+        "runId": event.result.run_id,
+        "status": event.result.status,
         "meta": dict(event.ping.meta),
         "errorMessage": event.ping.error_message,
-        "alerts": [
-            {"kind": alert.kind, "message": alert.message} for alert in event.receipt.alerts
-        ],
+        "alerts": [{"kind": alert.kind, "message": alert.message} for alert in event.result.alerts],
     }
 
 
-def _taken(event: Taken, width: int | None) -> "Text":
-    status = event.receipt.status
-    line = _line(event, plain(event.ping.monitor_id), event.ping.kind, "bold")
+def write_lines(events: Sequence[Event], dropped: int) -> None:
+    """Write each event as a coloured line on stdout; of a large batch only the first ones.
+
+    On a terminal the meta is cut off at the edge of the window, so that a ping takes one
+    line. Error messages are never cut off. An alert has its own line.
+    """
+    from rich.console import Console
+
+    # As in crontify's other commands: https://no-color.org, and bold is an escape, too.
+    colourless = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
+    console = Console(highlight=False, color_system=None if colourless else "auto")
+    width = console.width if console.is_terminal else None
+    for event in events[:_MAX_LINES]:
+        for line in _lines(event, width):
+            console.print(line, soft_wrap=True)
+    if more := len(events[_MAX_LINES:]) + dropped:
+        console.print(f"… and {more} more", style="dim", soft_wrap=True)
+
+
+def _lines(event: Event, width: int | None) -> "list[Text]":
+    if isinstance(event, RefusedRequest):
+        line = _line(event, event.path, event.method, "bold")
+        return [line.append(f" {event.status} {one_line(event.message)}", "bold red")]
+    monitor, status = event.ping.monitor_id, event.result.status
+    line = _line(event, monitor, event.ping.kind, "bold")
     line.append(f" {status:<10}", _COLOURS[status])
     if event.ping.error_message:
-        line.append(f" {plain(event.ping.error_message)}", "red")
+        line.append(f" {one_line(event.ping.error_message)}", "red")
     for pair in pairs(event.ping.meta):
         if width and line.cell_len + len(pair) + len("  …") > width:
             line.append(" …", "dim")
             break
         line.append(f" {pair}", "dim")
-    return line
+    return [
+        line,
+        *(
+            _line(event, monitor, "alert", "bold yellow").append(
+                f" {alert.kind}: {one_line(alert.message)}", "yellow"
+            )
+            for alert in event.result.alerts
+            if alert.kind != "failure"  # its message is the same as the ping's
+        ),
+    ]
 
 
-def _alert(event: Taken, alert: AlertDraft) -> "Text":
-    line = _line(event, plain(event.ping.monitor_id), "alert", "bold yellow")
-    return line.append(f" {alert.kind}: {plain(alert.message)}", "yellow")
-
-
-def _refused(event: Refused) -> "Text":
-    line = _line(event, plain(event.path), event.method, "bold")
-    return line.append(f" {event.status} {plain(event.message)}", "bold red")
-
-
-def _line(event: Taken | Refused, what: str, kind: str, style: str) -> "Text":
+def _line(event: Event, what: str, kind: str, style: str) -> "Text":
     from rich.text import Text
 
     clock = datetime.fromtimestamp(event.at / 1000).strftime("%H:%M:%S")
-    return Text.assemble((clock, "dim"), f" {what:<16} ", (f"{kind:<7}", style))
-
-
-_OF_EXEC = (
-    *("exit_code", "duration_ms", "user_cpu_ms", "system_cpu_ms", "max_rss_kb", "output_bytes"),
-    "late_seconds",
-)
-"""What `crontify exec` adds to every report: the last that anyone looks for."""
-
-
-def plain(text: str) -> str:
-    """Return `text` on one line and without what would steer the terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return Text.assemble((clock, "dim"), f" {one_line(what):<16} ", (f"{kind:<7}", style))
 
 
 def pairs(meta: Meta) -> Sequence[str]:
-    """Return `name=number` of each, the job's own numbers before those that exec adds."""
-    ordered = sorted(meta.items(), key=lambda item: item[0] in _OF_EXEC)
-    return [f"{plain(name)}={number}" for name, number in ordered]
+    """Return `name=number` for each number, the job's own before those that exec adds."""
+    ordered = sorted(meta.items(), key=lambda item: item[0] in _EXEC_META)
+    return [f"{one_line(name)}={number}" for name, number in ordered]

@@ -1,50 +1,52 @@
-"""Taking one ping: what it reads and writes, within a transaction that is already open."""
+"""Recording one ping: what it reads and writes, within a transaction that is already open."""
 
 import json
 import sqlite3
 
 from crontify_cli.model import Ping
 from crontify_cli.sandbox.identity import new_id
-from crontify_cli.sandbox.records import Account, AlertDraft, Millis, Receipt, Refusal, RunStatus
-from crontify_cli.sandbox.rules import OVERLAP_ALERT, alerts_of, seconds_to_wait, step
+from crontify_cli.sandbox.records import Account, AlertDraft, Millis, PingResult, Refusal, RunStatus
+from crontify_cli.sandbox.rules import OVERLAP_ALERT, alerts_for, seconds_to_wait, transition
 from crontify_cli.sandbox.store import rules_of
 
 
-def take_ping(connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis) -> Receipt:
+def record_ping(
+    connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis
+) -> PingResult:
     """Record the ping that arrived `at`, and return what it did.
 
-    Raises Refusal, before anything is written, for a monitor that is not the
-    account's (404) or is pinged more often than the plan allows (429).
+    Raises Refusal, before anything is written, if the monitor does not belong to the
+    account (404) or is pinged more often than the plan allows (429).
     """
-    monitor = _admitted(connection, account, ping, at)
+    monitor = _find_monitor(connection, account, ping, at)
     open_run = connection.execute(
         "SELECT row, id FROM runs WHERE monitor = ? AND status = 'running'", (monitor,)
     ).fetchone()
-    open_becomes, made = step(ping.kind, is_open=open_run is not None)
+    open_becomes, created = transition(ping.kind, is_open=open_run is not None)
     rules = rules_of(connection, monitor) if ping.kind == "success" else ()
-    alerts = alerts_of(ping, rules)
+    alerts = list(alerts_for(ping, rules))
+    overlaps = []
     connection.execute("UPDATE monitors SET last_ping_at = ? WHERE row = ?", (at, monitor))
     if open_becomes == "overlapped":
-        _close(connection, open_run[0], "overlapped", at, None)
-        _alert(connection, open_run[0], OVERLAP_ALERT, at)
-        alerts = [*alerts, OVERLAP_ALERT]
-    if made:
-        row, run_id = _make(connection, monitor, made, at, ping)
+        _close_run(connection, open_run[0], "overlapped", at, None)
+        _add_alert(connection, open_run[0], OVERLAP_ALERT, at)
+        overlaps = [OVERLAP_ALERT]
+    if created:
+        row, run_id = _create_run(connection, monitor, created, at, ping)
     else:
         row, run_id = open_run
         assert open_becomes
-        _close(connection, row, open_becomes, at, ping)
+        _close_run(connection, row, open_becomes, at, ping)
     if ping.log_output:
         connection.execute("INSERT INTO logs VALUES (?, ?)", (row, ping.log_output))
     for alert in alerts:
-        if alert is not OVERLAP_ALERT:  # that one is about the older run
-            _alert(connection, row, alert, at)
-    status = made or open_becomes
+        _add_alert(connection, row, alert, at)
+    status = created or open_becomes
     assert status
-    return Receipt(run_id, status, alerts)
+    return PingResult(run_id, status, alerts + overlaps)
 
 
-def _admitted(connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis) -> int:
+def _find_monitor(connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis) -> int:
     found = connection.execute(
         "SELECT row, last_ping_at FROM monitors WHERE account = ? AND id = ?",
         (account.row, ping.monitor_id),
@@ -63,11 +65,11 @@ def _admitted(connection: sqlite3.Connection, account: Account, ping: Ping, at: 
 
 
 def unknown_monitor() -> Refusal:
-    """Return the seed's 404, the same for a monitor of another account."""
+    """Return the documented 404, the same if the monitor belongs to another account."""
     return Refusal(404, "Monitor not found or does not belong to this account")
 
 
-def _make(
+def _create_run(
     connection: sqlite3.Connection, monitor: int, status: RunStatus, at: Millis, ping: Ping
 ) -> tuple[int, str]:
     run_id = new_id(at)
@@ -81,7 +83,7 @@ def _make(
     return row, run_id
 
 
-def _close(
+def _close_run(
     connection: sqlite3.Connection, row: int, status: RunStatus, at: Millis, ping: Ping | None
 ) -> None:
     connection.execute(
@@ -90,7 +92,7 @@ def _close(
     )
 
 
-def _alert(connection: sqlite3.Connection, run: int, alert: AlertDraft, at: Millis) -> None:
+def _add_alert(connection: sqlite3.Connection, run: int, alert: AlertDraft, at: Millis) -> None:
     connection.execute(
         "INSERT INTO alerts (run, id, kind, message, log_head, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",

@@ -1,4 +1,4 @@
-"""What the sandbox keeps and tells: accounts, monitors, rules, runs, alerts, refusals."""
+"""The sandbox's data types: what it stores, what a ping did, and what `serve` shows."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -9,11 +9,11 @@ RunStatus = Literal["running", "success", "failed", "overlapped"]
 Operator = Literal["lt", "gt", "eq", "ne"]
 AlertKind = Literal["failure", "silent_failure", "overlapped"]
 Millis = int
-"""A time: milliseconds since 1970, UTC."""
+"""A point in time: milliseconds since 1970, UTC."""
 
 
 class Account(NamedTuple):
-    """Whoever holds a key. `min_interval` is the plan: milliseconds from ping to ping."""
+    """The owner of an API key. `min_interval` is the plan's: milliseconds between two pings."""
 
     row: int
     name: str
@@ -21,7 +21,7 @@ class Account(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A success whose meta has `field` and stands so to `value` is a silent failure."""
+    """A success is a silent failure if its meta's `field` compares to `value` by `operator`."""
 
     field: str
     operator: Operator
@@ -29,7 +29,7 @@ class Rule(NamedTuple):
 
 
 class Monitor(NamedTuple):
-    """A monitor as lists show it; the run is its newest."""
+    """A monitor as lists show it; `last_status` is the status of its newest run."""
 
     id: str
     created_at: Millis
@@ -39,9 +39,9 @@ class Monitor(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run as lists show it: everything but the log, which is kept apart.
+    """A run as lists show it: everything except the log, which is stored separately.
 
-    `started_at` is None for a success or fail that came without a start.
+    `started_at` is None for a success or fail that was not preceded by a start.
     """
 
     row: int
@@ -55,15 +55,15 @@ class Run(NamedTuple):
     has_log: bool
 
     @property
-    def duration(self) -> Millis | None:
-        """From start to end; None where one of them is not known."""
+    def duration_ms(self) -> int | None:
+        """Milliseconds from start to end; None if either is unknown."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0, self.finished_at - self.started_at)
 
 
 class AlertDraft(NamedTuple):
-    """An alert before it has a place: what happened, in one line."""
+    """An alert that is not stored yet; `message` is one line."""
 
     kind: AlertKind
     message: str
@@ -71,7 +71,7 @@ class AlertDraft(NamedTuple):
 
 
 class Alert(NamedTuple):
-    """What Crontify would have mailed, with the head of the run's log."""
+    """What Crontify would have sent, with the beginning of the run's log."""
 
     id: str
     monitor_id: str
@@ -82,18 +82,18 @@ class Alert(NamedTuple):
     created_at: Millis
 
 
-class Receipt(NamedTuple):
-    """What a ping did: the run that it opened or closed, and the alerts that it set off."""
+class PingResult(NamedTuple):
+    """What a ping did: the run that it opened or closed, and the alerts that it triggered."""
 
     run_id: str
     status: RunStatus
     alerts: Sequence[AlertDraft]
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """A request that is answered with another status than 200.
+class Refusal(Exception):  # noqa: N818 - an answer to the client, not an error of the sandbox
+    """A request that is answered with a status other than 200; nothing has been written.
 
-    `retry_after` is in whole seconds. Nothing was written when it is raised.
+    `retry_after` is in whole seconds.
     """
 
     def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
@@ -103,16 +103,16 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.retry_after = retry_after
 
 
-class Taken(NamedTuple):
-    """A ping that was answered 200."""
+class AcceptedPing(NamedTuple):
+    """A ping that was answered with 200."""
 
     at: Millis
     ping: Ping
-    receipt: Receipt
+    result: PingResult
 
 
-class Refused(NamedTuple):
-    """A request that was answered otherwise; `path` is without the base."""
+class RefusedRequest(NamedTuple):
+    """A request that was answered with an error; `path` is relative to the base URL."""
 
     at: Millis
     method: str
@@ -121,4 +121,5 @@ class Refused(NamedTuple):
     message: str
 
 
-Show = Callable[[Taken | Refused], None]
+Event = AcceptedPing | RefusedRequest
+OnEvent = Callable[[Event], None]

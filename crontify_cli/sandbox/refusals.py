@@ -1,4 +1,4 @@
-"""Refusals: what routes declare for the schema, limits on requests, and words for invalid ones."""
+"""Refused requests: their documentation in the schema, the size limit, and their messages."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from crontify_cli.sandbox.records import Refusal
 from crontify_cli.sandbox.wire import MAX_BODY, ErrorAnswer
 
 WORDS = {
-    400: "The request is not what this endpoint takes",
+    400: "The request is not valid for this endpoint",
     401: "Missing or invalid API key or token",
     404: "Monitor (or run) not found or does not belong to this account",
     413: "The body is longer than 1 MiB",
@@ -20,12 +20,22 @@ WORDS = {
     429: "Rate limit exceeded: see your plan's minimum ping interval",
     503: "The sandbox cannot use its database",
 }
+_MAX_DISCARDED = 16 * MAX_BODY
+_MAX_PROBLEMS = 3
+_MESSAGES = {
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+}
+"""Messages that replace pydantic's, which assume that the reader knows Python."""
 
 Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type
 
 
 def refusals(*statuses: int) -> Responses:
-    """Return what `responses=` takes: each status with its words and the error's shape."""
+    """Return a route's `responses=`: each status with its description and the error schema."""
     responses: Responses = {
         status: {"model": ErrorAnswer, "description": WORDS[status]} for status in statuses
     }
@@ -36,14 +46,11 @@ def refusals(*statuses: int) -> Responses:
     return responses
 
 
-_DRAINED = 16 * MAX_BODY
-
-
 class BodyLimit:
-    """Reads a request's body before the application does; over 1 MiB it answers 413.
+    """Middleware that reads each body before the application and answers 413 above 1 MiB.
 
-    What is too long is still read, up to a point: a server that closes with bytes
-    unread resets the connection, and the client never sees the answer.
+    A body that is too long is still read, up to a limit: if a server closes a connection
+    with unread data, the connection is reset and the client never sees the answer.
     """
 
     def __init__(self, app: ASGIApp, refuse: Callable[[Request, Refusal], Response]) -> None:
@@ -55,7 +62,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         body, size, more = b"", 0, True
-        while more and size <= _DRAINED:
+        while more and size <= _MAX_DISCARDED:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -67,57 +74,43 @@ class BodyLimit:
             refusal = Refusal(413, f"The body is longer than {MAX_BODY} bytes")
             await self.refuse(Request(scope), refusal)(scope, receive, send)
             return
-        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
-            nonlocal whole
-            if whole:
-                first, whole = whole, None
-                return first
-            return await receive()
+            return unread.pop() if unread else await receive()
 
         await self.app(scope, replay, send)
 
 
-NAMED_FAULTS = 3
-_NOT_JSON_TYPE = "The body must be JSON, with the header Content-Type: application/json"
-_WORDS = {
-    "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be a string",
-}
-"""pydantic's own words, where a person who writes a shell script would ask what they mean."""
-
-
 def refuse_invalid(error: RequestValidationError) -> Refusal:
-    """Return the refusal: 415 for another content type, else 400, which names the fields."""
-    if isinstance(error.body, bytes):  # FastAPI parses what is declared to be JSON
-        return Refusal(415, _NOT_JSON_TYPE)
-    faults = "; ".join(map(_say, error.errors()[:NAMED_FAULTS]))
-    # A name in the body may be half a surrogate pair.
-    return Refusal(400, faults.encode("utf-8", "replace").decode())
+    """Return the refusal: 415 for a wrong content type, otherwise 400 naming the fields."""
+    if isinstance(error.body, bytes):  # FastAPI parses only bodies declared as JSON
+        return Refusal(415, "The body must be JSON, with the header Content-Type: application/json")
+    problems = "; ".join(map(_describe, error.errors()[:_MAX_PROBLEMS]))
+    # A field name in the body may contain half of a surrogate pair.
+    return Refusal(400, problems.encode("utf-8", "replace").decode())
 
 
 def refuse_unreadable(cause: BaseException | None) -> Refusal:
-    """Return the refusal of a body at which the parser gave up with `cause`."""
-    if isinstance(cause, RecursionError):
-        return Refusal(400, "The body is not JSON that we can read: it is nested too deep")
+    """Return the refusal of a body that the parser rejected with `cause`."""
     if isinstance(cause, UnicodeDecodeError):
-        return Refusal(400, "The body is not JSON: it is not in UTF-8")
-    if isinstance(cause, ValueError):  # Python's limit of 4,300 digits
-        return Refusal(400, "The body is not JSON that we can read: a number in it is too long")
-    return Refusal(400, "The body is not JSON that we can read")
+        return Refusal(400, "The body is not JSON: it is not encoded in UTF-8")
+    reason = ""
+    if isinstance(cause, RecursionError):
+        reason = ": it is nested too deeply"
+    elif isinstance(cause, ValueError):  # Python's limit of 4,300 digits
+        reason = ": a number in it is too long"
+    return Refusal(400, f"The body cannot be parsed as JSON{reason}")
 
 
-def _say(fault: Mapping[str, Any]) -> str:  # pydantic's own type
-    """Return `where: what`; `where` is the path of the field."""
-    where = ".".join(str(step) for step in fault["loc"][1:] if step != "[key]")
-    if fault["type"] == "json_invalid":
-        return f"The body is not JSON: {fault['ctx']['error']} at character {where}"
-    if fault["type"] == "float_type" and type(fault["input"]) is int:
-        words = "must be a number that fits in 64 bits"
+def _describe(problem: Mapping[str, Any]) -> str:  # pydantic's own type
+    """Return `FIELD: MESSAGE`, with the full path of the field."""
+    where = ".".join(str(step) for step in problem["loc"][1:] if step != "[key]")
+    if problem["type"] == "json_invalid":
+        return f"The body is not JSON: {problem['ctx']['error']} at character {where}"
+    if problem["type"] == "float_type" and type(problem["input"]) is int:
+        message = "must be a number that fits in 64 bits"
     else:
-        words = _WORDS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
-    return f"{where or fault['loc'][0]}: {words.replace('Input should be', 'must be')}"
+        message = _MESSAGES.get(problem["type"]) or str(problem["msg"])
+    message = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{where or problem['loc'][0]}: {message}"

@@ -1,4 +1,4 @@
-"""`crontify sandbox serve`: from the command line to a server that has stopped."""
+"""`crontify sandbox serve`: runs the server until it is stopped."""
 
 import errno
 import ipaddress
@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -16,20 +15,20 @@ from typing import NamedTuple
 
 import uvicorn
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import default_path, open_database
 from crontify_cli.sandbox.identity import DEFAULT_DAYS, DEFAULT_SECONDS, make_token, now
-from crontify_cli.sandbox.live import Live, write_json, write_lines
-from crontify_cli.sandbox.records import Account, Millis
+from crontify_cli.sandbox.live import EventPrinter, write_json, write_lines
+from crontify_cli.sandbox.records import Millis
 from crontify_cli.sandbox.store import Store
 
-_BUSY_TIMEOUT = 2.0  # seconds; while another program writes, every request waits
-_GRACE = 2  # seconds for requests in flight when the server is stopped
+_BUSY_TIMEOUT = 2.0  # seconds; every request waits while another program writes
+_GRACE = 2  # seconds that open requests have left when the server is stopped
 
 
 class ServeOptions(NamedTuple):
-    """What the command line of `serve` says; `plan` None leaves the account's as it is."""
+    """The command line of `serve`; a `plan` of None leaves the account's plan unchanged."""
 
     host: str
     port: int
@@ -40,66 +39,61 @@ class ServeOptions(NamedTuple):
     until_stdin_closes: bool
 
 
-class _Ready(NamedTuple):
-    url: str
-    key: str | None
-    token: str
-    db: Path
-
-
 def serve(options: ServeOptions) -> None:
-    """Serve until SIGTERM, SIGINT, or, if asked for, the end of stdin.
+    """Serve until SIGTERM, SIGINT or, if requested, the end of stdin.
 
-    Raises CrontifyError when the port cannot be had or the database not be used.
+    Raises CrontifyError if the port or the database cannot be used.
     """
-    # The port first: the key is shown once, so it is made only by who can show it.
+    # Open the port before the key is created, which is shown only once.
     with (
         listen(options.host, options.port) as listener,
-        opened(options.db, make=True, busy_timeout=_BUSY_TIMEOUT) as connection,
+        open_database(options.db, create=True, busy_timeout=_BUSY_TIMEOUT) as connection,
     ):
         if not is_loopback(listener):
-            print(
-                f"crontify: warning: the sandbox listens on {options.host}: other machines can"
-                " reach it, and what they send is not encrypted",
-                file=sys.stderr,
+            say(
+                f"warning: the sandbox listens on {options.host}: other machines can reach it,"
+                " and the traffic is not encrypted"
             )
         store = Store(connection)
-        account = store.made_account(options.account)
+        account = store.get_or_create_account(options.account)
         if options.plan is not None:
             store.set_plan(account, options.plan)
-        ready = _ready(store, account, base_url(listener, BASE), options.db)
-        live = Live(write_json if options.as_json else write_lines)
-        app = make_app(store, options.db, live.show)
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=_GRACE,
-            )
-        )
+        url = base_url(listener, BASE)
+        key = None if store.has_key(account) else store.rotate_key(account)
+        token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
+        printer = EventPrinter(write_json if options.as_json else write_lines)
+        server = _server(store, options.db, printer)
         _stop_on_signals(server)
         if options.until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
-        _print_ready(ready, as_json=options.as_json)
+        if options.as_json:
+            ready = {"event": "ready", "url": url, "token": token}
+            print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
+        else:
+            print(_welcome(url, key, token, options.db), flush=True)
         server.run(sockets=[listener])
-        live.close()
+        printer.close()
 
 
-def _ready(store: Store, account: Account, url: str, db: Path) -> _Ready:
-    key = None if store.has_key(account) else store.rotate_key(account)
-    token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
-    return _Ready(url, key, token, db)
+def _server(store: Store, db: Path, printer: EventPrinter) -> uvicorn.Server:
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return uvicorn.Server(
+        uvicorn.Config(
+            make_app(store, db, printer.show),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:
-    # uvicorn has handlers of its own, but puts ours back and raises the signal again
-    # when it has stopped: the default ones would make a failure of a clean end.
+    # uvicorn installs its own handlers, but restores ours and raises the signal again when
+    # it has stopped. The default handlers would turn a clean stop into a failure.
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
@@ -113,86 +107,62 @@ def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _print_ready(ready: _Ready, *, as_json: bool) -> None:
-    if as_json:
-        line: dict[str, object] = {"event": "ready", "url": ready.url, "token": ready.token}
-        if ready.key:
-            line["api_key"] = ready.key
-        print(json.dumps(line), flush=True)
-        return
-    print(_welcome(ready) if ready.key else _again(ready), flush=True)
-
-
-def _welcome(ready: _Ready) -> str:
+def _welcome(url: str, key: str | None, token: str, path: Path) -> str:
+    """Return what a person sees at the start; key: None if it has been shown before."""
+    db = "" if path == default_path() else f" --db {shlex.quote(str(path))}"
+    if key:
+        intro = f"The API key is shown only once; the token is valid for {DEFAULT_DAYS} days."
+    else:
+        key, token = f"$(crontify sandbox key rotate{db})", f"$(crontify sandbox token{db})"
+        intro = "The API key was shown at the first start; the following creates a new one."
     return f"""\
-The Crontify sandbox listens on {ready.url} (Ctrl-C ends it).
+The Crontify sandbox is listening on {url} (press Ctrl-C to stop it).
 
-Its API key, shown only this once, and a token for {DEFAULT_DAYS} days. Paste into your shell:
+{intro} Paste this into your shell:
 
-export CRONTIFY_BASE_URL={ready.url}
-export CRONTIFY_API_KEY={ready.key}
-export CRONTIFY_TOKEN={ready.token}
+export CRONTIFY_BASE_URL={url}
+export CRONTIFY_API_KEY={key}
+export CRONTIFY_TOKEN={token}
 
-Make a monitor:     crontify sandbox monitor add backup{_db(ready)}
-Another key, token: crontify sandbox key rotate{_db(ready)}, crontify sandbox token{_db(ready)}
+Add a monitor:     crontify sandbox monitor add backup{db}
+Create a new key:  crontify sandbox key rotate{db}
+Create a token:    crontify sandbox token{db}
 
 Pings:"""
-
-
-def _again(ready: _Ready) -> str:
-    return f"""\
-The Crontify sandbox listens on {ready.url} (Ctrl-C ends it).
-
-Its API key was shown at the first start. Another one, and a token:
-
-export CRONTIFY_BASE_URL={ready.url}
-export CRONTIFY_API_KEY=$(crontify sandbox key rotate{_db(ready)})
-export CRONTIFY_TOKEN=$(crontify sandbox token{_db(ready)})
-
-Pings:"""
-
-
-def _db(ready: _Ready) -> str:
-    from crontify_cli.sandbox.database import default_path
-
-    return "" if ready.db == default_path() else f" --db {shlex.quote(str(ready.db))}"
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; port 0 is a free one.
+    """Return a socket that listens on the address; port 0 selects a free one.
 
-    Raises CrontifyError for a port in use, one that we may not have, or no such host.
+    Raises CrontifyError if the address does not exist or the port cannot be used.
     """
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        # Not socket.create_server: asyncio sets TCP_NODELAY only on sockets that name their
+        # Not socket.create_server: asyncio sets TCP_NODELAY only on sockets created with a
         # protocol, and without it each answer waits 40 ms for a delayed ACK.
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _refused(host, port, error) from None
-    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        listener.close()
-        raise _refused(host, port, error) from None
+        if listener:
+            listener.close()
+        reason = (error.strerror or str(error)).lower()
+        advice = {
+            errno.EADDRINUSE: "stop the program that uses it, or choose another port with --port",
+            errno.EACCES: "choose a port above 1023 with --port",
+        }.get(error.errno or 0, "choose an address of this machine with --host")
+        raise CrontifyError(
+            f"the sandbox cannot listen on {host} port {port}: {reason}; {advice}"
+        ) from None
     return listener
 
 
-def _refused(host: str, port: int, error: OSError) -> CrontifyError:
-    reason = (error.strerror or str(error)).lower()
-    advice = {
-        errno.EADDRINUSE: "stop what is there, or choose another with --port",
-        errno.EACCES: "choose one from 1024 on with --port",
-    }.get(error.errno or 0, "choose an address of this machine with --host")
-    return CrontifyError(f"the sandbox cannot listen on {host} port {port}: {reason}: {advice}")
-
-
 def base_url(listener: socket.socket, base: str) -> str:
-    """Return the URL under which this machine reaches the listener."""
+    """Return the URL at which this machine can reach the listener."""
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
@@ -201,5 +171,5 @@ def base_url(listener: socket.socket, base: str) -> str:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Tell whether only this machine reaches the listener."""
+    """Tell whether only this machine can reach the listener."""
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback

@@ -1,25 +1,18 @@
-"""Accounts, monitors, rules, runs and alerts in SQLite: all but the taking of pings."""
+"""Queries and changes of the sandbox's database, except for recording pings."""
 
 import hmac
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from crontify_cli.sandbox.database import transaction
 from crontify_cli.sandbox.identity import hash_key, new_key, now
-from crontify_cli.sandbox.records import (
-    Account,
-    Alert,
-    Millis,
-    Monitor,
-    Rule,
-    Run,
-    RunStatus,
-)
+from crontify_cli.sandbox.records import Account, Alert, Millis, Monitor, Rule, Run, RunStatus
 from crontify_cli.sandbox.rules import MAX_RULES
 
+ACCOUNT = "SELECT row, name, min_interval FROM accounts "
 MONITOR = """
 SELECT m.row, m.id, m.created_at, m.last_ping_at,
     (SELECT status FROM runs WHERE monitor = m.row ORDER BY row DESC LIMIT 1)
@@ -39,124 +32,99 @@ _Row = tuple[Any, ...]  # sqlite3's own type of a row
 
 
 class Store:
-    """What the sandbox keeps, over one connection.
+    """The sandbox's data, accessed through one connection.
 
-    Every method may raise sqlite3.Error; `crontify_cli.sandbox.database.opened`
-    makes a message of it.
+    Every method may raise sqlite3.Error, which `crontify_cli.sandbox.database.open_database`
+    turns into a CrontifyError.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
     def account(self, name: str) -> Account | None:
-        """Return the account of that name."""
-        found = self.connection.execute(_ACCOUNT + "WHERE name = ?", (name,)).fetchone()
-        return Account(*found) if found else None
+        """Return the account with that name."""
+        row = self._one(ACCOUNT + "WHERE name = ?", name)
+        return Account(*row) if row else None
 
-    def made_account(self, name: str) -> Account:
-        """Return the account of that name, made now, without a key, if there is none."""
-        self.connection.execute("INSERT OR IGNORE INTO accounts (name) VALUES (?)", (name,))
+    def get_or_create_account(self, name: str) -> Account:
+        """Return the account with that name; a new one has no key yet."""
+        self._change("INSERT OR IGNORE INTO accounts (name) VALUES (?)", name)
         account = self.account(name)
         assert account
         return account
 
     def account_by_row(self, row: int) -> Account | None:
-        """Return the account that a token names."""
-        found = self.connection.execute(_ACCOUNT + "WHERE row = ?", (row,)).fetchone()
+        """Return the account that a token was issued for."""
+        found = self._one(ACCOUNT + "WHERE row = ?", row)
         return Account(*found) if found else None
 
     def account_by_key(self, key: str) -> Account | None:
-        """Return the account whose key this is; every kept hash is compared, in constant time."""
-        wanted, holder = hash_key(key), None
+        """Return the owner of the key; every stored hash is compared, in constant time."""
+        wanted, owner = hash_key(key), None
         for *account, kept in self.connection.execute(
             "SELECT row, name, min_interval, key_hash FROM accounts WHERE key_hash IS NOT NULL"
         ):
             if hmac.compare_digest(wanted, kept):
-                holder = Account(*account)
-        return holder
+                owner = Account(*account)
+        return owner
 
     def has_key(self, account: Account) -> bool:
-        """Tell whether a key was ever made for the account."""
-        (kept,) = self.connection.execute(
-            "SELECT key_hash IS NOT NULL FROM accounts WHERE row = ?", (account.row,)
-        ).fetchone()
-        return bool(kept)
+        """Tell whether a key has ever been created for the account."""
+        row = self._one("SELECT key_hash IS NOT NULL FROM accounts WHERE row = ?", account.row)
+        return bool(row and row[0])
 
     def rotate_key(self, account: Account) -> str:
-        """Give the account a new key, the old one ends, and return it: only its hash is kept."""
+        """Replace the account's key and return the new one; only its hash is stored."""
         key = new_key()
-        self.connection.execute(
-            "UPDATE accounts SET key_hash = ? WHERE row = ?", (hash_key(key), account.row)
-        )
+        self._change("UPDATE accounts SET key_hash = ? WHERE row = ?", hash_key(key), account.row)
         return key
 
     def set_plan(self, account: Account, min_interval: Millis) -> None:
-        """Keep the pause that the account's plan asks for between two pings of a monitor."""
-        self.connection.execute(
-            "UPDATE accounts SET min_interval = ? WHERE row = ?", (min_interval, account.row)
+        """Set the minimum interval between two pings of one of the account's monitors."""
+        self._change(
+            "UPDATE accounts SET min_interval = ? WHERE row = ?", min_interval, account.row
         )
 
     def signing_secret(self) -> bytes:
-        """Return the 32 bytes that sign this database's tokens."""
-        (secret,) = self.connection.execute("SELECT secret FROM signing").fetchone()
-        return bytes(secret)
+        """Return the 32 bytes with which this database's tokens are signed."""
+        row = self._one("SELECT secret FROM signing")
+        assert row
+        return bytes(row[0])
 
     def add_monitor(self, account: Account, monitor_id: str) -> bool:
-        """Make the monitor; False if it was there."""
-        return bool(
-            self.connection.execute(
-                "INSERT OR IGNORE INTO monitors (account, id, created_at) VALUES (?, ?, ?)",
-                (account.row, monitor_id, now()),
-            ).rowcount
-        )
+        """Create the monitor; False if it already exists."""
+        sql = "INSERT OR IGNORE INTO monitors (account, id, created_at) VALUES (?, ?, ?)"
+        return self._change(sql, account.row, monitor_id, now())
 
     def monitors(self, account: Account) -> Sequence[Monitor]:
-        """Return the account's monitors, in the order of their making."""
+        """Return the account's monitors in the order of their creation."""
         rows = self.connection.execute(MONITOR + "ORDER BY m.row", (account.row,)).fetchall()
         return [self._monitor(row) for row in rows]
 
     def monitor(self, account: Account, monitor_id: str) -> Monitor | None:
         """Return one of the account's monitors."""
-        row = self.connection.execute(
-            MONITOR + "AND m.id = ?", (account.row, monitor_id)
-        ).fetchone()
+        row = self._one(MONITOR + "AND m.id = ?", account.row, monitor_id)
         return self._monitor(row) if row else None
 
-    def _monitor(self, row: _Row) -> Monitor:
-        number, monitor_id, created_at, last_ping_at, status = row
-        rules = rules_of(self.connection, number)
-        return Monitor(monitor_id, created_at, last_ping_at, status, rules)
-
     def add_rule(self, account: Account, monitor_id: str, rule: Rule) -> bool:
-        """Add the rule to the monitor, which exists; False if it has MAX_RULES others."""
+        """Add the rule to an existing monitor; False if it already has MAX_RULES other rules."""
         with transaction(self.connection):
-            (monitor,) = self._monitor_row(account, monitor_id)
+            monitor = self._monitor_row(account, monitor_id)
             rules = rules_of(self.connection, monitor)
             if rule in rules:
                 return True
             if len(rules) >= MAX_RULES:
                 return False
-            self.connection.execute(
-                "INSERT INTO rules (monitor, field, operator, value) VALUES (?, ?, ?, ?)",
-                (monitor, *rule),
-            )
-        return True
+            sql = "INSERT INTO rules (monitor, field, operator, value) VALUES (?, ?, ?, ?)"
+            return self._change(sql, monitor, *rule)
 
     def remove_rule(self, account: Account, monitor_id: str, rule: Rule) -> bool:
-        """Take the rule from the monitor, which exists; False if it has no such rule."""
-        (monitor,) = self._monitor_row(account, monitor_id)
-        return bool(
-            self.connection.execute(
-                "DELETE FROM rules WHERE monitor = ? AND field = ? AND operator = ? AND value = ?",
-                (monitor, *rule),
-            ).rowcount
+        """Remove the rule from an existing monitor; False if it has no such rule."""
+        return self._change(
+            "DELETE FROM rules WHERE monitor = ? AND field = ? AND operator = ? AND value = ?",
+            self._monitor_row(account, monitor_id),
+            *rule,
         )
-
-    def _monitor_row(self, account: Account, monitor_id: str) -> tuple[int]:
-        row: tuple[int] = self.connection.execute(
-            "SELECT row FROM monitors WHERE account = ? AND id = ?", (account.row, monitor_id)
-        ).fetchone()
-        return row
 
     def runs(
         self,
@@ -167,75 +135,76 @@ class Store:
         before: int | None = None,
         limit: int,
     ) -> Sequence[Run]:
-        """Return at most `limit` runs, the newest first, of one monitor or of all.
+        """Return at most `limit` runs, newest first, of one monitor or of all.
 
-        `before` is the row of a run: only older ones are returned.
+        `before` is the row of a run: only older runs are returned.
         """
-        wanted: list[tuple[str, object]] = []
-        if monitor_id is not None:
-            wanted.append(("m.id = ?", monitor_id))
-        if status is not None:
-            wanted.append(("r.status = ?", status))
-        if before is not None:
-            wanted.append(("r.row < ?", before))
+        filters = {"m.id = ?": monitor_id, "r.status = ?": status, "r.row < ?": before}
+        wanted = {term: value for term, value in filters.items() if value is not None}
         rows = self.connection.execute(
-            RUN + "".join(f"AND {term} " for term, _ in wanted) + "ORDER BY r.row DESC LIMIT ?",
-            (account.row, *(value for _, value in wanted), limit),
+            RUN + "".join(f"AND {term} " for term in wanted) + "ORDER BY r.row DESC LIMIT ?",
+            (account.row, *wanted.values(), limit),
         )
         return [_run(row) for row in rows]
 
     def run(self, account: Account, monitor_id: str, run_id: str) -> Run | None:
         """Return one run of one of the account's monitors."""
-        row = self.connection.execute(
-            RUN + "AND m.id = ? AND r.id = ?", (account.row, monitor_id, run_id)
-        ).fetchone()
+        row = self._one(RUN + "AND m.id = ? AND r.id = ?", account.row, monitor_id, run_id)
         return _run(row) if row else None
 
     def log(self, run: Run) -> str | None:
         """Return the log of the run, None if it has none."""
-        row = self.connection.execute(
-            "SELECT content FROM logs WHERE run = ?", (run.row,)
-        ).fetchone()
+        row = self._one("SELECT content FROM logs WHERE run = ?", run.row)
         return str(row[0]) if row else None
 
     def alerts(
         self, account: Account, monitor_id: str | None = None, *, limit: int
     ) -> Sequence[Alert]:
-        """Return at most `limit` alerts, the newest first, of one monitor or of all."""
-        term = "" if monitor_id is None else "AND m.id = ? "
-        values = () if monitor_id is None else (monitor_id,)
+        """Return at most `limit` alerts, newest first, of one monitor or of all."""
+        term, values = ("", ()) if monitor_id is None else ("AND m.id = ? ", (monitor_id,))
         rows = self.connection.execute(
             ALERT + term + "ORDER BY a.row DESC LIMIT ?", (account.row, *values, limit)
         )
         return [Alert(*row) for row in rows]
 
-    def forget_runs(self) -> None:
-        """Forget every run, log, alert and ping; monitors, rules and keys stay."""
+    def delete_runs(self) -> None:
+        """Delete all runs, logs, alerts and ping times; monitors, rules and keys stay."""
         with transaction(self.connection):
-            self.connection.execute("DELETE FROM runs")
-            self.connection.execute("UPDATE monitors SET last_ping_at = NULL")
+            self._change("DELETE FROM runs")
+            self._change("UPDATE monitors SET last_ping_at = NULL")
 
-    def forget_all(self) -> None:
-        """Forget everything, keys and tokens too."""
+    def delete_all(self) -> None:
+        """Delete everything and invalidate all tokens."""
         with transaction(self.connection):
-            self.connection.execute("DELETE FROM accounts")
-            self.connection.execute("UPDATE signing SET secret = ?", (os.urandom(32),))
+            self._change("DELETE FROM accounts")
+            self._change("UPDATE signing SET secret = ?", os.urandom(32))
 
+    def _one(self, sql: str, *values: object) -> _Row | None:
+        row: _Row | None = self.connection.execute(sql, values).fetchone()
+        return row
 
-_ACCOUNT = "SELECT row, name, min_interval FROM accounts "
+    def _change(self, sql: str, *values: object) -> bool:
+        """Run a statement and tell whether it changed anything."""
+        return self.connection.execute(sql, values).rowcount > 0
+
+    def _monitor_row(self, account: Account, monitor_id: str) -> int:
+        row = self._one(MONITOR + "AND m.id = ?", account.row, monitor_id)
+        assert row
+        return int(row[0])
+
+    def _monitor(self, row: _Row) -> Monitor:
+        number, monitor_id, created_at, last_ping_at, status = row
+        rules = rules_of(self.connection, number)
+        return Monitor(monitor_id, created_at, last_ping_at, status, rules)
 
 
 def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:
-    """Return the rules of the monitor in that row, in the order of their making."""
-    return [
-        Rule(*row)
-        for row in connection.execute(
-            "SELECT field, operator, value FROM rules WHERE monitor = ? ORDER BY row", (monitor,)
-        )
-    ]
+    """Return the rules of the monitor in that row, in the order of their creation."""
+    sql = "SELECT field, operator, value FROM rules WHERE monitor = ? ORDER BY row"
+    return [Rule(*row) for row in connection.execute(sql, (monitor,))]
 
 
 def _run(row: _Row) -> Run:
     number, run_id, monitor_id, status, started, finished, meta, error, has_log = row
-    numbers: Mapping[str, int | float] | None = json.loads(meta) if meta else None
+    numbers = json.loads(meta) if meta else None
     return Run(number, run_id, monitor_id, status, started, finished, numbers, error, bool(has_log))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
 from crontify_cli.sandbox.wire import alert_data
@@ -35,14 +35,14 @@ class Server(NamedTuple):
     def monitor(self, account: str = "default") -> str:
         """Make a monitor that no other test knows, and return its id."""
         monitor_id = f"clmonitor{next(_numbers)}"
-        with opened(self.db, make=False) as connection:
+        with open_database(self.db, create=False) as connection:
             store = Store(connection)
-            assert store.add_monitor(store.made_account(account), monitor_id)
+            assert store.add_monitor(store.get_or_create_account(account), monitor_id)
         return monitor_id
 
     def rule(self, monitor_id: str, field: str, operator: str, number: str) -> None:
         """Give the monitor a rule, beside the running server, as `rule add` does."""
-        with opened(self.db, make=False) as connection:
+        with open_database(self.db, create=False) as connection:
             store = Store(connection)
             account = store.account("default")
             assert account
@@ -88,7 +88,7 @@ class Server(NamedTuple):
 
     def alerts(self, monitor_id: str) -> list[dict[str, Any]]:
         """Return the monitor's alerts, the newest first."""
-        with opened(self.db, make=False) as connection:
+        with open_database(self.db, create=False) as connection:
             store = Store(connection)
             account = store.account("default")
             assert account

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from crontify_cli.sandbox import store
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.identity import make_token
 from crontify_cli.sandbox.store import Store
 from tests.sandbox.server import Server, serving
@@ -56,7 +56,7 @@ def test_a_rotated_key_ends_at_once_and_the_new_one_is_taken(tmp_path: Path) -> 
 
 
 def _token(server: Server, seconds: float, at: float) -> str:
-    with opened(server.db, make=False) as connection:
+    with open_database(server.db, create=False) as connection:
         kept = Store(connection)
         account = kept.account("default")
         assert account

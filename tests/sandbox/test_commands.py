@@ -115,7 +115,7 @@ def test_on_a_terminal_each_list_is_a_table_that_fits(busy: Server, columns: int
 
 def test_a_monitor_is_added_once(server: Server) -> None:
     assert server.command("monitor", "add", "cltwice") == "monitor cltwice added"
-    assert server.command("monitor", "add", "cltwice") == "monitor cltwice was there already"
+    assert server.command("monitor", "add", "cltwice") == "monitor cltwice already exists"
     found = json.loads(server.command("monitor", "list", "--json"))
     assert [monitor["id"] for monitor in found].count("cltwice") == 1
     assert server.ping("cltwice", "start").status_code == 200
@@ -126,7 +126,7 @@ def test_reset_forgets_runs_but_not_monitors_rules_and_keys(tmp_path: Path) -> N
         monitor = server.monitor()
         server.rule(monitor, "rows", "lt", "10")
         server.send(monitor, "fail", {"logOutput": "x"})
-        assert "forgot" in server.command("reset")
+        assert "deleted" in server.command("reset")
         assert server.runs(monitor) == server.alerts(monitor) == []
         server.send(monitor, "success", {"meta": {"rows": 1}})  # the limit starts anew, too
         assert [alert["kind"] for alert in server.alerts(monitor)] == ["silent_failure"]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import httpx
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
 from tests.sandbox.server import PROGRAM, environment, serving
@@ -55,9 +55,9 @@ class Terminal(NamedTuple):
 def terminal(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterator[Terminal]:
     """Serve on a terminal of that width, with a monitor `backup` and the rule `rows lt 10`."""
     db = folder / "sandbox.db"
-    with opened(db, make=True) as connection:
+    with open_database(db, create=True) as connection:
         store = Store(connection)
-        account = store.made_account("default")
+        account = store.get_or_create_account("default")
         key = store.rotate_key(account)
         store.add_monitor(account, "backup")
         store.add_rule(account, "backup", parse_rule("rows", "lt", "10"))
@@ -84,7 +84,7 @@ def terminal(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterato
     reader.start()
     try:
         until(lambda: b"Pings:" in b"".join(seen), "serve says that it listens")
-        found = re.search(r"listens on (\S+)", b"".join(seen).decode())
+        found = re.search(r"listening on (\S+)", b"".join(seen).decode())
         assert found
         yield Terminal(found[1], key, seen, ours)
     finally:
@@ -143,7 +143,7 @@ def test_alerts_and_refusals_are_lines_whose_words_are_never_cut(tmp_path: Path)
         "backup fail failed the disk of this machine is full: " + "x" * 60,
         "backup start running",
         "backup start running",
-        "backup alert overlapped: a new run started before this one had ended",
+        "backup alert overlapped: a new run started before this one ended",
         "/ping/backup/start POST 401 Invalid API key",
     ]
 

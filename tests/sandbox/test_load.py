@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from tests.sandbox.server import Server, serving
 from tests.waiting import until
 
@@ -52,7 +52,7 @@ def _ping(server: Server, monitor: str, answered: list[Answered], stop: threadin
 
 def _check(db: Path, answered: Sequence[Answered]) -> None:
     """Hold the database to the answers: each run, its status, its number, its log, its alert."""
-    with opened(db, make=False) as connection:
+    with open_database(db, create=False) as connection:
         kept = {
             row[0]: row[1:]
             for row in connection.execute(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from tests.sandbox.server import Server
 
 ID = r"cl[a-z0-9]{23}"
@@ -180,7 +180,7 @@ def test_lists_and_logs_want_the_users_token(server: Server, path: str) -> None:
 def test_the_log_is_in_a_table_of_its_own(server: Server) -> None:
     monitor = server.monitor()
     server.send(monitor, "fail", {"logOutput": f"needle of {monitor}"})
-    with opened(server.db, make=False) as connection:
+    with open_database(server.db, create=False) as connection:
         rows = connection.execute(
             "SELECT r.* FROM runs r JOIN monitors m ON m.row = r.monitor WHERE m.id = ?", (monitor,)
         ).fetchall()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli.sandbox.database import opened
+from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.store import Store
 from tests.programs import need
 from tests.sandbox.server import sandbox, serving
@@ -101,7 +101,7 @@ def test_no_database_yet(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
     need("prlimit")
     done = _serve(tmp_path / "sandbox.db", before=["prlimit", "--fsize=4096"])
-    _one_line(done, str(tmp_path / "sandbox.db"), "free some space", "--db")
+    _one_line(done, str(tmp_path / "sandbox.db"), "free some disk space", "--db")
 
 
 def test_a_disk_that_fills_up_is_a_503_that_says_so_and_what_was_taken_is_there(
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_is_a_503_that_says_so_and_what_was_taken_is_there(
                 break
             taken.append(answer.json()["data"]["runId"])
         assert answer.status_code == 503
-        assert "free some space" in answer.json()["message"]
+        assert "free some disk space" in answer.json()["message"]
         assert len(answer.json()["message"].splitlines()) == 1
         assert taken
         assert [run["id"] for run in server.runs(monitor)] == taken[:-101:-1]
@@ -135,7 +135,7 @@ def test_a_database_that_is_held_by_another_program_is_a_503(tmp_path: Path) -> 
             other.execute("BEGIN IMMEDIATE")
             answer = server.ping(monitor, "start")
             assert answer.status_code == 503
-            assert "held by another program" in answer.json()["message"]
+            assert "locked by another program" in answer.json()["message"]
         server.send(monitor, "start")
         assert [run["status"] for run in server.runs(monitor)] == ["running"]
 
@@ -144,14 +144,14 @@ def test_a_request_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
     """What a ping writes is one transaction: no run without its log, no log without its alert."""
     with serving(tmp_path / "sandbox.db") as server:
         monitor = server.monitor()
-        with opened(server.db, make=False) as connection:
+        with open_database(server.db, create=False) as connection:
             connection.execute(
                 "CREATE TRIGGER broken BEFORE INSERT ON alerts"
                 " BEGIN SELECT RAISE(ABORT, 'no alert'); END"
             )
         assert server.ping(monitor, "fail", {"logOutput": "x"}).status_code == 503
         assert server.runs(monitor) == []
-        with opened(server.db, make=False) as connection:
+        with open_database(server.db, create=False) as connection:
             connection.execute("DROP TRIGGER broken")
             account = Store(connection).account("default")
             assert account

@@ -1,5 +1,6 @@
-"""What `crontify doctor` finds, check by check."""
+"""The result of a check of `crontify doctor`, and how a terminal shows it."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -16,10 +17,10 @@ Result = Literal["ok", "warning", "failure", "skipped"]
 
 
 class Check(NamedTuple):
-    """One line of the doctor's.
+    """The result of one check; `docs/output.md` documents the fields.
 
-    check: the same word in every version. result: "skipped" where a failure before it
-        leaves nothing to look at. found: in words. advice: what to do, None for nothing.
+    check: its name, which never changes. result: "skipped" if an earlier failure made the
+        check impossible. found: in words. advice: what to do, None for nothing.
     """
 
     check: str
@@ -28,44 +29,29 @@ class Check(NamedTuple):
     advice: str | None = None
 
 
-def as_json(check: Check) -> dict[str, object]:
-    """Return the check's object: docs/output.md names the keys."""
-    return check._asdict()
-
-
-def as_fields(check: Check) -> tuple[object, ...]:
-    """Return result, check, what was found and what to do; None for nothing."""
-    return (check.result, check.check, check.found, check.advice)
-
-
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red", "skipped": "dim"}
-_RESULT, _CHECK = len("warning"), len("cron_path")
+_RESULT_WIDTH, _CHECK_WIDTH = len("warning"), len("cron_path")
 
 
 def show(checks: Iterable[Check]) -> None:
-    """Print a line for each check, what to do below it, and at the end how many are not well."""
+    """Print each check with its advice, and finally the number of failures and warnings."""
     console = output.console()
     count: Counter[str] = Counter()
-    waiting = console.status("looking …") if not output.is_without_escapes() else None
-    if waiting:
-        waiting.start()
-    try:
+    plain = output.is_without_escapes()
+    with contextlib.nullcontext() if plain else console.status("checking …"):
         for check in checks:
             count[check.result] += 1
-            console.print(_line(check))
-    finally:
-        if waiting:
-            waiting.stop()
-    console.print(_sum(count))
+            console.print(_row(check))
+    console.print(_summary(count))
 
 
-def _line(check: Check) -> "Table":
+def _row(check: Check) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     grid = Table.grid(padding=(0, GAP, 0, 0))
-    grid.add_column(width=_RESULT)
-    grid.add_column(width=_CHECK)
+    grid.add_column(width=_RESULT_WIDTH)
+    grid.add_column(width=_CHECK_WIDTH)
     grid.add_column(overflow="fold")
     colour = _COLOURS[check.result]
     found = Text(one_line(check.found), "dim" if check.result == "skipped" else "")
@@ -75,7 +61,7 @@ def _line(check: Check) -> "Table":
     return grid
 
 
-def _sum(count: Counter[str]) -> "Text":
+def _summary(count: Counter[str]) -> "Text":
     from rich.text import Text
 
     bad = [
@@ -84,5 +70,5 @@ def _sum(count: Counter[str]) -> "Text":
         if count[result]
     ]
     if not bad:
-        return Text("\nAll is well.", "green")
+        return Text("\nNo problems found.", "green")
     return Text(f"\n{' and '.join(bad)}.", _COLOURS["failure" if count["failure"] else "warning"])

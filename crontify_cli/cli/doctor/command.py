@@ -1,4 +1,4 @@
-"""`crontify doctor`: whether everything is as a report needs it, and what to do where not."""
+"""`crontify doctor`: runs all checks and prints their results."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -10,58 +10,57 @@ from crontify_cli.errors import ExitCode
 if TYPE_CHECKING:
     from crontify_cli.cli.doctor.check import Check
 
-_HELP = """Check that jobs can be reported from here, and say what to do where not.
+_HELP = """Check whether jobs on this machine can be reported, and say how to fix problems.
 
-Config, file modes, key, server, clock, token, journal, queue, disk, and what cron
-will find. The server is asked by requests that change nothing; no ping is sent.
+Checks config, file modes, key, server, clock, token, journal, queue, disk, and the
+environment of cron jobs. The requests to the server change nothing; no ping is sent.
 
-In a pipe a tab-separated line each: result (ok, warning, failure, skipped), check,
-what was found, what to do. Exit 1 on a failure.
+In a pipe, prints tab-separated lines: result (ok, warning, failure, skipped), check,
+what was found, what to do. Exits with 1 if a check failed.
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add `doctor` to the app."""
-    epilog = "Example: crontify doctor --json | jq '.[] | select(.result == \"failure\")'"
     app.command(
-        "doctor", short_help="Check that jobs can be reported from here.", help=_HELP, epilog=epilog
+        "doctor",
+        short_help="Check whether jobs on this machine can be reported.",
+        help=_HELP,
+        epilog="Example: crontify doctor --json | jq '.[] | select(.result == \"failure\")'",
     )(doctor)
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """Check everything; the help is `_HELP`."""
+    """Run all checks and print them as they finish; the help is `_HELP`."""
     from crontify_cli.cli import output
-    from crontify_cli.cli.doctor import check as shown
+    from crontify_cli.cli.doctor.check import show
 
     results = []
 
-    def noted() -> "Iterator[Check]":
+    def checks() -> "Iterator[Check]":
         for check in map(_masked, _checks()):
             results.append(check.result)
             yield check
 
     if as_json:
-        output.json_list(map(shown.as_json, noted()))
+        output.json_list(check._asdict() for check in checks())
     elif output.is_terminal():
-        shown.show(noted())
+        show(checks())
     else:
-        output.lines(output.fields(shown.as_fields(check)) for check in noted())
+        output.lines(
+            output.fields((result, name, found, advice)) for name, result, found, advice in checks()
+        )
     raise typer.Exit(ExitCode.FAILURE if "failure" in results else ExitCode.OK)
 
 
 def _checks() -> "Iterator[Check]":
-    """Yield every check as it is made, in the order of `docs/output.md`."""
+    """Yield each check when it has finished, in the order of `docs/output.md`."""
     from crontify_cli.cli.crontab_line import program
     from crontify_cli.cli.doctor.cron import check_cron
-    from crontify_cli.cli.doctor.server import check_server, try_token
-    from crontify_cli.cli.doctor.settings import (
-        check_config,
-        check_key,
-        check_modes,
-        check_token,
-    )
+    from crontify_cli.cli.doctor.server import check_server, confirm_token
+    from crontify_cli.cli.doctor.settings import check_config, check_key, check_modes, check_token
     from crontify_cli.cli.doctor.state import check_state
     from crontify_cli.config import load
     from crontify_cli.places import state_dir
@@ -82,8 +81,8 @@ def _checks() -> "Iterator[Check]":
         answers = answers or (check.check, check.result) == ("server", "ok")
         yield check
     token = check_token(settings)
-    tries = answers and settings.token and token.result in ("ok", "warning")
-    yield try_token(settings, token) if tries else token
+    usable = answers and settings.token and token.result in ("ok", "warning")
+    yield confirm_token(settings, token) if usable else token
     yield from check_state(state, settings)
     yield from check_cron(program(), has_key=key.result != "failure")
 
@@ -100,7 +99,7 @@ def _version() -> "Check":
 
 
 def _masked(check: "Check") -> "Check":
-    """Return the check without what a stranger's words may hold: a server's, a command's."""
+    """Return the check with secrets masked, which messages of a server or a command may contain."""
     from crontify_cli.config.secret import held_secrets
     from crontify_cli.report.mask import Masker, known_secrets
 

@@ -1,6 +1,6 @@
-"""The doctor on cron: what this program finds in the environment that cron gives a job.
+"""The doctor's checks of cron: whether crontify works in the environment of a cron job.
 
-A process is started in that environment, and says what it finds there.
+A process is started in that environment and reports what it finds there.
 """
 
 import json
@@ -12,24 +12,28 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from crontify_cli.cli.config_show import rows
+from crontify_cli.cli.config_show import list_settings
 from crontify_cli.cli.crontab_line import quoted_program
-from crontify_cli.cli.doctor.check import Check
+from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.config import api_key, load
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
 
-_SECONDS = 30.0
-_HTTPX = ("SSL_CERT_FILE", "SSL_CERT_DIR", *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"))
-"""Variables that decide how the server is reached; of the proxies' in small letters, too."""
-_TELL = "from crontify_cli.cli.doctor.cron import tell; tell()"
+_TIMEOUT = 30.0  # seconds
+_NETWORK = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+"""Variables that determine how the server is reached; lower-case names count, too."""
+_PRINT_FACTS = "from crontify_cli.cli.doctor.cron import print_facts; print_facts()"
 
 
 class Facts(NamedTuple):
     """What a process finds in its environment.
 
-    no_key: why there is no API key, "" if there is one. settings: each with its value, as
-        shown: no secret is in it.
+    no_key: why there is no API key, "" if there is one. settings: their values for display,
+        with secrets masked.
     """
 
     config: str | None
@@ -39,7 +43,7 @@ class Facts(NamedTuple):
 
 
 class Crontab(NamedTuple):
-    """This user's crontab: the variables that it sets, and the programs of ours that it names."""
+    """The user's crontab: the variables that it sets, and the `crontify` programs that it runs."""
 
     settings: Mapping[str, str] = {}
     programs: tuple[str, ...] = ()
@@ -48,7 +52,7 @@ class Crontab(NamedTuple):
 def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
     """Yield `cron_path` and `cron_env`.
 
-    program: the absolute way to this one. has_key: whether a key can be had here.
+    program: the absolute path of this one. has_key: whether an API key is available here.
     """
     crontab = parse_crontab(_crontab())
     environ = environment(crontab)
@@ -57,7 +61,7 @@ def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
 
 
 def environment(crontab: Crontab) -> dict[str, str]:
-    """Return what cron gives a job, as crontab(5) has it: four variables and the table's own."""
+    """Return the environment of a cron job: four variables and the crontab's (crontab(5))."""
     import pwd
 
     try:
@@ -69,10 +73,10 @@ def environment(crontab: Crontab) -> dict[str, str]:
 
 
 def _crontab() -> str:
-    """Return this user's crontab; empty where there is none, or no cron."""
+    """Return the user's crontab; empty if there is none or cron is not installed."""
     try:
         done = subprocess.run(
-            ["crontab", "-l"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
+            ["crontab", "-l"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -80,7 +84,7 @@ def _crontab() -> str:
 
 
 def parse_crontab(text: str) -> Crontab:
-    """Return what matters to us of a crontab: crontab(5)."""
+    """Return the parts of a crontab that matter here; crontab(5) has the grammar."""
     settings, programs = {}, []
     for line in text.splitlines():
         if match := re.match(r"""\s*(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*?)\s*$""", line, re.ASCII):
@@ -95,94 +99,91 @@ def parse_crontab(text: str) -> Crontab:
 
 
 def _path(crontab: Crontab, environ: Mapping[str, str], program: str) -> Check:
-    """Return whether cron finds the program under the names that the crontab has for it."""
+    """Check that cron finds the program by the names used in the crontab."""
     path = environ["PATH"]
-    mend = f"write {program} in the crontab, as `crontify init` does"
-    found = {name: shutil.which(name, path=path) for name in crontab.programs}
-    missing = [name for name, place in found.items() if place is None]
-    if missing:
-        return Check("cron_path", "failure", f"cron does not find {missing[0]} (PATH={path})", mend)
-    if found:
-        return Check("cron_path", "ok", f"the crontab's {', '.join(found)} is found")
-    if place := shutil.which("crontify", path=path):
-        return Check("cron_path", "ok", f"cron finds {place} (PATH={path})")
-    return Check("cron_path", "warning", f"cron does not find crontify by name (PATH={path})", mend)
+    names = crontab.programs or ("crontify",)
+    missing = [name for name in names if not shutil.which(name, path=path)]
+    if not missing:
+        return Check("cron_path", "ok", f"cron finds {', '.join(names)} (PATH={path})")
+    result: Result = "failure" if crontab.programs else "warning"
+    found = f"cron does not find {missing[0]} (PATH={path})"
+    return Check("cron_path", result, found, f"use the absolute path in the crontab: {program}")
 
 
 def _environment(environ: Mapping[str, str], has_key: bool) -> Iterator[Check]:
-    """Yield a line for each thing that is otherwise under cron, or one that all is the same."""
+    """Yield a check for each difference between here and cron, or one if there is none."""
     here = _facts("" if has_key else "none here")
     there = _ask(environ)
     if isinstance(there, str):
-        yield Check("cron_env", "failure", there, "run it so by hand to see why")
+        yield Check("cron_env", "failure", there, "run this command yourself to see the error")
         return
     home = environ.get("HOME", "nowhere")
-    differ = list(_differences(here, there, os.environ.get("HOME", home), home))
-    lost = [name for name in _proxies(os.environ) if os.environ[name] != environ.get(name)]
-    if lost:
-        found = f"{', '.join(lost)}: set here, and not under cron"
-        mend = "set proxy or ca_bundle in the config, or the variables at the crontab's top"
-        differ.append(Check("cron_env", "warning", found, mend))
-    yield from differ
-    if not differ:
-        home = environ.get("HOME", "nowhere")
-        yield Check(
-            "cron_env", "ok", f"the same settings, key and state (HOME={home}, no terminal)"
-        )
+    differences = list(_differences(here, there, os.environ.get("HOME", home), home))
+    network = [name for name in os.environ if name.upper() in _NETWORK and os.environ[name]]
+    if lost := [name for name in network if os.environ[name] != environ.get(name)]:
+        found = f"{', '.join(lost)}: set here, but not under cron"
+        advice = "set proxy or ca_bundle in the config file, or these variables in the crontab"
+        differences.append(Check("cron_env", "warning", found, advice))
+    same = f"the same settings, key and state directory (HOME={home}, no terminal)"
+    yield from differences or [Check("cron_env", "ok", same)]
 
 
 def _differences(here: Facts, there: Facts, home: str, crons_home: str) -> Iterator[Check]:
     if home != crons_home:
         found = f"HOME is {home} here and {crons_home} under cron"
-        mend = "ask again as the user whose crontab it is, with that HOME"
-        yield Check("cron_env", "warning", found, mend)
-    # Of another HOME the other places are only what follows.
+        advice = "run crontify doctor as the crontab's user, with that HOME"
+        yield Check("cron_env", "warning", found, advice)
+    # With another HOME, different paths are to be expected.
     elif here.config != there.config:
         found = f"cron reads {there.config or 'no config file'}, not {here.config or 'none'}"
-        yield Check("cron_env", "warning", found, "set CRONTIFY_CONFIG at the crontab's top")
+        yield Check("cron_env", "warning", found, "set CRONTIFY_CONFIG in the crontab")
     if home == crons_home and here.state != there.state:
-        found = f"under cron the state is in {there.state or 'no place'}, not in {here.state}"
-        yield Check("cron_env", "warning", found, "set CRONTIFY_STATE_DIR at the crontab's top")
+        found = f"under cron the state directory is {there.state or 'missing'}, not {here.state}"
+        yield Check("cron_env", "warning", found, "set CRONTIFY_STATE_DIR in the crontab")
     if there.no_key and not here.no_key:
-        mend = "crontify config set api_key, or a key file that cron can read, too"
         found = f"under cron there is no API key: {there.no_key}"
-        yield Check("cron_env", "failure", found, mend)
-    other = [
-        name
-        for name in sorted({*here.settings, *there.settings})
-        if here.settings.get(name) != there.settings.get(name)
-        and not name.startswith(("api_key", "monitors."))
-    ]
+        advice = "run crontify config set api_key, or use a key file that cron can read"
+        yield Check("cron_env", "failure", found, advice)
+    names = sorted({*here.settings, *there.settings})
+    other = [name for name in names if here.settings.get(name) != there.settings.get(name)]
+    other = [name for name in other if not name.startswith(("api_key", "monitors."))]
     if other and here.config == there.config:
-        found = f"{', '.join(other)}: otherwise under cron than here"
-        mend = "set in the config file what only this shell has"
-        yield Check("cron_env", "warning", found, mend)
-
-
-def _proxies(environ: Mapping[str, str]) -> list[str]:
-    return [name for name in environ if name.upper() in _HTTPX and environ[name]]
+        found = f"{', '.join(other)}: differs under cron"
+        advice = "set it in the config file instead of in this shell"
+        yield Check("cron_env", "warning", found, advice)
 
 
 def _ask(environ: Mapping[str, str]) -> Facts | str:
-    """Return what a process finds that cron would have started, or why it says nothing."""
-    command = [sys.executable, "-P", "-c", _TELL]
+    """Return the facts that a process started like a cron job finds, or why it failed."""
     home = environ.get("HOME", "")
+    python = quoted_program(sys.executable)
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-P", "-c", _PRINT_FACTS],
             env=environ,
             cwd=home if os.path.isdir(home) else "/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
             start_new_session=True,
         )
         return Facts(**json.loads(done.stdout))
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{quoted_program(sys.executable)} does not run there: {error}"
+        return f"{python} does not run under cron: {error}"
     except (ValueError, TypeError):
-        words = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return f"{quoted_program(sys.executable)} fails there: {words or done.returncode}"
+        message = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return f"{python} fails under cron: {message or f'exit code {done.returncode}'}"
+
+
+def print_facts() -> None:
+    """Print the facts as JSON; called in the process that is started like a cron job."""
+    no_key = "none is set there"
+    try:
+        if api_key(load().settings):
+            no_key = ""
+    except CrontifyError as error:
+        no_key = error.message
+    print(json.dumps(_facts(no_key)._asdict()))
 
 
 def _facts(no_key: str) -> Facts:
@@ -191,16 +192,5 @@ def _facts(no_key: str) -> Facts:
         state = state_dir()
     except OSError:
         state = None
-    settings = {row.path: row.value for row in rows(loaded) if row.value is not None}
+    settings = {row.path: row.value for row in list_settings(loaded) if row.value is not None}
     return Facts(loaded.file, state, no_key, settings)
-
-
-def tell() -> None:
-    """Print the facts as JSON: what the process does that is started as cron would."""
-    no_key = "none is set there"
-    try:
-        if api_key(load().settings):
-            no_key = ""
-    except CrontifyError as error:
-        no_key = error.message
-    print(json.dumps(_facts(no_key)._asdict()))

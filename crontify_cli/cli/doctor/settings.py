@@ -1,4 +1,4 @@
-"""The doctor on settings: the config file, who can read what, the key and the token."""
+"""The doctor's checks of the settings: config file, file modes, API key and user token."""
 
 import os
 import stat
@@ -13,28 +13,28 @@ from crontify_cli.config.secret import Credential, Secret, expires_at, mask
 from crontify_cli.errors import CrontifyError
 
 _SOON = 3 * 86400.0
-"""Seconds before a token's end from which on it is time for a new one."""
+"""Seconds before a token expires at which the doctor starts to warn."""
 
 
 def check_config(loaded: Loaded) -> Iterator[Check]:
-    """Yield a line for the file, or one for each problem in it and in the environment."""
+    """Yield a check for each problem in the file and the environment, or one if there is none."""
     for problem in loaded.problems:
-        yield Check("config", "failure", problem, "crontify config edit")
+        yield Check("config", "failure", problem, "correct it with crontify config edit")
     if not loaded.problems:
-        monitors = len(loaded.settings.monitors)
-        count = f", {monitors} monitor{'s' if monitors > 1 else ''}" if monitors else ""
-        found = f"{plain(loaded.file)}{count}" if loaded.file else "no file: the defaults hold"
+        found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
+        if monitors := len(loaded.settings.monitors):
+            found += f", {monitors} monitor{'s' if monitors > 1 else ''}"
         yield Check("config", "ok", found)
 
 
 def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
-    """Yield a line for each file that others can read or that we cannot use, or one for all."""
+    """Yield a check for each file with a wrong mode or owner, or one if all are right."""
     wrong = list(_readable_config(loaded))
     if state and os.path.isdir(state):
         wrong += _state_modes(state)
     yield from wrong
     if not wrong:
-        yield Check("modes", "ok", "config, key and state are yours alone to read")
+        yield Check("modes", "ok", "only you can read config, key and state")
 
 
 def _readable_config(loaded: Loaded) -> Iterator[Check]:
@@ -52,94 +52,91 @@ def _readable_config(loaded: Loaded) -> Iterator[Check]:
 
 
 def _state_modes(state: str) -> Iterator[Check]:
-    """Yield what is wrong in the state directory: logs there are masked, but nobody else's."""
-    exposed, foreign = [], []
+    """Yield a check if others can read files in the state directory, and if we cannot write it."""
+    exposed, foreign = set(), set()
     for folder, folders, files in os.walk(state):
         for name in (".", *folders, *files):
             path = os.path.normpath(os.path.join(folder, name))
             try:
                 status = os.lstat(path)
             except OSError:
-                continue  # a run has ended meanwhile
+                continue  # removed by a run that has ended
             if stat.S_ISLNK(status.st_mode):
                 continue
             if status.st_mode & 0o077:
-                exposed.append(path)
+                exposed.add(path)
             needed = os.W_OK | (os.X_OK if stat.S_ISDIR(status.st_mode) else 0)
             if not os.access(path, os.R_OK | needed):
-                foreign.append(path)
-    # A folder is seen twice: from above, and in itself.
-    exposed, foreign = sorted(set(exposed)), sorted(set(foreign))
+                foreign.add(path)
     if exposed:
-        found = f"{plain(exposed[0])}{_and_more(exposed)}: open to others"
+        found = f"{_first(exposed)}: other users have access"
         yield Check("modes", "warning", found, f"chmod -R go= {plain(state)}")
     if foreign:
-        found = (
-            f"{plain(foreign[0])}{_and_more(foreign)}: not yours to write, so runs leave no trace"
-        )
+        found = f"{_first(foreign)}: you have no write access, so runs cannot be recorded"
         yield Check("modes", "failure", found, f"sudo chown -R {os.geteuid()} {plain(state)}")
 
 
-def _and_more(paths: list[str]) -> str:
-    return f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+def _first(paths: set[str]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return plain(min(paths)) + more
 
 
 def check_key(settings: Settings) -> Check:
-    """Return whether the key can be had and looks like one; the server is not asked."""
+    """Check that the key can be read and has the right format, without asking the server."""
     if settings.api_key is None:
-        none = "no API key: jobs run, and nothing is reported"
-        return Check("key", "failure", none, "crontify init, or crontify config set api_key")
+        found = "no API key is set: jobs run, but are not reported"
+        return Check("key", "failure", found, "run crontify init or crontify config set api_key")
+    replace = _how_to_replace("api_key", settings.api_key)
     try:
         key = api_key(settings) or ""
     except CrontifyError as error:
-        return Check("key", "failure", error.message, _replace("api_key", settings.api_key))
+        return Check("key", "failure", error.message, replace)
     found = f"{mask(key)}, from {_source(settings.api_key)}"
     if key.startswith("eyJ"):
-        wrong = f"{found}: a user token, not an API key"
-        return Check("key", "failure", wrong, _replace("api_key", settings.api_key))
+        return Check("key", "failure", f"{found}: this is a user token, not an API key", replace)
     if not key.startswith(("ck_live_", "ck_test_")):
-        wrong = f"{found}: not of the shape ck_live_…"
-        return Check("key", "warning", wrong, "compare it with the one in Crontify's dashboard")
+        found += ": it does not start with ck_live_"
+        return Check("key", "warning", found, "compare it with the key in Crontify's dashboard")
     return Check("key", "ok", found)
 
 
 def check_token(settings: Settings) -> Check:
-    """Return how long the user token is good for, by its own word; it is optional."""
+    """Check how long the user token, which is optional, claims to be valid."""
     if settings.token is None:
-        return Check("token", "ok", "none: `crontify logs` shows this machine's copies")
-    renew = _replace("token", settings.token)
+        return Check("token", "ok", "not set: `crontify logs` shows the copies on this machine")
+    renew = _how_to_replace("token", settings.token)
     try:
         text = token(settings) or ""
     except CrontifyError as error:
         return Check("token", "failure", error.message, renew)
     if text.startswith("ck_"):
-        return Check("token", "failure", "an API key; logs want a user token", renew)
+        return Check(
+            "token", "failure", "this is an API key; a user token is required to read logs", renew
+        )
     end, now = expires_at(text), time.time()
     if end is None:
-        odd = text.count(".") != 2
-        words = "not of the shape of a token (JWT)" if odd else "has no end"
-        return Check("token", "warning" if odd else "ok", words, renew if odd else None)
+        if text.count(".") != 2:
+            return Check("token", "warning", "it does not look like a token (JWT)", renew)
+        return Check("token", "ok", "does not expire")
     if end <= now:
         return Check("token", "failure", f"expired {ago(now - end)}, at {local(end)}", renew)
-    found = f"good until {local(end)}, for {brief(end - now)}"
-    soon = end - now < _SOON
-    return Check("token", "warning" if soon else "ok", found, renew if soon else None)
+    found = f"valid until {local(end)}, for {brief(end - now)}"
+    if end - now < _SOON:
+        return Check("token", "warning", found, renew)
+    return Check("token", "ok", found)
 
 
 def _source(credential: Credential) -> str:
-    return (
-        f"{credential.setting} ({credential.value})"
-        if credential.kind == "file"
-        else credential.setting
-    )
+    file = f" ({credential.value})" if credential.kind == "file" else ""
+    return credential.setting + file
 
 
-def _replace(name: str, credential: Credential) -> str:
-    """Return how to put another secret in the place of this one."""
+def _how_to_replace(name: str, credential: Credential) -> str:
+    """Return the advice for replacing this secret with another one."""
     if isinstance(credential.value, Secret):
         if credential.setting.startswith("CRONTIFY_"):
-            return f"put another into {credential.setting}"
-        return f"crontify config set {name}"
+            return f"set {credential.setting} to another one"
+        return f"run crontify config set {name}"
     if credential.kind == "file":
-        return f"put it into {credential.value}, on its first line"
-    return f"run {credential.value[0]} by hand to see what it prints"
+        return f"write it to the first line of {credential.value}"
+    return f"run {credential.value[0]} yourself to see what it prints"

@@ -1,4 +1,4 @@
-"""The doctor on what runs leave behind: the journal, the queue of reports, room on the disk."""
+"""The doctor's checks of the state directory: the journal, the queue of reports, disk space."""
 
 import os
 import time
@@ -11,47 +11,28 @@ from crontify_cli.config.file import plain
 from crontify_cli.delivery.journal_file import Health, examine
 from crontify_cli.delivery.recovery import has_wrapper, live_runs
 
-_LATE, _OLD = 3600.0, 86400.0
-"""Seconds of waiting from which on a queue is no blip any more, and no passing outage."""
-_NEARLY = 0.9
-"""Of what the journal keeps: queued reports beyond that are about to be forgotten."""
-_RECORD, _SCARCE = 2 * 1024 * 1024, 64 * 1024 * 1024
-"""Bytes that one run needs while it goes on, with its journal entry; and some runs with logs."""
+_OUTAGE = 86400.0
+"""Seconds a report has waited after which an outage counts as a failure."""
+_NEARLY_FULL = 0.9
+"""Fraction of the journal's limits above which queued reports are about to be dropped."""
+_NEEDED, _LOW = 2 * 1024 * 1024, 64 * 1024 * 1024
+"""Bytes that a running job needs with its journal entry; bytes that some runs with logs need."""
 _FEW_FILES = 100
 
 
 def check_state(state: str | None, settings: Settings) -> Iterator[Check]:
-    """Yield the checks `journal`, `queue` and `disk`; state: None where there is no place."""
+    """Yield the checks `journal`, `queue` and `disk`; state: None if there is no directory."""
     if state is None:
-        nowhere = "no HOME, so no place for a journal: an outcome that cannot be sent is lost"
-        yield Check("journal", "failure", nowhere, "set HOME or CRONTIFY_STATE_DIR")
-        yield Check("queue", "skipped", "there is no journal")
-        yield Check("disk", "skipped", "there is no place to look at")
+        found = "no place for a journal, since HOME is not set: a report that fails is lost"
+        yield Check("journal", "failure", found, "set HOME or CRONTIFY_STATE_DIR")
+        yield Check("queue", "skipped", "not checked: there is no journal")
+        yield Check("disk", "skipped", "not checked: there is no state directory")
         return
     health = examine(state)
-    yield from _journal(state, health)
+    yield from _set_aside(state)
+    yield _journal(state, health)
     yield from _queue(state, health, settings)
     yield _disk(state)
-
-
-def _journal(state: str, health: Health) -> Iterator[Check]:
-    path = plain(health.path)
-    yield from _set_aside(state)
-    if not health.exists:
-        problem = _cannot_make(state)
-        if problem:
-            mend = "make it yours to write, or name another: CRONTIFY_STATE_DIR"
-            yield Check("journal", "failure", problem, mend)
-        else:
-            yield Check("journal", "ok", f"none yet: the first run makes {path}")
-    elif health.is_corrupt:
-        mend = "the next run sets it aside and begins a new one: what was queued is not sent"
-        yield Check("journal", "failure", f"{path}: {health.problem}", mend)
-    elif health.problem:
-        mend = "while it cannot be used, reports are sent at once or not at all"
-        yield Check("journal", "failure", f"{path}: {health.problem}", mend)
-    else:
-        yield Check("journal", "ok", f"{path}: {_count(health.runs, 'run')}")
 
 
 def _set_aside(state: str) -> Iterator[Check]:
@@ -61,23 +42,31 @@ def _set_aside(state: str) -> Iterator[Check]:
         return
     names = [name for name in names if not name.endswith(("-wal", "-shm"))]
     if names:
-        found = f"{plain(os.path.join(state, names[-1]))} was corrupt and set aside"
-        mend = "sqlite3 FILE .recover may save what it held; then remove it"
-        yield Check("journal", "warning", found, mend)
+        found = f"{plain(os.path.join(state, names[-1]))} was corrupt and was set aside"
+        advice = "try to recover its data with sqlite3 FILE .recover, then remove it"
+        yield Check("journal", "warning", found, advice)
 
 
-def _cannot_make(state: str) -> str:
-    """Return why no file can be made there, "" if one can."""
-    place = _nearest(state)
-    if not os.path.isdir(place):
-        return f"{plain(place)} is no directory"
-    if not os.access(place, os.W_OK | os.X_OK):
-        return f"{plain(place)} cannot be written"
-    return ""
+def _journal(state: str, health: Health) -> Check:
+    path = plain(health.path)
+    if health.is_corrupt:
+        advice = "the next run will set it aside and start a new one; queued reports are not sent"
+        return Check("journal", "failure", f"{path}: {health.problem}", advice)
+    if health.problem:
+        advice = "until it can be used, a report that cannot be sent immediately is lost"
+        return Check("journal", "failure", f"{path}: {health.problem}", advice)
+    if health.exists:
+        return Check("journal", "ok", f"{path}: {_count(health.runs, 'run')}")
+    parent = _nearest(state)
+    if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK):
+        return Check("journal", "ok", f"{path} does not exist yet; the first run will create it")
+    reason = "is not writable" if os.path.isdir(parent) else "is not a directory"
+    advice = "make it writable, or set CRONTIFY_STATE_DIR to another directory"
+    return Check("journal", "failure", f"{plain(parent)} {reason}", advice)
 
 
 def _nearest(path: str) -> str:
-    """Return the path, or what there is above it."""
+    """Return the path, or its nearest parent that exists."""
     while not os.path.lexists(path) and path != "/":
         path = os.path.dirname(path)
     return path
@@ -86,61 +75,57 @@ def _nearest(path: str) -> str:
 def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
     dead = [live for live in live_runs(state) if not has_wrapper(live.path)]
     if dead:
-        found = (
-            f"{_count(len(dead), 'run')} died and {'is' if len(dead) == 1 else 'are'} not reported"
-        )
-        yield Check("queue", "warning", f"{found} yet", "crontify flush")
+        found = f"{_count(len(dead), 'run')} died and {'is' if len(dead) == 1 else 'are'}"
+        yield Check("queue", "warning", f"{found} not reported yet", "crontify flush")
     if health.refused:
-        found = (
-            f"{_count(health.refused, 'report')} refused: {health.refusal or 'without a reason'}"
-        )
-        mend = "when that is mended: crontify flush --refused"
-        yield Check("queue", "warning", found, mend)
+        reason = health.refusal or "no reason was given"
+        found = f"the server refused {_count(health.refused, 'report')}: {reason}"
+        advice = "correct the cause, then run crontify flush --refused"
+        yield Check("queue", "warning", found, advice)
     for backlog in health.queued:
-        waited = time.time() - backlog.oldest
-        found = (
-            f"{_count(backlog.reports, 'report')} queued, the oldest for {brief(max(0.0, waited))}"
-        )
+        waited = max(0.0, time.time() - backlog.oldest)
+        found = f"{_count(backlog.reports, 'report')} queued, the oldest for {brief(waited)}"
         if backlog.base_url.rstrip("/") != settings.base_url:
-            mend = f"base_url is {settings.base_url} now: crontify flush with the old one"
-            yield Check("queue", "warning", f"{found}, for {backlog.base_url}", mend)
+            advice = f"base_url is now {settings.base_url}; run crontify flush with the old one"
+            yield Check("queue", "warning", f"{found}, for {backlog.base_url}", advice)
             continue
         found += f": {backlog.error}" if backlog.error else ""
-        kept, days = settings.keep_runs, settings.keep_days
-        if backlog.reports >= _NEARLY * kept or waited >= _NEARLY * days * 86400:
-            mend = (
-                f"crontify flush: what is beyond keep_runs ({kept}) or keep_days ({days}) is lost"
-            )
-            yield Check("queue", "failure", found, mend)
-            continue
-        worse: Result = "failure" if waited >= _OLD else "warning"
-        yield Check("queue", worse, found, "crontify flush --verbose")
+        runs, days = settings.keep_runs, settings.keep_days
+        worse: Result = "failure" if waited >= _OUTAGE else "warning"
+        advice = "crontify flush --verbose"
+        if backlog.reports >= _NEARLY_FULL * runs or waited >= _NEARLY_FULL * days * 86400:
+            worse = "failure"
+            limits = f"keep_runs ({runs}) or keep_days ({days})"
+            advice = f"crontify flush: reports above {limits} are dropped"
+        yield Check("queue", worse, found, advice)
     if health.problem:
-        yield Check("queue", "skipped", "it is in the journal")
+        yield Check("queue", "skipped", "not checked: the journal is unusable")
     elif not (dead or health.queued or health.refused):
         yield Check("queue", "ok", "empty")
 
 
 def _disk(state: str) -> Check:
-    place = _nearest(state)
+    path = _nearest(state)
     try:
-        found = os.statvfs(place)
+        found = os.statvfs(path)
     except OSError as error:
-        return Check("disk", "failure", f"{plain(place)}: {error.strerror or error}")
-    files = found.f_favail if found.f_files else None  # some file systems do not count them
-    return judge_disk(place, found.f_bavail * found.f_frsize, files)
+        return Check("disk", "failure", f"{plain(path)}: {error.strerror or error}")
+    files = found.f_favail if found.f_files else None  # some file systems do not count files
+    return judge_disk(path, found.f_bavail * found.f_frsize, files)
 
 
-def judge_disk(place: str, free: int, files: int | None) -> Check:
-    """Return what so many free bytes mean; files: how many more fit, None for no limit."""
-    words = f"{_size(free)} free at {plain(place)}"
-    if files is not None and files < _FEW_FILES:
-        words += f", for {_count(files, 'more file')}"
-    if free < _RECORD or files == 0:
-        return Check("disk", "failure", words, "make room: jobs still run, their logs may be lost")
-    if free < _SCARCE or (files is not None and files < _FEW_FILES):
-        return Check("disk", "warning", words, "make room, or lower keep_log_mb")
-    return Check("disk", "ok", words)
+def judge_disk(path: str, free: int, files: int | None) -> Check:
+    """Return the check for so many free bytes and free inodes; files: None if not limited."""
+    found = f"{_size(free)} free at {plain(path)}"
+    few = files is not None and files < _FEW_FILES
+    if files is not None and few:
+        found += f", space for {_count(files, 'more file')}"
+    if free < _NEEDED or files == 0:
+        advice = "free some disk space; jobs still run, but logs may be lost"
+        return Check("disk", "failure", found, advice)
+    if free < _LOW or few:
+        return Check("disk", "warning", found, "free some disk space, or lower keep_log_mb")
+    return Check("disk", "ok", found)
 
 
 def _size(count: float) -> str:
