@@ -43,8 +43,7 @@ class Outbox(NamedTuple):
         )
 
     def _target(self, name: str) -> Target:
-        monitor = self.settings.monitor(name)
-        return Target(self.settings.base_url, monitor.id, monitor.redact, bool(monitor.no_log))
+        return Target(self.settings.base_url, self.settings.monitor(name))
 
     def deliver(
         self,

@@ -72,12 +72,14 @@ class Closing:
     def report(
         self,
         verdict: Verdict,
+        tolerate: int,
         prepared: Prepared | None,
         errors: bytes,
         meta_sink: "MetaSink | None",
     ) -> None:
         """Put the outcome on disk, then wait, within limits, until it is sent.
 
+        tolerate: how many failures in a row are reported as success.
         prepared: None if it did not come in time. errors: the end of the job's stderr.
         meta_sink: what looked for numbers in its output.
         """
@@ -86,7 +88,10 @@ class Closing:
             return
         stops = self._process.stop_requests
         self._recorder.note_judged(verdict.succeeded, verdict.exit_code)
-        composed, outcome = self._compose(verdict, prepared, errors, meta_sink)
+        tolerated = 0 if verdict.succeeded else self._count_tolerated(tolerate)
+        composed = self._compose(verdict, tolerated, prepared, errors, meta_sink)
+        outcome: RunOutcome = "success" if verdict.succeeded else "fail"
+        outcome = "tolerated" if tolerated else outcome
         report_id = self._commit(verdict, prepared, composed, outcome)
         ping = None if prepared.key is None else composed.ping
         self._reporter.finish(Outcome(ping, report_id, time.monotonic()))
@@ -117,29 +122,28 @@ class Closing:
     def _compose(
         self,
         verdict: Verdict,
+        tolerated: int,
         prepared: Prepared,
         errors: bytes,
         meta_sink: "MetaSink | None",
-    ) -> tuple[Composed, RunOutcome]:
+    ) -> Composed:
         options, monitor = self._options, prepared.monitor
         content = self._recorder.content()
         errors = errors or content.tail or content.head
         output = Output(content.head, content.dropped, content.tail, errors)
         meta = self._meta(verdict, meta_sink)
-        outcome: RunOutcome = "success" if verdict.succeeded else "fail"
-        if not verdict.succeeded and (tolerated := self._tolerated(prepared)):
-            outcome, meta["tolerated_failures"] = "tolerated", tolerated
+        if tolerated:
+            meta["tolerated_failures"] = tolerated
         no_log = monitor.no_log if options.no_log is None else options.no_log
-        composed = compose(
+        return compose(
             monitor.id,
-            outcome != "fail",
+            verdict.succeeded or bool(tolerated),
             verdict.reason,
             meta,
             output,
             prepared.mask,
             with_log=not no_log,
         )
-        return composed, outcome
 
     def _meta(self, verdict: Verdict, meta_sink: "MetaSink | None") -> dict[str, int | float]:
         process = self._process
@@ -161,11 +165,8 @@ class Closing:
     def _duration(self) -> float:
         return self._process.ended - self._process.started if self._process.pid else 0.0
 
-    def _tolerated(self, prepared: Prepared) -> int:
-        """Return which failure in a row this is, if it is one to be tolerated; else 0."""
-        limit = self._options.tolerate
-        if limit is None:
-            limit = prepared.monitor.tolerate or 0
+    def _count_tolerated(self, limit: int) -> int:
+        """Return which failure in a row this is, if it is within the limit; else 0."""
         journal = self._journal() if limit else None
         if journal is None:
             return 0

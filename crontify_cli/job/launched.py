@@ -52,6 +52,17 @@ def command_line(options: "ExecOptions") -> "list[str]":
     return options.command
 
 
+def rules_text(options: "ExecOptions") -> str:
+    """Return what the flags say of success and failure, for the record of the run."""
+    said = {
+        "success_codes": ",".join(f"{first}-{last}" for first, last in options.success_codes or ()),
+        "min_duration": options.min_duration,
+        "timeout": options.timeout,
+        "tolerate": options.tolerate,
+    }
+    return " ".join(f"{name}={value}" for name, value in said.items() if value not in ("", None))
+
+
 class Notices:
     """What `exec` says on stderr while a run goes on; each line once. For several threads."""
 

@@ -20,14 +20,14 @@ from crontify_cli.delivery.reporter import (
     SettingsRead,
     Waiting,
 )
-from crontify_cli.job.launched import LaunchedRun, Notices, run_mask
+from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
 from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
 from crontify_cli.processes import identity, start_time
-from crontify_cli.report.verdict import Facts, Rules, judge
+from crontify_cli.report.verdict import Facts, judge, read_rules
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
@@ -133,7 +133,8 @@ class Supervisor:
         else:
             self._notices.say(self._run.problem)
         prepared = self._await_prepared()
-        verdict = judge(self._facts(), self._rules())
+        rules = read_rules(rules_text(self._options), self._monitor())
+        verdict = judge(self._facts(), rules)
         if self._held and not verdict.succeeded:
             self._held.release(self._passthrough)
         self._tell_of_the_streams()
@@ -141,7 +142,7 @@ class Supervisor:
 
         Closing(
             self._run, reporter, owner, self._inbox, self._state, self._notices, self._show_wait
-        ).report(verdict, prepared, self._relay.error_tail, self._meta_sink)
+        ).report(verdict, rules.tolerate, prepared, self._relay.error_tail, self._meta_sink)
         return verdict.exit_code
 
     # While the job runs
@@ -257,15 +258,6 @@ class Supervisor:
             return Facts(None, 0.0, problem=self._run.problem, exit_code=self._run.exit_code)
         asked = [number for number in process.received_signals if number in STOP_REQUESTS]
         return Facts(process.status, process.ended - process.started, process.timed_out, asked)
-
-    def _rules(self) -> Rules:
-        monitor = self._monitor()
-        codes = self._options.success_codes or (monitor.success_codes if monitor else None)
-        return Rules(
-            codes or Rules().success_codes,
-            self._setting(self._options.min_duration, "min_duration"),
-            self._setting(self._options.timeout, "timeout"),
-        )
 
     def _setting(self, flag: float | None, name: str) -> float | None:
         """Return what a flag says, or else the monitor's settings, if they are read."""

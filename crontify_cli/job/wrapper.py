@@ -6,7 +6,7 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 import os
 
 from crontify_cli.errors import ExitCode, one_line, say
-from crontify_cli.job.launched import LaunchedRun, command_line
+from crontify_cli.job.launched import LaunchedRun, command_line, rules_text
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
@@ -34,7 +34,8 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
             code, problem = _take_turn(options, process)
             if code is not None:
                 return code
-        recorder = Recorder(options.monitor, command_line(options), options.redact, options.no_log)
+        command, rules = command_line(options), rules_text(options)
+        recorder = Recorder(options.monitor, command, options.redact, options.no_log, rules)
         launched = LaunchedRun(options, process, recorder)
         if problem:
             launched.warnings.append(f"no overlap lock for this run: {problem}")

@@ -3,32 +3,54 @@
 import os
 import signal
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.errors import ExitCode
-from crontify_cli.values import Codes, format_duration
+from crontify_cli.values import Codes, format_duration, parse_codes
+
+if TYPE_CHECKING:
+    from crontify_cli.config import MonitorSettings
 
 
 class Rules(NamedTuple):
-    """What counts as a failure. Durations are seconds; None is no rule."""
+    """What counts as a failure. Durations are seconds; None is no rule.
+
+    tolerate: how many failures in a row are reported as success.
+    """
 
     success_codes: Codes = ((0, 0),)
     min_duration: float | None = None
     timeout: float | None = None
+    tolerate: int = 0
+
+
+def read_rules(flags: str, monitor: "MonitorSettings | None") -> Rules:
+    """Return the rules that flags set, or else the monitor's settings.
+
+    flags: as `job.launched.rules_text` writes them, `success_codes=0-0,24-24 timeout=60.0`.
+    """
+    said = dict(word.split("=", 1) for word in flags.split())
+    codes = parse_codes(said["success_codes"]) if "success_codes" in said else None
+    return Rules(
+        codes or (monitor and monitor.success_codes) or Rules().success_codes,
+        float(said["min_duration"]) if "min_duration" in said else monitor and monitor.min_duration,
+        float(said["timeout"]) if "timeout" in said else monitor and monitor.timeout,
+        int(said["tolerate"]) if "tolerate" in said else (monitor and monitor.tolerate) or 0,
+    )
 
 
 class Facts(NamedTuple):
     """How the job's process ended.
 
-    status: what wait4 gave; None where the job could not be started, with the cause
-        in `problem` and exec's exit code in `exit_code`.
-    asked: numbers of the signals with which we were asked to stop.
+    status: its wait status; None if the job could not be started, with the cause in
+        `problem` and exec's exit code in `exit_code`.
+    received_signals: the signals with which we were asked to stop.
     """
 
     status: int | None
     duration: float
     timed_out: bool = False
-    asked: Sequence[int] = ()
+    received_signals: Sequence[int] = ()
     problem: str = ""
     exit_code: int = 0
 
@@ -42,7 +64,7 @@ class Verdict(NamedTuple):
 
 
 def judge(facts: Facts, rules: Rules) -> Verdict:
-    """Return the verdict on a run: DESIGN's exit codes, and the first rule it breaks."""
+    """Return the verdict on a run: its exit code, and the first rule that it breaks."""
     if facts.status is None:
         return Verdict(False, facts.exit_code, facts.problem)
     code = exit_code(facts.status)
@@ -50,7 +72,7 @@ def judge(facts: Facts, rules: Rules) -> Verdict:
         limit = format_duration(rules.timeout or facts.duration)
         return Verdict(False, ExitCode.TIMEOUT, f"timed out after {limit}")
     reason = _how(facts.status)
-    stops = [signal_name(number) for number in dict.fromkeys(facts.asked)]
+    stops = [signal_name(number) for number in dict.fromkeys(facts.received_signals)]
     if stops:
         reason += f" (the wrapper was asked to stop by {', '.join(stops)})"
     if os.WIFSIGNALED(facts.status) or not _is_listed(code, rules.success_codes):

@@ -135,7 +135,7 @@ def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
     assert crontify("flush", env=env).returncode == 0
     (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
     assert fail["errorMessage"].endswith(
-        "ended with exit code 7; its own process could not report it, this is from its record"
+        "exited with code 7; its own process could not report it: out"
     )
     assert (fail["meta"]["exit_code"], fail["logOutput"]) == (7, "out\n")
 
