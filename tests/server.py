@@ -301,6 +301,11 @@ class ApiServer:
         return 200, {"hasLog": log is not None, "content": log}
 
 
+def settings(api: ApiServer) -> dict[str, str]:
+    """Return the environment in which `crontify` reports to `api`."""
+    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+
+
 def _problem(request: Request, kind: str) -> str | None:
     """Return what a strict server finds wrong with a ping's body, None if nothing."""
     if not request.body:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,17 +13,18 @@ import pytest
 
 from crontify_cli.report.live import HOLD, Lines
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox
 from tests.screen import screen
-from tests.server import KEY, TOKEN, ApiServer, answer
+from tests.server import TOKEN, ApiServer, answer, settings
 from tests.waiting import until
 
-CRONTIFY = [sys.executable, "-m", "crontify_cli"]
+CRONTIFY = PROGRAM
 FAILING = ["exec", "clnightly", "--", "sh", "-c", "echo what it said; exit 3"]
 
 
 def own(api: ApiServer, token: str = TOKEN) -> dict[str, str]:
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url, "CRONTIFY_TOKEN": token}
+    return {**settings(api), "CRONTIFY_TOKEN": token}
 
 
 def test_the_newest_failure_is_shown_from_the_sandbox(crontify: Crontify, sandbox: Sandbox) -> None:

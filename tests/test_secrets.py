@@ -4,7 +4,6 @@ import contextlib
 import os
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 from tests.screen import screen
 from tests.server import ApiServer, Behaviour, Exchange, error
 from tests.waiting import until, until_exists
@@ -171,7 +171,7 @@ def test_what_is_left_behind_is_its_owners_alone(
     env = {**ENVIRON, "CRONTIFY_API_KEY": "ck_live_wrong"}
     wait = 'touch on; echo x >> "$CRONTIFY_META"; read x'
     job = subprocess.Popen(
-        [sys.executable, "-m", "crontify_cli", "exec", "-v", "backup", "--", "sh", "-c", wait],
+        [*PROGRAM, "exec", "-v", "backup", "--", "sh", "-c", wait],
         env={**os.environ, **env},
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -6,10 +6,10 @@ shells read key by key, so what is typed after a TAB comes after all that the TA
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.programs import PROGRAM
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ class Terminal:
             each.mkdir(parents=True)
         # fish would run Python over the machine's man pages, once for each home.
         (self.home / ".local/share/fish/generated_completions").mkdir(parents=True)
-        program = shlex.join([sys.executable, "-m", "crontify_cli"])
+        program = shlex.join(PROGRAM)
         self.executable("crontify", _STUB.format(folder=shlex.quote(str(folder)), program=program))
         self._is_begun = False
         self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")

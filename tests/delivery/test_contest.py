@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from crontify_cli.report.delivery import UNLIMITED, Backlog, deliver_backlog
 from crontify_cli.report.journal import Journal
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, queue
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 
 class Taker:
@@ -98,11 +98,10 @@ def test_a_run_that_ends_does_not_wait_for_one_that_ended_after_it(
 def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
     api: ApiServer, tmp_path: Path
 ) -> None:
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
     script = "touch began-$0; until [ -e go ]; do sleep .02; done"
-    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
     runs = [
-        subprocess.Popen([*command, str(at)], cwd=tmp_path, env={**os.environ, **settings})
+        subprocess.Popen([*command, str(at)], cwd=tmp_path, env={**os.environ, **settings(api)})
         for at in range(4)
     ]
     api.wait_for(4)
@@ -113,21 +112,12 @@ def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
     assert last.arrived - first.arrived < 15, "they waited for each other until they gave up"
 
 
-@pytest.fixture
-def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    config = tmp_path / "quick.toml"
-    config.write_text("report_timeout = 1\n")
-    config.chmod(0o600)
-    url = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**url, "CRONTIFY_CONFIG": str(config)}
-
-
 def test_a_flush_does_not_close_a_run_that_goes_on(
     crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, home: Path
 ) -> None:
     """A late failure waits until then: a report names no run, and closes whichever is open."""
     script = "until [ -e go ]; do sleep .02; done"
-    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
     run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
     api.wait_for(1)
     queue(home / ".local/state/crontify", "backup", "old", url=api.url)

@@ -17,20 +17,9 @@ from crontify_cli.report.journal import VERSION, Journal, JournalError, journal_
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
-from tests.server import KEY, ApiServer
+from tests.server import ApiServer
 
 JOB = ("exec", "backup", "--", "sh", "-c", "echo out; exit 7")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def env(api: ApiServer, state: Path) -> dict[str, str]:
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**settings, "CRONTIFY_STATE_DIR": str(state)}
 
 
 def filled(state: Path) -> Path:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from tests.conftest import Crontify
-from tests.job.conftest import Launch, settings
-from tests.server import TOKEN, ApiServer
+from tests.job.conftest import Launch
+from tests.server import TOKEN, ApiServer, settings
 from tests.waiting import until
 
 SECRET = "hunter2-hunter2-hunter2"
