@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,12 @@ class Taker:
         return Answer("received", 200)
 
 
-def deliver(state: Path, sender: Taker, own_report: int | None = None) -> Backlog:
+def deliver(
+    state: Path,
+    sender: Taker,
+    own_report: int | None = None,
+    is_clear: Callable[[], bool] = lambda: True,
+) -> Backlog:
     def wait(_seconds: float, *, rate_limited: bool) -> bool:
         raise AssertionError("nothing here has to be waited for")
 
@@ -39,7 +44,7 @@ def deliver(state: Path, sender: Taker, own_report: int | None = None) -> Backlo
         processes.identity(),
         UNLIMITED,
         wait,
-        is_clear=lambda: True,
+        is_clear=is_clear,
         own_report=own_report,
     )
 
@@ -93,6 +98,24 @@ def test_a_run_that_ends_does_not_wait_for_one_that_ended_after_it(
     sender = Taker()
     assert deliver(tmp_path, sender, own) == Backlog(delivered=1)
     assert [words.rpartition(") ")[2] for words in sender.taken if words] == ["old"]
+
+
+def test_what_another_leases_after_the_first_look_is_not_overtaken(
+    tmp_path: Path, other: "subprocess.Popen[bytes]"
+) -> None:
+    """Another run ends between our look and our lease."""
+    queue(tmp_path, "backup", "old")
+    sender = Taker()
+
+    def is_clear() -> bool:
+        queue(tmp_path, "backup", "newer", owner=identity(other))
+        return True
+
+    assert deliver(tmp_path, sender, is_clear=is_clear) == Backlog(left=True)
+    assert sender.taken == []
+    journal = Journal.open(str(tmp_path))
+    (free,) = journal.claim(URL, "backup", "somebody else")  # our lease has ended
+    assert free.ping.error_message == "old"
 
 
 def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(

@@ -17,6 +17,7 @@ from crontify_cli.report.journal import VERSION, Journal, JournalError, journal_
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
+from tests.programs import need
 from tests.server import ApiServer
 
 JOB = ("exec", "backup", "--", "sh", "-c", "echo out; exit 7")
@@ -108,6 +109,34 @@ def test_an_outcome_goes_into_the_file_that_has_the_name_by_then(state: Path) ->
     path.unlink()
     finish(state, "backup", "fail", journal=journal)
     assert [row.monitor for row in Journal.open(str(state)).runs()] == ["backup"]
+
+
+def test_an_outcome_is_synced_when_finish_returns(state: Path, tmp_path: Path) -> None:
+    """It survives a power cut, which no test can make: the system calls are looked at."""
+    need("strace")
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from crontify_cli.report.journal import Journal\n"
+        "from tests.delivery.outcomes import finish\n"
+        "journal = Journal.open(sys.argv[1])\n"
+        "finish(Path(sys.argv[1]), 'backup', 'fail', journal=journal)\n"
+        "os._exit(0)\n"  # closing the last connection would sync, too
+    )
+    trace = ["strace", "-f", "-y", "-o", "trace", "-e", "trace=write,pwrite64,fsync,fdatasync"]
+    subprocess.run(
+        [*trace, sys.executable, "-c", script, str(state)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+    )
+    calls = [
+        line.split()[1].partition("(")[0]
+        for line in (tmp_path / "trace").read_text().splitlines()
+        if "/journal.db-wal>" in line
+    ]
+    assert "pwrite64" in calls
+    assert calls[-1] in ("fsync", "fdatasync"), calls
 
 
 def test_a_newer_journal_is_left_alone(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.report.reporter import LATE_START
 from tests.job.conftest import Launch
 from tests.server import ApiServer
 
@@ -79,3 +80,12 @@ def test_what_loading_takes_is_not_taken_from_what_the_server_has(
     process = launch("--", "true", env=slowly("httpx", 4, tmp_path))
     assert process.wait(60) == 0
     assert [request.kind for request in api.accepted][-1:] == ["success"]
+
+
+def test_no_start_is_sent_long_after_the_job_is_over(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    """The server would take the moment of its arrival for the run's start."""
+    process = launch("--", "true", env=slowly("httpx", LATE_START + 0.5, tmp_path))
+    assert process.wait(60) == 0
+    assert api.kinds() == ["success"]

@@ -54,11 +54,12 @@ def test_a_flood_of_output_does_not_hold_up_the_timeout(launch: Launch, api: Api
     assert 1000 <= api.requests[-1].json["meta"]["duration_ms"] < 10_000
 
 
-def test_a_stopped_job_is_ended_too(launch: Launch, tmp_path: Path) -> None:
-    process = launch("--timeout", "1s", "--", "sh", "-c", "touch begun; kill -STOP $$; sleep 60")
-    until_exists(tmp_path / "begun")
-    process.communicate(timeout=30)
-    assert process.returncode == 124
+def test_a_stopped_job_gets_the_term_too(launch: Launch) -> None:
+    """Long before the KILL, which needs nobody to go on."""
+    script = "trap 'echo got TERM; exit 0' TERM; kill -STOP $$; sleep 60"
+    process = launch("--timeout", "1s", "--kill-after", "20s", "--", "sh", "-c", script)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (124, "got TERM\n")
 
 
 def test_a_timeout_keeps_the_output_up_to_then(launch: Launch, api: ApiServer) -> None:
