@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import crontify_cli
 from crontify_cli.report.journal import VERSION, Journal, JournalError, journal_path
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
@@ -325,3 +327,10 @@ def test_a_query_on_a_broken_file_says_what_became_of_it(state: Path) -> None:
     with pytest.raises(JournalError, match=r"journal\.db: .*; set aside as .*corrupt-") as caught:
         list(journal.runs())
     assert caught.value.is_set_aside
+
+
+def test_no_statement_has_numbered_parameters() -> None:
+    """From Python 3.14 on sqlite3 refuses `?1` with a sequence of values."""
+    package = Path(crontify_cli.__file__).parent
+    numbered = re.compile(r"[=<>(,]\s*\?\d|\b(?:LIMIT|OFFSET)\s+\?\d")
+    assert [file for file in package.rglob("*.py") if numbered.search(file.read_text())] == []
