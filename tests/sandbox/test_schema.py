@@ -14,7 +14,7 @@ import pytest
 from tests.sandbox.server import Server, environment, serving
 
 SEED = "20261125"
-EACH = 320
+EACH = 240
 PARTS = {
     "pings": ("examples,coverage,fuzzing", "/ping/", EACH),
     "lists": ("examples,coverage,fuzzing", "/monitors", EACH),
