@@ -16,6 +16,9 @@ from tests.screen import screen
 from tests.server import ApiServer, Behaviour, Exchange, error
 from tests.waiting import until, until_exists
 
+# It looks into every process of the machine for what each of its tests plants.
+pytestmark = pytest.mark.xdist_group("secrets")
+
 KEY = "ck_live_Zq8Vt3Nw6Rx1Ky5P7Lm2"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJRdzVFcjdUeTIifQ.Ui4Op9As3Df6Gh8J"
 HEADER = "Bn4Mq7Ws9Xc2Vd5F"

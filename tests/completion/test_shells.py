@@ -18,7 +18,7 @@ CONFIG = """\
 [monitors."x~y"]
 [monitors."-dashed"]
 """
-PROGRAM = shlex.join(PROGRAM)
+TYPED = shlex.join(PROGRAM)
 # A job with a completion of its own.
 JOB = {
     "bash": "complete -W 'alpha beta' gizmo-one\n",
@@ -27,12 +27,12 @@ JOB = {
 }
 SOURCED = {
     "bash": f"""\
-source <({PROGRAM} completion bash)
+source <({TYPED} completion bash)
 COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
 set -u
 """,
-    "zsh": f'eval "$({PROGRAM} completion zsh)"\n',
-    "fish": f"{PROGRAM} completion fish | source\n",
+    "zsh": f'eval "$({TYPED} completion zsh)"\n',
+    "fish": f"{TYPED} completion fish | source\n",
 }
 
 
