@@ -31,6 +31,7 @@ from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox
 from tests.screen import screen
 from tests.server import KEY, TOKEN, ApiServer, answer, error
+from tests.waiting import until_exists
 
 CHECKS = [
     *("version", "config", "modes", "key", "base_url", "dns", "tls", "server", "clock", "token"),
@@ -501,10 +502,7 @@ def test_refused_reports_and_dead_runs_are_in_the_queues_line(
         cwd=tmp_path,
         stdin=subprocess.PIPE,
     )
-    until = time.monotonic() + 30
-    while not (tmp_path / "on").exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until_exists(tmp_path / "on")
     assert "died" not in state(home)["queue"]
     job.kill()
     job.communicate()

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("bash", "zsh", "fish")
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 PROMPT = "ready> "
+SCREEN = ("capture-pane", "-p")
+CURSOR_ROW = ("display-message", "-p", "#{cursor_y}")
 PLACES = {
     "bash": ("bash-completion/completions/crontify", "crontify.bash"),
     "zsh": ("zsh/site-functions/_crontify", "_crontify"),
@@ -111,7 +113,7 @@ class Terminal:
 
     def screen(self) -> str:
         """Return what can be seen."""
-        return self._run("capture-pane", "-p")
+        return self._run(*SCREEN)
 
     def words(self, text: str) -> list[str]:
         """Return the words that `crontify` gets when `text` is typed, and then Enter."""
@@ -135,7 +137,13 @@ class Terminal:
         def below() -> str:
             return self.screen().partition(PROMPT)[2].partition("\n")[2]
 
-        self._until(lambda: all(each in below() for each in expected), f"{expected} are listed")
+        def is_listed() -> bool:
+            # A list is complete when the cursor is back on the line that is being typed.
+            row, _, shown = self._run(*CURSOR_ROW, ";", *SCREEN).partition("\n")
+            is_back = shown.splitlines()[int(row)].startswith(PROMPT.strip())
+            return is_back and all(each in below() for each in expected)
+
+        self._until(is_listed, f"{expected} are listed")
         return below()
 
     def _settle(self) -> None:
