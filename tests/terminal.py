@@ -31,7 +31,8 @@ class Terminal:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # EIO: the last program has closed the terminal
-            while self._master in select.select([self._master, self._stop_read], [], [])[0]:
+            ends = [self._master, self._stop_read]
+            while self._stop_read not in select.select(ends, [], [])[0]:
                 self._shown += os.read(self._master, 65536)
         self._has_ended.set()
 
