@@ -18,7 +18,7 @@ def run_pytest(*args: str, before: tuple[str, ...] = ()) -> "subprocess.Complete
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=250,
     )
 
 
