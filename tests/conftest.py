@@ -1,16 +1,24 @@
 """What every test stands on: a home of its own, and the real program in a real process."""
 
 import os
+import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox, running
-from tests.server import ApiServer
+from tests.server import ApiServer, settings
+
+# A child inherits what is ignored here: after `nohup pytest &` no test could interrupt or hang up
+# the programs that it starts. A handler that does nothing protects us just as well, and a child
+# gets the default in its place. What Python itself ignores it restores for children.
+for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 Crontify = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,7 +45,7 @@ def crontify(tmp_path: Path) -> Crontify:
     ) -> "subprocess.CompletedProcess[str]":
         more = {"timeout": 60, "text": True, "capture_output": True, "cwd": tmp_path} | more
         more.setdefault("stdin", subprocess.DEVNULL) if "input" not in more else None
-        command = [sys.executable, "-m", "crontify_cli", *args]
+        command = [*PROGRAM, *args]
         return subprocess.run(command, env={**os.environ, **env}, check=False, **more)
 
     return run
@@ -48,6 +56,27 @@ def api() -> Iterator[ApiServer]:
     """The tests' own API server, answering as the seed says until a test tells it otherwise."""
     with ApiServer() as server:
         yield server
+
+
+@pytest.fixture
+def env(api: ApiServer) -> dict[str, str]:
+    """The settings of a run that reports to `api`."""
+    return settings(api)
+
+
+@pytest.fixture
+def impatient(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The same with little patience, for runs whose reports are not to arrive."""
+    config = tmp_path / "impatient.toml"
+    config.write_text("report_timeout = 1\nhttp_timeout = 1\nrate_limit_wait = 1\n")
+    config.chmod(0o600)
+    return {**env, "CRONTIFY_CONFIG": str(config)}
+
+
+@pytest.fixture
+def state(home: Path) -> Path:
+    """The state directory that crontify makes below HOME."""
+    return home / ".local/state/crontify"
 
 
 @pytest.fixture

@@ -135,19 +135,26 @@ def refusing_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def deaf_url() -> Iterator[str]:
-    """Yield the URL of a port that never completes a connection: its backlog is full.
+def deaf(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Yield a port that never completes a connection: its backlog is full.
 
     As Linux has it: the kernel drops the SYN of what does not fit.
     """
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(bound())
+        listener = stack.enter_context(bound(port, address))
         listener.listen(0)
         for _ in range(4):
             sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
             sock.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def deaf_url() -> Iterator[str]:
+    """Yield the URL of such a port."""
+    with deaf() as port:
+        yield f"http://127.0.0.1:{port}{PREFIX}"
 
 
 def self_signed(folder: Path, host: str = "127.0.0.1") -> Certificate:

@@ -1,9 +1,13 @@
-"""Programs that some tests need beside Python."""
+"""The program under test, and those that some tests need in addition."""
 
 import os
 import shutil
+import sys
 
 import pytest
+
+PROGRAM = [sys.executable, "-m", "crontify_cli"]
+"""`crontify`, run from this source tree."""
 
 
 def need(*names: str) -> None:

@@ -3,14 +3,12 @@
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crontify_cli.delivery.api import Api
-
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
+from tests.programs import PROGRAM
 
 
 class Sandbox(NamedTuple):

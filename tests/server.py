@@ -301,6 +301,11 @@ class ApiServer:
         return 200, {"hasLog": log is not None, "content": log}
 
 
+def settings(api: ApiServer) -> dict[str, str]:
+    """Return the environment in which `crontify` reports to `api`."""
+    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+
+
 def _problem(request: Request, kind: str) -> str | None:
     """Return what a strict server finds wrong with a ping's body, None if nothing."""
     if not request.body:
@@ -339,11 +344,11 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def bound(port: int = 0) -> socket.socket:
-    """Return a socket that holds a port of loopback but does not listen."""
+def bound(port: int = 0, address: str = "127.0.0.1") -> socket.socket:
+    """Return a socket that holds a port of a loopback address but does not listen."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
+    sock.bind((address, port))
     return sock
 
 

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import re
-import select
 import stat
 import subprocess
 import sys
@@ -22,6 +20,8 @@ from crontify_cli.cli.config_show import format_value
 from crontify_cli.config import keys
 from crontify_cli.config.kinds import CODES, COUNT, DURATION, PAUSE, SWITCH
 from crontify_cli.config.settings import Value
+from tests.programs import PROGRAM
+from tests.terminal import Terminal
 
 from .conftest import Crontify
 
@@ -153,21 +153,13 @@ def on_terminal(words: list[str], *dialogue: tuple[str, str]) -> str:
     dialogue: what to wait for, and what to type then; a prompt without echo throws away
         what was typed before it.
     """
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "crontify_cli", *words])
-    output, seen, steps = b"", 0, list(dialogue)
-    try:
-        while select.select([fd], [], [], 60)[0] and (chunk := os.read(fd, 4096)):
-            output += chunk
-            while steps and (at := output.find(steps[0][0].encode(), seen)) >= 0:
-                seen = at + 1
-                os.write(fd, f"{steps.pop(0)[1]}\n".encode())
-    except OSError:  # EIO: Linux's way to say that the terminal's last user is gone
-        pass
-    os.close(fd)  # whoever still waits there is hung up
-    os.waitpid(pid, 0)
-    return output.decode()
+    with Terminal() as terminal:
+        process = terminal.start([*PROGRAM, *words])
+        for prompt, line in dialogue:
+            terminal.read_until(prompt)
+            terminal.type_line(line)
+        process.wait(60)
+        return terminal.read_to_end()
 
 
 def test_list_is_a_table_on_a_terminal_and_tab_separated_in_a_pipe(
@@ -324,7 +316,7 @@ def test_a_place_that_cannot_be_written_is_named(
 def test_twenty_at_once_lose_no_change(file: Path) -> None:
     commands = [
         subprocess.Popen(
-            [sys.executable, "-m", "crontify_cli", "config", "set", f"monitors.m{n}.id", f"cl{n}"],
+            [*PROGRAM, "config", "set", f"monitors.m{n}.id", f"cl{n}"],
             stdin=subprocess.DEVNULL,
         )
         for n in range(20)

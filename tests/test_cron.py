@@ -10,6 +10,9 @@ import pytest
 from tests.programs import need
 from tests.server import KEY, ApiServer
 
+# A machine has one cron daemon, and one /etc/cron.d.
+pytestmark = pytest.mark.xdist_group("cron")
+
 SYSTEM = Path("/etc/cron.d/crontify-test")
 
 

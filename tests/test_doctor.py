@@ -27,9 +27,11 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Ending, Ping, Run
 from tests.conftest import Crontify
 from tests.faults import deaf_url, hang_after_reading, redirect, refusing_url, self_signed
+from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox
 from tests.screen import screen
 from tests.server import KEY, TOKEN, ApiServer, answer, error
+from tests.waiting import until_exists
 
 CHECKS = [
     *("version", "config", "modes", "key", "base_url", "dns", "tls", "server", "clock", "token"),
@@ -321,7 +323,7 @@ def test_a_state_directory_of_somebody_else_is_a_failure(
     folder.mkdir(parents=True, mode=0o700)
     (folder / "journal.db").touch(0o400)
     folder.chmod(0o500)
-    program = [sys.executable, "-m", "crontify_cli", "doctor"]
+    program = [*PROGRAM, "doctor"]
     if os.geteuid() == 0:
         program = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *program]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
@@ -363,18 +365,35 @@ def jwt(end: float | None) -> str:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "result", "says"),
+    [
+        (-7200, "failure", "expired 2h ago"),
+        (86400, "warning", "valid until"),
+        (86400 * 30, "ok", "valid until"),
+        (None, "ok", "does not expire"),
+    ],
+)
+def test_the_tokens_end(
+    monkeypatch: pytest.MonkeyPatch, seconds: int | None, result: str, says: str
+) -> None:
+    token = jwt(None if seconds is None else time.time() + seconds)
+    monkeypatch.setenv("CRONTIFY_TOKEN", token)
+    found = said(check_token(load().settings))
+    assert found.startswith(result)
+    assert says in found
+
+
+@pytest.mark.parametrize(
     ("text", "result", "says"),
     [
-        (jwt(time.time() - 7200), "failure", "expired 2h ago"),
-        (jwt(time.time() + 86400), "warning", "valid until"),
-        (jwt(time.time() + 86400 * 30), "ok", "valid until"),
-        (jwt(None), "ok", "does not expire"),
         (KEY, "failure", "a user token is required"),
         ("abcdefgh12345678", "warning", "does not look like a token"),
         ("", "ok", "copies on this machine"),
     ],
 )
-def test_the_tokens_end(monkeypatch: pytest.MonkeyPatch, text: str, result: str, says: str) -> None:
+def test_what_is_no_token_has_no_end(
+    monkeypatch: pytest.MonkeyPatch, text: str, result: str, says: str
+) -> None:
     monkeypatch.setenv("CRONTIFY_TOKEN", text)
     found = said(check_token(load().settings))
     assert found.startswith(result)
@@ -479,14 +498,11 @@ def test_refused_reports_and_dead_runs_are_in_the_queues_line(
     assert "refused 1 report" in found
     assert "crontify flush --refused" in found
     job = subprocess.Popen(
-        [sys.executable, "-m", "crontify_cli", "exec", "m", "--", "sh", "-c", "touch on; read x"],
+        [*PROGRAM, "exec", "m", "--", "sh", "-c", "touch on; read x"],
         cwd=tmp_path,
         stdin=subprocess.PIPE,
     )
-    until = time.monotonic() + 30
-    while not (tmp_path / "on").exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until_exists(tmp_path / "on")
     assert "died" not in state(home)["queue"]
     job.kill()
     job.communicate()

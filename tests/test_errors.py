@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Crontify
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 SECRET = "Zq8Vt3Nw6Rx1Ky5P"
 
@@ -110,7 +111,7 @@ def test_without_a_place_for_the_file_the_line_still_comes(
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("crontify_cli.job.verdict", "judge"),
+        ("crontify_cli.report.verdict", "judge"),
         ("crontify_cli.job.relay", "Relay.run"),
         ("crontify_cli.job.supervisor", "Supervisor.run"),
         ("crontify_cli.report.compose", "compose"),
@@ -119,7 +120,7 @@ def test_without_a_place_for_the_file_the_line_still_comes(
 def test_the_job_goes_on_when_what_watches_it_fails(
     crontify: Crontify, broken: Broken, home: Path, api: ApiServer, module: str, name: str
 ) -> None:
-    keyed = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    keyed = settings(api)
     env = broken(module, name, "RuntimeError('a fault')") | keyed
     job = "echo out; echo err >&2; sleep 0.5; echo later; exit 7"
     done = crontify("exec", "backup", "--", "sh", "-c", job, env=env)
@@ -136,7 +137,7 @@ def test_the_job_goes_on_when_what_watches_it_fails(
 def test_a_job_that_cannot_start_keeps_its_code_when_we_fail_as_well(
     crontify: Crontify, broken: Broken
 ) -> None:
-    env = broken("crontify_cli.job.verdict", "judge", "RuntimeError")
+    env = broken("crontify_cli.report.verdict", "judge", "RuntimeError")
     done = crontify("exec", "backup", "--", "/no/such", env=env)
     assert done.returncode == 127
     assert "/no/such: command not found" in done.stderr
@@ -178,7 +179,7 @@ def test_a_key_typed_in_the_wrong_place_is_not_repeated(crontify: Crontify) -> N
 def test_a_reader_that_leaves_ends_it_quietly(args: list[str], home: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "crontify_cli", *args]
+    command = [*PROGRAM, *args]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
@@ -188,7 +189,7 @@ def test_a_reader_that_leaves_ends_it_quietly(args: list[str], home: Path) -> No
 @pytest.mark.parametrize("args", [["config", "list", "--json"], ["--help"], ["--version"]])
 def test_a_full_disk_under_stdout_is_said(args: list[str], home: Path) -> None:
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "crontify_cli", *args]
+        command = [*PROGRAM, *args]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert done.stderr == b"crontify: cannot write to stdout: No space left on device\n"
@@ -211,7 +212,7 @@ def test_ctrl_c_is_130_without_a_word(broken: Broken, home: Path, tmp_path: Path
         f"def wait(*_):\n    open({str(fifo)!r}, 'w').close()\n    time.sleep(60)\n"
         "crontify_cli.config.load = wait\n"
     )
-    command = [sys.executable, "-m", "crontify_cli", "config", "list"]
+    command = [*PROGRAM, "config", "list"]
     process = subprocess.Popen(
         command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

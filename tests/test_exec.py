@@ -11,18 +11,14 @@ import pytest
 
 from crontify_cli.report.excerpt import units
 from tests.conftest import Crontify
-from tests.programs import need
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM, need
+from tests.server import KEY, ApiServer, settings
 
 PYTHON = sys.executable
 HEAVY = {
     *("typer", "click", "httpx", "rich", "platformdirs", "tomllib", "sqlite3", "subprocess"),
     *("dataclasses", "logging", "argparse", "typing", "re", "signal", "enum", "json"),
 }
-
-
-def settings(api: ApiServer) -> dict[str, str]:
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
 
 
 def test_a_success_is_start_then_success_as_the_seed_shows(
@@ -63,7 +59,7 @@ def test_both_streams_are_logged_in_the_order_they_came(api: ApiServer, tmp_path
         "for n in 1 2 3; do echo out$n; next out$n; echo err$n >&2; next err$n; done; exit 1"
     )
     process = subprocess.Popen(
-        [PYTHON, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script],
+        [*PROGRAM, "exec", "backup", "--", "sh", "-c", script],
         cwd=tmp_path,
         env={**os.environ, **settings(api)},
         stdout=subprocess.PIPE,

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,17 +13,17 @@ import pytest
 
 from crontify_cli.report.live import HOLD, Lines
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox
 from tests.screen import screen
-from tests.server import KEY, TOKEN, ApiServer, answer
-from tests.waiting import until
+from tests.server import TOKEN, ApiServer, answer, settings
+from tests.waiting import until, until_exists
 
-CRONTIFY = [sys.executable, "-m", "crontify_cli"]
 FAILING = ["exec", "clnightly", "--", "sh", "-c", "echo what it said; exit 3"]
 
 
 def own(api: ApiServer, token: str = TOKEN) -> dict[str, str]:
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url, "CRONTIFY_TOKEN": token}
+    return {**settings(api), "CRONTIFY_TOKEN": token}
 
 
 def test_the_newest_failure_is_shown_from_the_sandbox(crontify: Crontify, sandbox: Sandbox) -> None:
@@ -187,17 +186,14 @@ def test_follow_shows_a_line_as_soon_as_it_is_printed_and_the_outcome(
         "printf last; exit 7"
     )
     job = subprocess.Popen(
-        [*CRONTIFY, "exec", "m", "--", "sh", "-c", script],
+        [*PROGRAM, "exec", "m", "--", "sh", "-c", script],
         cwd=tmp_path,
         env={**os.environ, **own(api), "DB_PASSWORD": secret},
         stdout=subprocess.DEVNULL,
     )
-    until = time.monotonic() + 20
-    while not (tmp_path / "begun").exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until_exists(tmp_path / "begun")
     reader = subprocess.Popen(
-        [*CRONTIFY, "logs", "m", "--follow"],
+        [*PROGRAM, "logs", "m", "--follow"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -38,7 +38,8 @@ def words() -> st.SearchStrategy[list[str]]:
             lambda flag: [flag]
         ),
         st.sampled_from([["--"], ["-"], ["backup"], ["../x"], ["echo"], ["--help"], ["--unknown"]]),
-        st.sampled_from([["--timeout"], ["-qv"], ["--quiet=1"], ["echo a b"], [""]]),
+        st.sampled_from([["-qv"], ["-vq"], ["-vv"], ["-qx"], ["-q=1"], ["-q-"], ["-é"]]),
+        st.sampled_from([["--timeout"], ["--quiet=1"], ["echo a b"], [""]]),
     )
     return st.lists(pieces, max_size=6).map(lambda lists: [word for part in lists for word in part])
 
@@ -67,6 +68,8 @@ def by_typer(args: list[str], monkeypatch: pytest.MonkeyPatch) -> ExecOptions | 
 @example(args=["backup", "--meta", "a=1", "--meta=b=2", "echo"])
 @example(args=["backup", "--shell", "a", "b"])
 @example(args=["--", "--shell", ""])
+@example(args=["backup", "-qv", "echo"])
+@example(args=["backup", "--redact", "-qv", "echo"])
 def test_what_the_scanner_understands_typer_understands_alike(args: list[str]) -> None:
     """And what the scanner hands over is what Typer has something to say about."""
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -12,32 +12,19 @@ import pytest
 
 from tests import faults
 from tests.conftest import Crontify
-from tests.server import KEY, ApiServer, Behaviour, answer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, Behaviour, answer
+from tests.waiting import until_exists
 
 PYTHON = sys.executable
 
 
-@pytest.fixture
-def patient(api: ApiServer) -> dict[str, str]:
-    """The settings of a run whose reports arrive, also on a slow machine."""
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-
-
-@pytest.fixture
-def env(patient: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The settings of a run with little patience, so that the tests are quick."""
-    config = tmp_path / "quick.toml"
-    config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
-    config.chmod(0o600)
-    return {**patient, "CRONTIFY_CONFIG": str(config)}
-
-
 def test_a_backlog_goes_out_before_the_next_start_and_old_successes_not_at_all(
-    crontify: Crontify, api: ApiServer, env: dict[str, str]
+    crontify: Crontify, api: ApiServer, env: dict[str, str], impatient: dict[str, str]
 ) -> None:
     api.down()
     for command, code in (("true", 0), ("false", 1), ("true", 0)):
-        done = crontify("exec", "backup", "--", command, env=env)
+        done = crontify("exec", "backup", "--", command, env=impatient)
         assert (done.returncode, done.stderr) == (code, "")  # cron mail stays quiet in a blip
     api.up()
     crontify("exec", "backup", "--", "true", env=env)
@@ -57,12 +44,12 @@ def test_a_backlog_goes_out_before_the_next_start_and_old_successes_not_at_all(
 
 @pytest.mark.parametrize("fault", [faults.close, faults.reset, faults.hang_after_reading])
 def test_a_start_without_an_answer_is_never_sent_twice(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], fault: object
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], fault: object
 ) -> None:
     # The end waits for the start's time-out, and is still to have time on a slow machine.
-    Path(env["CRONTIFY_CONFIG"]).write_text("report_timeout = 10\nhttp_timeout = 1\n")
+    Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 10\nhttp_timeout = 1\n")
     api.script(fault, kind="start")  # type: ignore[arg-type]  # the faults are behaviours
-    crontify("exec", "backup", "--", "sleep", "0.5", env=env)
+    crontify("exec", "backup", "--", "sleep", "0.5", env=impatient)
     assert api.kinds() == ["start", "success"]
 
 
@@ -86,11 +73,12 @@ def test_an_end_without_an_answer_is_sent_again_with_the_same_body(
     ],
 )
 def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], limit: Behaviour
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], limit: Behaviour
 ) -> None:
     """In the foreground, with a patience of its own: report_timeout is 1 s here."""
+    Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 1\n")
     api.script(limit, kind="success")
-    done = crontify("exec", "backup", "--", "true", env=env)
+    done = crontify("exec", "backup", "--", "true", env=impatient)
     assert (done.returncode, done.stderr) == (0, "")  # nobody at a terminal: nothing to show
     assert api.kinds() == ["start", "success", "success"]
     waited = api.requests[2].arrived - api.requests[1].arrived
@@ -99,10 +87,10 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
 
 @pytest.mark.parametrize("status", [401, 404, 400])
 def test_a_refusal_is_said_and_not_repeated(
-    crontify: Crontify, api: ApiServer, patient: dict[str, str], status: int
+    crontify: Crontify, api: ApiServer, env: dict[str, str], status: int
 ) -> None:
     api.default = answer(status, {"message": "the server's own words"})
-    done = crontify("exec", "backup", "--", "true", env=patient)
+    done = crontify("exec", "backup", "--", "true", env=env)
     assert done.returncode == 0
     assert api.kinds() == ["start", "success"]
     assert str(status) in done.stderr
@@ -110,39 +98,37 @@ def test_a_refusal_is_said_and_not_repeated(
 
 
 def test_a_refusing_server_does_not_cost_the_whole_patience(
-    crontify: Crontify, api: ApiServer, tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], home: Path
 ) -> None:
     """The start is given up with the job, and the end after what policy allows."""
-    config = tmp_path / "patient.toml"
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
     config.write_text('report_timeout = "10m"\n')
-    config.chmod(0o600)
     api.down()
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    done = crontify("exec", "b", "--", "true", env={**settings, "CRONTIFY_CONFIG": str(config)})
+    done = crontify("exec", "b", "--", "true", env=env)
     assert done.returncode == 0  # before the runner's own minute is over
 
 
 def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
-    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
 ) -> None:
     script = "echo before; touch begun; until [ -e go ]; do sleep .01; done"
     wrapper = subprocess.Popen(
-        [PYTHON, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script],
+        [*PROGRAM, "exec", "backup", "--", "sh", "-c", script],
         cwd=tmp_path,
-        env={**os.environ, **patient},
+        env={**os.environ, **env},
         stdout=subprocess.DEVNULL,
     )
     api.wait_for(1)
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.01)
+    until_exists(tmp_path / "begun")
     wrapper.send_signal(signal.SIGKILL)
     wrapper.wait()
-    crontify("exec", "backup", "--", "true", env=patient)
+    crontify("exec", "backup", "--", "true", env=env)
     assert api.kinds() == ["start", "start", "success"]  # the job itself still lives
     (tmp_path / "go").touch()
     deadline = time.monotonic() + 20
     while "fail" not in api.kinds() and time.monotonic() < deadline:
-        crontify("exec", "backup", "--", "true", env=patient)
+        crontify("exec", "backup", "--", "true", env=env)
     fails = [request for request in api.requests if request.kind == "fail"]
     assert len(fails) == 1
     assert "the wrapper was killed, the job's outcome is unknown" in fails[0].json["errorMessage"]
@@ -150,14 +136,12 @@ def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
 
 
 def test_a_broken_journal_is_set_aside_and_the_report_goes_out(
-    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
     state.mkdir(0o700)
     (state / "journal.db").write_bytes(os.urandom(8192))
-    done = crontify(
-        "exec", "backup", "--", "true", env={**patient, "CRONTIFY_STATE_DIR": str(state)}
-    )
+    done = crontify("exec", "backup", "--", "true", env={**env, "CRONTIFY_STATE_DIR": str(state)})
     assert done.returncode == 0
     assert api.kinds() == ["start", "success"]
     assert "journal.db" in done.stderr
@@ -166,12 +150,12 @@ def test_a_broken_journal_is_set_aside_and_the_report_goes_out(
 
 
 def test_a_state_folder_that_cannot_be_made_costs_a_warning(
-    crontify: Crontify, api: ApiServer, patient: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     done = crontify(
         *("exec", "backup", "--", "sh", "-c", "echo ran; exit 3"),
-        env={**patient, "CRONTIFY_STATE_DIR": str(tmp_path / "file" / "state")},
+        env={**env, "CRONTIFY_STATE_DIR": str(tmp_path / "file" / "state")},
     )
     assert (done.returncode, done.stdout) == (3, "ran\n")
     assert api.kinds() == ["start", "fail"]
@@ -179,13 +163,13 @@ def test_a_state_folder_that_cannot_be_made_costs_a_warning(
 
 
 def test_flush_delivers_the_queue_and_says_with_its_exit_code_what_is_left(
-    crontify: Crontify, api: ApiServer, env: dict[str, str]
+    crontify: Crontify, api: ApiServer, env: dict[str, str], impatient: dict[str, str]
 ) -> None:
     api.down()
     for monitor in ("one", "two"):
         for command in ("true", "false", "true"):
-            crontify("exec", monitor, "--", command, env=env)
-    left = crontify("flush", "--wait", "0", env=env)
+            crontify("exec", monitor, "--", command, env=impatient)
+    left = crontify("flush", "--wait", "0", env=impatient)
     assert left.returncode == 75
     # Three of a monitor, but for the success that one of the later runs left out already.
     assert re.search("[456] reports still queued: ", left.stderr)
@@ -201,13 +185,17 @@ def test_flush_delivers_the_queue_and_says_with_its_exit_code_what_is_left(
 
 
 def test_several_flushes_at_once_send_each_report_once(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     api.down()
     for number in range(4):
-        crontify("exec", f"monitor{number}", "--", "false", env=env)
+        crontify("exec", f"monitor{number}", "--", "false", env=impatient)
     api.up()
-    command = [PYTHON, "-m", "crontify_cli", "flush", "--quiet"]
+    command = [*PROGRAM, "flush", "--quiet"]
     flushes = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(4)]
     for flush in flushes:
         assert flush.wait(60) == 0  # it waits for what the others are at

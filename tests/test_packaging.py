@@ -18,6 +18,9 @@ from crontify_cli import __version__
 from tests.completion.terminal import BASH_COMPLETION, NAMES, Terminal
 from tests.programs import need
 
+# One worker builds and installs the packages, for all of them.
+pytestmark = pytest.mark.xdist_group("packaging")
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = f"crontify_cli-{__version__}"
 SHARED = {

@@ -7,11 +7,7 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.faults import rate_limited, refusing_url
-from tests.server import KEY, ApiServer, answer, right
-
-
-def settings(api: ApiServer) -> dict[str, str]:
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+from tests.server import KEY, ApiServer, answer, right, settings
 
 
 def test_start_and_success_as_the_document_has_them(crontify: Crontify, api: ApiServer) -> None:

@@ -18,8 +18,9 @@ from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
 from crontify_cli.places import state_dir
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 from tests.screen import screen
-from tests.server import KEY, ApiServer
+from tests.server import ApiServer, settings
 
 
 class Past:
@@ -155,10 +156,10 @@ def test_a_running_run_and_a_dead_one_are_told_apart(
     past: Past, crontify: Crontify, api: ApiServer, tmp_path: Path
 ) -> None:
     past.run("dead", None, ago=9)
-    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    env = settings(api)
     wait = "until [ -e go ]; do sleep .02; done"
     job = subprocess.Popen(
-        [sys.executable, "-m", "crontify_cli", "exec", "living", "--", "sh", "-c", wait],
+        [*PROGRAM, "exec", "living", "--", "sh", "-c", wait],
         cwd=tmp_path,
         env={**os.environ, **env},
     )

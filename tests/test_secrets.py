@@ -4,7 +4,6 @@ import contextlib
 import os
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 from tests.screen import screen
 from tests.server import ApiServer, Behaviour, Exchange, error
 from tests.waiting import until, until_exists
+
+# It looks into every process of the machine for what each of its tests plants.
+pytestmark = pytest.mark.xdist_group("secrets")
 
 KEY = "ck_live_Zq8Vt3Nw6Rx1Ky5P7Lm2"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJRdzVFcjdUeTIifQ.Ui4Op9As3Df6Gh8J"
@@ -171,7 +174,7 @@ def test_what_is_left_behind_is_its_owners_alone(
     env = {**ENVIRON, "CRONTIFY_API_KEY": "ck_live_wrong"}
     wait = 'touch on; echo x >> "$CRONTIFY_META"; read x'
     job = subprocess.Popen(
-        [sys.executable, "-m", "crontify_cli", "exec", "-v", "backup", "--", "sh", "-c", wait],
+        [*PROGRAM, "exec", "-v", "backup", "--", "sh", "-c", wait],
         env={**os.environ, **env},
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -79,10 +79,10 @@ class Journal(JournalFile):
     def failures_in_a_row(self, monitor: str) -> int:
         """Return how many runs of `monitor` failed since its last success."""
         rows = self.query(
-            "SELECT count(*) FROM runs WHERE monitor = ?1"
+            "SELECT count(*) FROM runs WHERE monitor = :monitor"
             " AND outcome IN ('fail', 'tolerated', 'lost') AND seq > coalesce("
-            "(SELECT max(seq) FROM runs WHERE monitor = ?1 AND outcome = 'success'), 0)",
-            (monitor,),
+            "(SELECT max(seq) FROM runs WHERE monitor = :monitor AND outcome = 'success'), 0)",
+            {"monitor": monitor},
         )
         return int(str(next(rows)[0]))
 
@@ -181,9 +181,9 @@ class Journal(JournalFile):
         """Yield what statistics need of the runs that `runs` would yield, in its order."""
         rows = self.query(
             "SELECT monitor, outcome, started_at, duration FROM runs"
-            " WHERE (?1 IS NULL OR monitor = ?1) AND (?2 IS NULL OR started_at >= ?2)"
-            " ORDER BY seq DESC",
-            (monitor, since),
+            " WHERE (:monitor IS NULL OR monitor = :monitor)"
+            " AND (:since IS NULL OR started_at >= :since) ORDER BY seq DESC",
+            {"monitor": monitor, "since": since},
         )
         yield from map(Lap._make, rows)
 
@@ -214,15 +214,22 @@ class Journal(JournalFile):
         own_run: the run whose report the caller sends apart. own_report: the id of that
         one, if it has one by now: only what is older is claimed.
         """
-        wanted = (base_url, monitor_id, own_run, own_report)
+        wanted: dict[str, object] = {
+            "base_url": base_url,
+            "monitor_id": monitor_id,
+            "own_run": own_run,
+            "own_report": own_report,
+            "limit": limit,
+        }
         where = (
-            " WHERE state = 'queued' AND base_url = ?1 AND monitor_id = ?2 AND run_id != ?3"
-            " AND (?4 IS NULL OR id < ?4) ORDER BY id LIMIT ?5"
+            " WHERE state = 'queued' AND base_url = :base_url AND monitor_id = :monitor_id"
+            " AND run_id != :own_run AND (:own_report IS NULL OR id < :own_report)"
+            " ORDER BY id LIMIT :limit"
         )
-        if not list(self.query(f"SELECT id FROM reports{where}", (*wanted, 1))):
+        if not list(self.query(f"SELECT id FROM reports{where}", {**wanted, "limit": 1})):
             return []  # as on most days: without a lock that others wait for
         with self.transaction() as db:
-            rows = db.execute(f"{QUEUED}{where}", (*wanted, limit)).fetchall()
+            rows = db.execute(f"{QUEUED}{where}", wanted).fetchall()
             free = list(takewhile(lambda row: row[-2] == owner or not _is_held(*row[-2:]), rows))
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
@@ -247,10 +254,15 @@ class Journal(JournalFile):
         wait for each other otherwise.
         """
         rows = self.query(
-            "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = ?1"
-            " AND monitor_id = ?2 AND owner IS NOT NULL AND owner != ?3"
-            " AND (?4 IS NULL OR id < ?4)",
-            (base_url, monitor_id, owner, own_report),
+            "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = :base_url"
+            " AND monitor_id = :monitor_id AND owner IS NOT NULL AND owner != :owner"
+            " AND (:own_report IS NULL OR id < :own_report)",
+            {
+                "base_url": base_url,
+                "monitor_id": monitor_id,
+                "owner": owner,
+                "own_report": own_report,
+            },
         )
         return any(_is_held(str(holder), float(str(at))) for holder, at in rows)
 
@@ -321,8 +333,8 @@ class Journal(JournalFile):
         """Return how many reports are queued, and when the oldest one's run ended."""
         rows = self.query(
             "SELECT count(*), min(ended_at) FROM reports WHERE state = 'queued'"
-            " AND (?1 IS NULL OR base_url = ?1)",
-            (base_url,),
+            " AND (:base_url IS NULL OR base_url = :base_url)",
+            {"base_url": base_url},
         )
         count, oldest = next(rows)
         return int(str(count)), None if oldest is None else float(str(oldest))

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
@@ -186,10 +186,12 @@ class JournalFile:
         """Return what changes with every commit of another process."""
         return self._db.execute("PRAGMA data_version").fetchone()
 
-    def query(self, sql: str, values: Iterable[object] = ()) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of a query."""
+    def query(
+        self, sql: str, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of a query, whose parameters are `?` or `:name`."""
         try:
-            yield from self._db.execute(sql, tuple(values))
+            yield from self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise self._failure(error) from error
 

@@ -71,11 +71,11 @@ def prune(journal: Journal, keep_runs: int, keep_days: float) -> int:
         )
     doomed = journal.query(
         "WITH waiting AS (SELECT id, run_id FROM reports WHERE state = 'queued')"
-        " SELECT seq FROM runs WHERE started_at < ?1"
-        " OR id IN (SELECT run_id FROM waiting ORDER BY id DESC LIMIT -1 OFFSET ?2)"
+        " SELECT seq FROM runs WHERE started_at < :oldest"
+        " OR id IN (SELECT run_id FROM waiting ORDER BY id DESC LIMIT -1 OFFSET :keep)"
         " OR (outcome IS NOT NULL AND id NOT IN (SELECT run_id FROM waiting)"
-        "  AND seq <= (SELECT seq FROM runs ORDER BY seq DESC LIMIT 1 OFFSET ?2))",
-        (time.time() - keep_days * DAY, keep_runs),
+        "  AND seq <= (SELECT seq FROM runs ORDER BY seq DESC LIMIT 1 OFFSET :keep))",
+        {"oldest": time.time() - keep_days * DAY, "keep": keep_runs},
     )
     lost = 0
     found = list(doomed)

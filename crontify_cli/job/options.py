@@ -281,9 +281,16 @@ def split(args: "Sequence[str]") -> "tuple[list[str], list[str]]":
             continue
         option = BY_FLAG.get(word)
         width = 2 if option and option.convert else 1
-        ours += args[at : at + width]
+        ours += args[at : at + width] if option else _ungrouped(word)
         at += width
     return ours, [*monitor, *args[at:]]
+
+
+def _ungrouped(word: str) -> "list[str]":
+    """Return the flags that a group of short ones stands for: -qv is -q -v."""
+    flags = ["-" + letter for letter in word[1:]]
+    grouped = all(flag in BY_FLAG and not BY_FLAG[flag].convert for flag in flags)
+    return flags if grouped else [word]
 
 
 def scan(args: "Sequence[str]") -> ExecOptions | None:

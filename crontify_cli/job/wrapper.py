@@ -105,7 +105,12 @@ def _spawn(launched: LaunchedRun) -> None:
     else:
         environ.pop("CRONTIFY_META", None)  # an outer run's is not ours to write to
     out_read, out = os.pipe2(os.O_CLOEXEC)
-    err_read, err = os.pipe2(os.O_CLOEXEC)
+    try:
+        err_read, err = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        os.close(out_read)  # what runs the job alone may need a descriptor for an import
+        os.close(out)
+        raise
     launched.streams = {out_read: 1, err_read: 2}
     try:
         launched.process.spawn(launched.command, environ, out, err)

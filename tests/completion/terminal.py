@@ -6,16 +6,18 @@ shells read key by key, so what is typed after a TAB comes after all that the TA
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.programs import PROGRAM
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("bash", "zsh", "fish")
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 PROMPT = "ready> "
+SCREEN = ("capture-pane", "-p")
+CURSOR_ROW = ("display-message", "-p", "#{cursor_y}")
 PLACES = {
     "bash": ("bash-completion/completions/crontify", "crontify.bash"),
     "zsh": ("zsh/site-functions/_crontify", "_crontify"),
@@ -79,7 +81,7 @@ class Terminal:
             each.mkdir(parents=True)
         # fish would run Python over the machine's man pages, once for each home.
         (self.home / ".local/share/fish/generated_completions").mkdir(parents=True)
-        program = shlex.join([sys.executable, "-m", "crontify_cli"])
+        program = shlex.join(PROGRAM)
         self.executable("crontify", _STUB.format(folder=shlex.quote(str(folder)), program=program))
         self._is_begun = False
         self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
@@ -111,7 +113,7 @@ class Terminal:
 
     def screen(self) -> str:
         """Return what can be seen."""
-        return self._run("capture-pane", "-p")
+        return self._run(*SCREEN)
 
     def words(self, text: str) -> list[str]:
         """Return the words that `crontify` gets when `text` is typed, and then Enter."""
@@ -135,7 +137,13 @@ class Terminal:
         def below() -> str:
             return self.screen().partition(PROMPT)[2].partition("\n")[2]
 
-        self._until(lambda: all(each in below() for each in expected), f"{expected} are listed")
+        def is_listed() -> bool:
+            # A list is complete when the cursor is back on the line that is being typed.
+            row, _, shown = self._run(*CURSOR_ROW, ";", *SCREEN).partition("\n")
+            is_back = shown.splitlines()[int(row)].startswith(PROMPT.strip())
+            return is_back and all(each in below() for each in expected)
+
+        self._until(is_listed, f"{expected} are listed")
         return below()
 
     def _settle(self) -> None:

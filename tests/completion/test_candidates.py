@@ -17,10 +17,9 @@ from tests.conftest import Crontify
 NOON = 1_790_000_000.0
 
 
-@pytest.fixture
-def state(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    return home / ".local/state/crontify"
 
 
 @pytest.fixture

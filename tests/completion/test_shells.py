@@ -1,7 +1,6 @@
 """TAB in the real shells: what crontify gets when the line is entered, and what is listed."""
 
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from tests.completion.journal import write_run
 from tests.completion.terminal import BASH_COMPLETION, NAMES, Terminal
-from tests.programs import need
+from tests.programs import PROGRAM, need
 
 NOON = 1_790_000_000.0
 CONFIG = """\
@@ -19,7 +18,7 @@ CONFIG = """\
 [monitors."x~y"]
 [monitors."-dashed"]
 """
-PROGRAM = shlex.join([sys.executable, "-m", "crontify_cli"])
+TYPED = shlex.join(PROGRAM)
 # A job with a completion of its own.
 JOB = {
     "bash": "complete -W 'alpha beta' gizmo-one\n",
@@ -28,12 +27,12 @@ JOB = {
 }
 SOURCED = {
     "bash": f"""\
-source <({PROGRAM} completion bash)
+source <({TYPED} completion bash)
 COMP_WORDBREAKS=${{COMP_WORDBREAKS//=/}}
 set -u
 """,
-    "zsh": f'eval "$({PROGRAM} completion zsh)"\n',
-    "fish": f"{PROGRAM} completion fish | source\n",
+    "zsh": f'eval "$({TYPED} completion zsh)"\n',
+    "fish": f"{TYPED} completion fish | source\n",
 }
 
 

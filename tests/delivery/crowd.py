@@ -9,7 +9,6 @@ copies of `crontify flush` at once. Exits with 1 and what is wrong, if anything 
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,9 +19,8 @@ from pathlib import Path
 from crontify_cli.delivery.journal import Journal
 from tests.delivery.kills import flush
 from tests.faults import delayed
-from tests.server import KEY, ApiServer
-
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 
 def exit_code(at: int) -> int:
@@ -95,8 +93,7 @@ def crowd(folder: Path, runs: int, monitors: int, at_once: int) -> list[str]:
     """Do both halves; return what is wrong."""
     state = folder / "state"
     with ApiServer() as api:
-        settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-        env = {**os.environ, **settings, "CRONTIFY_STATE_DIR": str(state)}
+        env = {**os.environ, **settings(api), "CRONTIFY_STATE_DIR": str(state)}
         api.default = delayed(0.02)
         began = time.monotonic()
         first, second = range(runs), range(runs, 2 * runs)

@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -22,10 +21,10 @@ from typing import NamedTuple
 
 from crontify_cli import processes
 from tests.faults import delayed
-from tests.server import KEY, ApiServer, Request
+from tests.programs import PROGRAM
+from tests.server import ApiServer, Request, settings
 from tests.waiting import until
 
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
 BATCH = 25
 JOB = 'echo once >> "$0-ran"; echo "output of $0"; sleep "$1"; date +%s.%N > "$0-end"; exit "$2"'
 
@@ -123,8 +122,7 @@ def attack(api: ApiServer, folder: Path, rounds: int, seed: int) -> tuple[Counte
     """Play so many rounds; return how often each step was met, and what is wrong."""
     chance = random.Random(seed)
     state = folder / "state"
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    env = {**os.environ, **settings, "CRONTIFY_STATE_DIR": str(state)}
+    env = {**os.environ, **settings(api), "CRONTIFY_STATE_DIR": str(state)}
     steps: Counter[str] = Counter()
     problems = []
     for first in range(0, rounds, BATCH):

@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.model import Answer, Ping
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, queue
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 
 class Taker:
@@ -28,7 +28,12 @@ class Taker:
         return Answer("received", 200)
 
 
-def deliver(state: Path, sender: Taker, own_report: int | None = None) -> Backlog:
+def deliver(
+    state: Path,
+    sender: Taker,
+    own_report: int | None = None,
+    is_clear: Callable[[], bool] = lambda: True,
+) -> Backlog:
     def wait(_seconds: float, *, rate_limited: bool) -> bool:
         raise AssertionError("nothing here has to be waited for")
 
@@ -39,7 +44,7 @@ def deliver(state: Path, sender: Taker, own_report: int | None = None) -> Backlo
         processes.identity(),
         UNLIMITED,
         wait,
-        is_clear=lambda: True,
+        is_clear=is_clear,
         own_report=own_report,
     )
 
@@ -95,14 +100,31 @@ def test_a_run_that_ends_does_not_wait_for_one_that_ended_after_it(
     assert [words.rpartition(") ")[2] for words in sender.taken if words] == ["old"]
 
 
+def test_what_another_leases_after_the_first_look_is_not_overtaken(
+    tmp_path: Path, other: "subprocess.Popen[bytes]"
+) -> None:
+    """Another run ends between our look and our lease."""
+    queue(tmp_path, "backup", "old")
+    sender = Taker()
+
+    def is_clear() -> bool:
+        queue(tmp_path, "backup", "newer", owner=identity(other))
+        return True
+
+    assert deliver(tmp_path, sender, is_clear=is_clear) == Backlog(left=True)
+    assert sender.taken == []
+    journal = Journal.open(str(tmp_path))
+    (free,) = journal.claim(URL, "backup", "somebody else")  # our lease has ended
+    assert free.ping.error_message == "old"
+
+
 def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
     api: ApiServer, tmp_path: Path
 ) -> None:
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
     script = "touch began-$0; until [ -e go ]; do sleep .02; done"
-    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
     runs = [
-        subprocess.Popen([*command, str(at)], cwd=tmp_path, env={**os.environ, **settings})
+        subprocess.Popen([*command, str(at)], cwd=tmp_path, env={**os.environ, **settings(api)})
         for at in range(4)
     ]
     api.wait_for(4)
@@ -113,21 +135,12 @@ def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
     assert last.arrived - first.arrived < 15, "they waited for each other until they gave up"
 
 
-@pytest.fixture
-def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    config = tmp_path / "quick.toml"
-    config.write_text("report_timeout = 1\n")
-    config.chmod(0o600)
-    url = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**url, "CRONTIFY_CONFIG": str(config)}
-
-
 def test_a_flush_does_not_close_a_run_that_goes_on(
     crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, home: Path
 ) -> None:
     """A late failure waits until then: a report names no run, and closes whichever is open."""
     script = "until [ -e go ]; do sleep .02; done"
-    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
     run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
     api.wait_for(1)
     queue(home / ".local/state/crontify", "backup", "old", url=api.url)

@@ -9,7 +9,7 @@ from crontify_cli.delivery.journal import Journal
 from tests.conftest import Crontify
 from tests.delivery.crowd import crowd
 from tests.delivery.outcomes import finish
-from tests.server import KEY, ApiServer
+from tests.server import ApiServer, settings
 
 
 def test_a_crowd_of_runs_is_reported_once_each_and_after_an_outage_too(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_long_queue_goes_out_in_order_by_one_connection(
     for at in range(450):
         finish(state, f"m{at % 3}", "fail", words=f"n{at}", url=api.url, journal=journal)
     journal.close()
-    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url, "CRONTIFY_STATE_DIR": str(state)}
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(state)}
     assert crontify("flush", env=env).returncode == 0
     words = [request.json["errorMessage"].rpartition("n")[2] for request in api.accepted]
     assert words == [str(at) for first in range(3) for at in range(first, 450, 3)]

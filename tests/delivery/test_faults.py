@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests import faults
 from tests.conftest import Crontify
-from tests.programs import need
+from tests.programs import PROGRAM, need
 from tests.server import KEY, ApiServer, Behaviour, Request, answer
 from tests.waiting import until
 
@@ -34,22 +33,13 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def env(api: ApiServer, home: Path) -> dict[str, str]:
-    """The settings of a run, with little patience, so that the tests are quick."""
-    config = home / ".config/crontify/config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text("report_timeout = 1\nhttp_timeout = 1\nrate_limit_wait = 1\n")
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-
-
 def monitor_of(request: Request) -> str:
     return request.path.split("/")[4]
 
 
 def run_each(names: list[str], env: dict[str, str], folder: Path) -> None:
     """Run the job once for each monitor, at the same time; its exit code comes back."""
-    command = [sys.executable, "-m", "crontify_cli", "exec"]
+    command = [*PROGRAM, "exec"]
     environ = {**os.environ, **env}
     runs = {
         name: subprocess.Popen(
@@ -71,12 +61,16 @@ def run_each(names: list[str], env: dict[str, str], folder: Path) -> None:
 
 
 def test_every_fault_and_every_status(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     api.choose = lambda request: FAULTS[monitor_of(request)]
     names = list(FAULTS)
     for at in range(0, len(names), 9):
-        run_each(names[at : at + 9], env, tmp_path)
+        run_each(names[at : at + 9], impatient, tmp_path)
     api.heal()
     assert crontify("flush", "--refused", env=env).returncode == 0
     sent = defaultdict(list)
@@ -95,31 +89,40 @@ def test_every_fault_and_every_status(
 
 @pytest.mark.parametrize("fault", [faults.hang_before_reading, faults.reset_before_reading])
 def test_a_connection_of_which_nothing_is_read(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, fault: Behaviour
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    tmp_path: Path,
+    fault: Behaviour,
 ) -> None:
     api.script(*[fault] * 50)
-    run_each(["backup"], env, tmp_path)
+    run_each(["backup"], impatient, tmp_path)
     api.heal()
     assert crontify("flush", env=env).returncode == 0
     assert [request.kind for request in api.accepted] == ["fail"]
 
 
 def test_a_server_that_is_away_or_deaf(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     api.down()
-    run_each(["away"], env, tmp_path)
+    run_each(["away"], impatient, tmp_path)
     api.up()
     assert crontify("flush", env=env).returncode == 0
     assert [request.kind for request in api.accepted] == ["fail"]
     with faults.deaf_url() as url:
-        run_each(["deaf"], {**env, "CRONTIFY_BASE_URL": url}, tmp_path)
-        left = crontify("flush", "--wait", "0", env={**env, "CRONTIFY_BASE_URL": url})
+        run_each(["deaf"], {**impatient, "CRONTIFY_BASE_URL": url}, tmp_path)
+        left = crontify("flush", "--wait", "0", env={**impatient, "CRONTIFY_BASE_URL": url})
         assert left.returncode == 75
 
 
 def test_a_redirect_to_another_host_gets_neither_the_key_nor_the_report(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str]
 ) -> None:
     with ApiServer() as other:
         for status in (301, 302, 303, 307, 308):
@@ -133,12 +136,12 @@ def test_a_redirect_to_another_host_gets_neither_the_key_nor_the_report(
 
 
 def test_a_server_with_a_wrong_certificate_never_sees_the_key(
-    crontify: Crontify, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, impatient: dict[str, str], tmp_path: Path
 ) -> None:
     need("openssl")
     certificate = faults.self_signed(tmp_path)
     with ApiServer(tls=certificate) as secure:
-        env = {**env, "CRONTIFY_BASE_URL": secure.url}
+        env = {**impatient, "CRONTIFY_BASE_URL": secure.url}
         run_each(["backup"], env, tmp_path)
         assert secure.requests == []
         said = crontify("flush", "-v", "--wait", "0", env=env)
@@ -151,13 +154,12 @@ def test_a_server_with_a_wrong_certificate_never_sees_the_key(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_a_wait_for_the_rate_limit_leaves_the_report_queued(
-    crontify: Crontify, api: ApiServer, home: Path, tmp_path: Path, signum: signal.Signals
+    crontify: Crontify, api: ApiServer, env: dict[str, str], signum: signal.Signals
 ) -> None:
     """The exit code is the job's: that is over, and not what the signal ended."""
-    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
     api.script(faults.rate_limited(60), kind="fail")
     run = subprocess.Popen(
-        [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", "exit 3"],
+        [*PROGRAM, "exec", "backup", "--", "sh", "-c", "exit 3"],
         env={**os.environ, **env},
         stderr=subprocess.PIPE,
         text=True,

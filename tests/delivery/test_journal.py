@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import stat
@@ -13,24 +14,15 @@ from pathlib import Path
 
 import pytest
 
+import crontify_cli
 from crontify_cli.delivery.journal import VERSION, Journal, JournalError, journal_path
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
-from tests.server import KEY, ApiServer
+from tests.programs import need
+from tests.server import ApiServer
 
 JOB = ("exec", "backup", "--", "sh", "-c", "echo out; exit 7")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def env(api: ApiServer, state: Path) -> dict[str, str]:
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**settings, "CRONTIFY_STATE_DIR": str(state)}
 
 
 def filled(state: Path) -> Path:
@@ -119,6 +111,34 @@ def test_an_outcome_goes_into_the_file_that_has_the_name_by_then(state: Path) ->
     path.unlink()
     finish(state, "backup", "fail", journal=journal)
     assert [row.monitor for row in Journal.open(str(state)).runs()] == ["backup"]
+
+
+def test_an_outcome_is_synced_when_finish_returns(state: Path, tmp_path: Path) -> None:
+    """It survives a power cut, which no test can make: the system calls are looked at."""
+    need("strace")
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from crontify_cli.delivery.journal import Journal\n"
+        "from tests.delivery.outcomes import finish\n"
+        "journal = Journal.open(sys.argv[1])\n"
+        "finish(Path(sys.argv[1]), 'backup', 'fail', journal=journal)\n"
+        "os._exit(0)\n"  # closing the last connection would sync, too
+    )
+    trace = ["strace", "-f", "-y", "-o", "trace", "-e", "trace=write,pwrite64,fsync,fdatasync"]
+    subprocess.run(
+        [*trace, sys.executable, "-c", script, str(state)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+    )
+    calls = [
+        line.split()[1].partition("(")[0]
+        for line in (tmp_path / "trace").read_text().splitlines()
+        if "/journal.db-wal>" in line
+    ]
+    assert "pwrite64" in calls
+    assert calls[-1] in ("fsync", "fdatasync"), calls
 
 
 def test_a_newer_journal_is_left_alone(
@@ -307,3 +327,10 @@ def test_a_query_on_a_broken_file_says_what_became_of_it(state: Path) -> None:
     with pytest.raises(JournalError, match=r"journal\.db: .*; set aside as .*corrupt-") as caught:
         list(journal.runs())
     assert caught.value.is_set_aside
+
+
+def test_no_statement_has_numbered_parameters() -> None:
+    """From Python 3.14 on sqlite3 refuses `?1` with a sequence of values."""
+    package = Path(crontify_cli.__file__).parent
+    numbered = re.compile(r"[=<>(,]\s*\?\d|\b(?:LIMIT|OFFSET)\s+\?\d")
+    assert [file for file in package.rglob("*.py") if numbered.search(file.read_text())] == []

@@ -17,30 +17,24 @@ from crontify_cli import processes, record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.recovery import live_runs
 from tests.conftest import Crontify
-from tests.delivery.kills import PROGRAM, attack, flush
+from tests.delivery.kills import attack, flush
 from tests.faults import delayed
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer
 from tests.waiting import until, until_gone
 
 
-@pytest.fixture
-def env(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    settings = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-    return {**os.environ, **settings, "CRONTIFY_STATE_DIR": str(tmp_path / "state")}
-
-
 def kill_wrapper(
-    folder: Path, env: dict[str, str], api: ApiServer, *flags: str, output: str = "seen"
+    state: Path, env: dict[str, str], api: ApiServer, *flags: str, output: str = "seen"
 ) -> tuple[Path, int]:
     """Kill the wrapper of a run whose start was sent; return its record, and the job's pid."""
     wrapper = subprocess.Popen(
         [*PROGRAM, "exec", "backup", *flags, "--", "sh", "-c", f"echo '{output}'; exec sleep 1000"],
-        cwd=folder,
-        env=env,
+        env={**os.environ, **env},
         stdout=subprocess.DEVNULL,
     )
     until(lambda: "start" in [each.kind for each in api.accepted], "the start is taken")
-    (live,) = live_runs(str(folder / "state"))
+    (live,) = live_runs(str(state))
     path = Path(live.path)
     until(lambda: record.Record(path.read_bytes()).total, "the output is recorded")
     wrapper.send_signal(signal.SIGKILL)
@@ -58,9 +52,9 @@ def test_wrappers_killed_at_random_moments(api: ApiServer, tmp_path: Path) -> No
 
 
 def test_a_run_is_not_given_up_as_long_as_its_job_lives(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
-    path, job = kill_wrapper(tmp_path, env, api)
+    path, job = kill_wrapper(state, env, api)
     assert crontify("flush", env=env).returncode == 0
     assert "fail" not in api.kinds()
     assert path.exists()
@@ -75,12 +69,12 @@ def test_a_run_is_not_given_up_as_long_as_its_job_lives(
 
 @pytest.mark.parametrize("journalled", [True, False])
 def test_a_reboot_is_told_from_a_kill(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path, journalled: bool
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path, journalled: bool
 ) -> None:
     """In another boot a pid means nothing, be it taken again by a process that lives."""
-    path, job = kill_wrapper(tmp_path, env, api)
+    path, job = kill_wrapper(state, env, api)
     if not journalled:
-        for file in (tmp_path / "state").glob("journal.db*"):
+        for file in (state).glob("journal.db*"):
             file.unlink()
     with path.open("r+b") as file:
         file.seek(record.ORIGIN_AT)
@@ -90,14 +84,14 @@ def test_a_reboot_is_told_from_a_kill(
     assert "the host went down, the job's outcome is unknown" in fail["errorMessage"]
     assert fail["logOutput"] == "seen\n"
     os.kill(job, signal.SIGKILL)
-    rows = list(Journal.open(str(tmp_path / "state")).runs())
+    rows = list(Journal.open(str(state)).runs())
     assert [(row.outcome, row.report) for row in rows] == [("lost", "delivered")]
 
 
 def test_another_process_with_the_jobs_pid_is_not_the_job(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
-    path, job = kill_wrapper(tmp_path, env, api)
+    path, job = kill_wrapper(state, env, api)
     os.kill(job, signal.SIGKILL)
     until_gone(job)
     with path.open("r+b") as file:  # as if ours had it now
@@ -108,10 +102,10 @@ def test_another_process_with_the_jobs_pid_is_not_the_job(
 
 
 def test_dead_runs_are_reported_once_though_many_look(
-    api: ApiServer, env: dict[str, str], tmp_path: Path
+    api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
     """Twelve records of runs that died, four monitors, four processes."""
-    path, job = kill_wrapper(tmp_path, env, api)
+    path, job = kill_wrapper(state, env, api)
     os.kill(job, signal.SIGKILL)
     until_gone(job)
     content = path.read_bytes()
@@ -119,16 +113,16 @@ def test_dead_runs_are_reported_once_though_many_look(
         run = f"{at:012x}"
         text = content.replace(path.name.encode()[:12], run.encode())
         path.with_name(record.file_name(run, f"m{at % 4}")).write_bytes(text)
-    flush(tmp_path, env)
+    flush(state, {**os.environ, **env})
     sent = sorted(request.path.split("/")[4] for request in api.accepted if request.kind == "fail")
     assert sent == sorted(["backup", *(f"m{at % 4}" for at in range(12))])
-    assert live_runs(str(tmp_path / "state")) == []
+    assert live_runs(str(state)) == []
 
 
 def test_a_success_that_the_wrapper_saw_before_it_was_killed_is_one(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
-    path, job = kill_wrapper(tmp_path, env, api)
+    path, job = kill_wrapper(state, env, api)
     os.kill(job, signal.SIGKILL)
     until_gone(job)
     with path.open("r+b") as file:
@@ -144,9 +138,9 @@ def test_a_success_that_the_wrapper_saw_before_it_was_killed_is_one(
 
 
 def test_what_is_no_record_is_in_nobodys_way(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
-    live = tmp_path / "state" / "live"
+    live = state / "live"
     live.mkdir(parents=True, mode=0o700)
     for name, content in (
         ("aaaaaaaaaaaa-backup.rec", b""),
@@ -179,7 +173,7 @@ def test_what_a_run_wanted_kept_out_of_its_log_stays_out_when_another_reports_it
     crontify: Crontify,
     api: ApiServer,
     env: dict[str, str],
-    tmp_path: Path,
+    state: Path,
     home: Path,
     flags: tuple[str, ...],
     config: str,
@@ -188,7 +182,7 @@ def test_what_a_run_wanted_kept_out_of_its_log_stays_out_when_another_reports_it
     file = home / ".config/crontify/config.toml"
     file.parent.mkdir(parents=True)
     file.write_text(config)
-    _, job = kill_wrapper(tmp_path, env, api, *flags, output="a tok-1234 and tok-99")
+    _, job = kill_wrapper(state, env, api, *flags, output="a tok-1234 and tok-99")
     os.kill(job, signal.SIGKILL)
     until_gone(job)
     # The process that finds it is another monitor's run, with settings of its own.

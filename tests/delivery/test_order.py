@@ -1,36 +1,19 @@
 """What goes out before what, what is left out, and what is said of a queue."""
 
 import os
-import pty
-import select
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
-
-import pytest
 
 from crontify_cli.delivery.journal import VERSION
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish
 from tests.faults import delayed, rate_limited
-from tests.server import KEY, ApiServer, answer
-from tests.waiting import PATIENCE, until
-
-
-@pytest.fixture
-def env(api: ApiServer, home: Path) -> dict[str, str]:
-    """The settings of a run, with little patience, so that the tests are quick."""
-    config = home / ".config/crontify/config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text("report_timeout = 2\n")
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
-
-
-@pytest.fixture
-def state(home: Path) -> Path:
-    return home / ".local/state/crontify"
+from tests.programs import PROGRAM
+from tests.server import ApiServer, answer
+from tests.terminal import Terminal
+from tests.waiting import until
 
 
 def test_an_end_does_not_overtake_the_start_that_is_still_on_its_way(
@@ -46,7 +29,7 @@ def test_a_start_that_was_not_taken_by_the_jobs_end_is_dropped(
 ) -> None:
     api.default = answer(503)
     script = "until [ -e go ]; do sleep .02; done"
-    command = [sys.executable, "-m", "crontify_cli", "exec", "backup", "--", "sh", "-c", script]
+    command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
     run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
     until(lambda: api.kinds().count("start") >= 2, "the start is tried again")
     (tmp_path / "go").touch()
@@ -72,14 +55,14 @@ def test_other_monitors_backlogs_go_out_after_our_own_end(
 
 
 def test_a_backlog_that_does_not_go_out_holds_the_start_back(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
 ) -> None:
     finish(state, "backup", "fail", words="own", url=api.url)
     api.default = answer(503)
-    assert crontify("exec", "backup", "--", "sleep", "0.5", env=env).returncode == 0
+    assert crontify("exec", "backup", "--", "sleep", "0.5", env=impatient).returncode == 0
     assert set(api.kinds()) == {"fail"}
     api.heal()
-    assert crontify("flush", env=env).returncode == 0
+    assert crontify("flush", env=impatient).returncode == 0
     assert [request.kind for request in api.accepted] == ["fail", "success"]
 
 
@@ -94,12 +77,12 @@ def test_flush_says_what_it_left_out(
 
 
 def test_an_old_queue_is_worth_a_line_and_a_young_one_is_not(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
 ) -> None:
     api.down()
-    assert crontify("exec", "backup", "--", "true", env=env).stderr == ""
+    assert crontify("exec", "backup", "--", "true", env=impatient).stderr == ""
     finish(state, "other", "fail", url=api.url, ended_at=time.time() - 7300)
-    said = crontify("exec", "backup", "--", "true", env=env).stderr
+    said = crontify("exec", "backup", "--", "true", env=impatient).stderr
     assert "2 reports queued; 'crontify flush' delivers them; the oldest has waited for 2h" in said
     assert len(said.splitlines()) == 1
 
@@ -116,7 +99,7 @@ def test_what_is_queued_for_another_address_is_not_sent_here_and_said(
 
 
 def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
 ) -> None:
     finish(state, "other", "success", url=api.url)
 
@@ -127,12 +110,12 @@ def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
 
     set_version(VERSION + 1)
     api.down()
-    done = crontify("exec", "backup", "--", "sh", "-c", "echo out; exit 7", env=env)
+    done = crontify("exec", "backup", "--", "sh", "-c", "echo out; exit 7", env=impatient)
     assert done.returncode == 7
     assert "'crontify flush' reports the run from its record" in done.stderr
     api.up()
     set_version(VERSION)
-    assert crontify("flush", env=env).returncode == 0
+    assert crontify("flush", env=impatient).returncode == 0
     (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
     assert fail["errorMessage"].endswith(
         "exited with code 7; its own process could not report it: out"
@@ -145,18 +128,11 @@ def test_ctrl_c_during_a_flush_leaves_the_rest_queued(
 ) -> None:
     finish(state, "backup", "fail", url=api.url)
     api.script(rate_limited(50))
-    child, terminal = pty.fork()
-    if not child:
-        command = [sys.executable, "-m", "crontify_cli", "flush"]
-        os.execve(sys.executable, command, {**os.environ, **env})
-    shown, deadline = b"", time.monotonic() + PATIENCE
-    while b"(Ctrl-C leaves it" not in shown:
-        assert time.monotonic() < deadline, shown
-        if select.select([terminal], [], [], 1)[0]:
-            shown += os.read(terminal, 65536)
-    os.write(terminal, b"\x03")
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    os.close(terminal)
-    assert (code, b"Traceback" in shown) == (130, False)
+    with Terminal() as terminal:
+        flush = terminal.start([*PROGRAM, "flush"], env={**os.environ, **env})
+        terminal.read_until("(Ctrl-C leaves it")
+        terminal.type("\x03")
+        assert flush.wait(60) == 130
+        assert "Traceback" not in terminal.read_to_end()
     assert crontify("flush", env=env).returncode == 0
     assert [request.kind for request in api.accepted] == ["fail"]

@@ -12,7 +12,7 @@ from crontify_cli.delivery.retention import DAY, is_due, prune, sweep, tidy
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.faults import hang_after_reading, refusing_url
-from tests.server import KEY, ApiServer
+from tests.server import KEY, ApiServer, settings
 
 
 def left(state: Path) -> list[tuple[str, str | None]]:
@@ -98,7 +98,7 @@ def test_it_happens_while_the_api_hangs_and_jobs_are_short(
     for at in range(4):
         deliver(state, finish(state, f"m{at}", "success"))
     api.default = hang_after_reading
-    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    env = settings(api)
     assert crontify("exec", "backup", "--", "true", env=env).returncode == 0
     assert len(left(state)) <= 3
 
@@ -112,7 +112,7 @@ def test_logs_are_bounded_in_bytes(crontify: Crontify, api: ApiServer, home: Pat
     for at in range(4):
         (logs / f"{at:012x}.log").write_bytes(b"x" * 400_000)
         os.utime(logs / f"{at:012x}.log", (time.time() - 1000 + at,) * 2)
-    env = {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}
+    env = settings(api)
     assert crontify("flush", env=env).returncode == 0
     assert sorted(path.name for path in logs.iterdir()) == ["000000000002.log", "000000000003.log"]
 

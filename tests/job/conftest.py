@@ -3,17 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server import KEY, ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 Launch = Callable[..., "subprocess.Popen[str]"]
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
 
 
 @pytest.fixture
@@ -42,8 +41,3 @@ def launch(tmp_path: Path, api: ApiServer) -> Iterator[Launch]:
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
-
-
-def settings(api: ApiServer) -> dict[str, str]:
-    """Return the environment that makes `api` the API."""
-    return {"CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": api.url}

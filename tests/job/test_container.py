@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import delayed
-from tests.job.conftest import PROGRAM, settings
-from tests.programs import need
-from tests.server import ApiServer
+from tests.programs import PROGRAM, need
+from tests.server import ApiServer, settings
 from tests.waiting import until, until_exists
 
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

@@ -75,7 +75,7 @@ def test_a_run_whose_settings_come_too_late_is_reported_as_they_say(
         '[monitors.backup]\nid = "clbackup"\nredact = ["pass=\\\\S+"]\nsuccess_codes = "0,24"\n',
     )
     env = {"CRONTIFY_API_KEY": "", "CRONTIFY_BASE_URL": "", **slowly("tomllib", 30, tmp_path)}
-    process = launch("--", "sh", "-c", f"echo pass=geheim; exit 9", env=env)
+    process = launch("--", "sh", "-c", "echo pass=geheim; exit 9", env=env)
     until(has_ended, "the record says that the job has ended")
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGTERM)

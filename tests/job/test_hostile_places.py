@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Crontify
-from tests.job.conftest import PROGRAM, Launch, settings
-from tests.programs import need
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.programs import PROGRAM, need
+from tests.server import ApiServer, settings
 
 JOB = ("--", "sh", "-c", "echo out; exit 7")
 NOBODY = 65534

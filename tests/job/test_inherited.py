@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.job.conftest import PROGRAM, Launch, settings
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 from tests.waiting import until_exists
 
 OURS = ("CRONTIFY_META", "CRONTIFY_MONITOR", "CRONTIFY_RUN")

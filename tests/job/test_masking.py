@@ -5,8 +5,8 @@ from pathlib import Path
 
 from crontify_cli.report.patterns import WITHHELD
 from tests.conftest import Crontify
-from tests.job.conftest import Launch, settings
-from tests.server import TOKEN, ApiServer
+from tests.job.conftest import Launch
+from tests.server import TOKEN, ApiServer, settings
 from tests.waiting import until, until_exists
 
 SECRET = "hunter2-hunter2-hunter2"

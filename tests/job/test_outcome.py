@@ -5,8 +5,8 @@ import os
 import pytest
 
 from tests.conftest import Crontify
-from tests.job.conftest import Launch, settings
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.server import ApiServer, settings
 
 
 @pytest.mark.parametrize(

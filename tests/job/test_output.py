@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Crontify
-from tests.job.conftest import PROGRAM, Launch, settings
+from tests.job.conftest import Launch
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
 from tests.paced import paced
-from tests.server import ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 from tests.waiting import is_running, until, until_exists
 
 BOTH = ("out1", "err1", "out2")

@@ -10,8 +10,8 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.job.overlap import Lock
 from crontify_cli.job.process import Interrupted, Process
 from tests.conftest import Crontify
-from tests.job.conftest import Launch, settings
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.server import ApiServer, settings
 from tests.waiting import until, until_exists
 
 HOLD = "touch holding; until [ -e go ]; do sleep .02; done"

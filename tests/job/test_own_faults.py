@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import crontify_cli
-from tests.job.conftest import PROGRAM, Launch, settings
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 
 INSTALLED = str(Path(sys.executable).with_name("crontify"))
 SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx", "regex")

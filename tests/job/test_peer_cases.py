@@ -14,9 +14,10 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.faults import answer
-from tests.job.conftest import PROGRAM, Launch, settings
+from tests.job.conftest import Launch
 from tests.paced import paced
-from tests.server import ApiServer
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 from tests.waiting import until_exists
 
 

@@ -1,5 +1,6 @@
 """Without a terminal: what is sent to the wrapper reaches all of the job, and its way decides."""
 
+import os
 import signal
 import subprocess
 from functools import partial
@@ -17,10 +18,9 @@ NAMES = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 def test_term_reaches_grandchildren_and_the_report_names_it(
     launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
-    script = "sh -c 'echo $$ > grandchild; exec sleep 60'; echo unreached"
+    script = "sh -c 'echo $$ > grandchild; touch begun; exec sleep 60'; echo unreached"
     process = launch("--", "bash", "-c", script)
-    until_exists(tmp_path / "grandchild")
-    until(lambda: (tmp_path / "grandchild").read_text(), "the grandchild wrote its pid")
+    until_exists(tmp_path / "begun")
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
@@ -109,15 +109,16 @@ def _grown(pid: int, steps: int) -> bool:
 
 
 def test_stop_and_continue_reach_the_job(launch: Launch, tmp_path: Path) -> None:
-    process = launch("--", "sh", "-c", "echo $$ > job; until [ -e go ]; do sleep .02; done; exit 5")
-    until_exists(tmp_path / "job")
-    until(lambda: (tmp_path / "job").read_text(), "the job wrote its pid")
+    # It waits in its own process: dash, caught in its vfork(2), would not stop.
+    os.mkfifo(tmp_path / "go")
+    process = launch("--", "sh", "-c", "echo $$ > job; : > begun; read line < go; exit 5")
+    until_exists(tmp_path / "begun")
     job = int((tmp_path / "job").read_text())
     process.send_signal(signal.SIGTSTP)
     until(lambda: _state(job) == "T" and _state(process.pid) == "T", "both are stopped")
     process.send_signal(signal.SIGCONT)
     until(lambda: _state(job) != "T", "the job goes on")
-    (tmp_path / "go").touch()
+    (tmp_path / "go").write_text("\n")
     process.communicate(timeout=30)
     assert process.returncode == 5
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.reporter import LATE_START
 from tests.job.conftest import Launch
 from tests.server import ApiServer
 
@@ -54,11 +55,12 @@ def test_their_time_limit_still_holds(
 
 
 def test_a_flags_time_limit_does_not_wait_for_them(
-    launch: Launch, api: ApiServer, slow: dict[str, str]
+    launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
+    slow = slowly("tomllib", 6, tmp_path)
     process = launch("--timeout", "0.2s", "--", "sleep", "60", env=slow)
     assert process.wait(60) == 124
-    assert api.requests[-1].json["meta"]["duration_ms"] < 1400
+    assert api.requests[-1].json["meta"]["duration_ms"] < 6_000
 
 
 def test_they_still_hold_a_success_back(
@@ -79,3 +81,12 @@ def test_what_loading_takes_is_not_taken_from_what_the_server_has(
     process = launch("--", "true", env=slowly("httpx", 4, tmp_path))
     assert process.wait(60) == 0
     assert [request.kind for request in api.accepted][-1:] == ["success"]
+
+
+def test_no_start_is_sent_long_after_the_job_is_over(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    """The server would take the moment of its arrival for the run's start."""
+    process = launch("--", "true", env=slowly("httpx", LATE_START + 0.5, tmp_path))
+    assert process.wait(60) == 0
+    assert api.kinds() == ["success"]

@@ -9,38 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.job.conftest import PROGRAM, Launch, settings
-from tests.server import ApiServer
+from tests.job.conftest import Launch
+from tests.programs import PROGRAM
+from tests.server import ApiServer, settings
 from tests.waiting import is_running, until_exists
 
 
 def test_a_timeout_is_term_exit_124_and_a_message(launch: Launch, api: ApiServer) -> None:
     script = "trap 'echo got TERM; exit 0' TERM; while :; do sleep 60 & wait $!; done"
-    process = launch("--timeout", "1s", "--", "bash", "-c", script)
+    process = launch("--timeout", "2s", "--", "bash", "-c", script)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (124, "got TERM\n")
     fail = api.requests[-1]
     assert fail.kind == "fail"
-    assert fail.json["errorMessage"].startswith("timed out after 1s")
+    assert fail.json["errorMessage"].startswith("timed out after 2s")
     assert fail.json["logOutput"] == "got TERM\n"
     assert fail.json["meta"]["exit_code"] == 124
-    assert fail.json["meta"]["duration_ms"] >= 950
+    assert fail.json["meta"]["duration_ms"] >= 1950
 
 
 def test_what_ignores_the_term_is_killed(launch: Launch, api: ApiServer, tmp_path: Path) -> None:
     script = "trap '' TERM; sh -c 'echo $$ > grandchild; exec sleep 60'; sleep 60"
-    process = launch("--timeout", "0.5s", "--kill-after=0.3s", "--", "bash", "-c", script)
+    process = launch("--timeout", "2s", "--kill-after=0.3s", "--", "bash", "-c", script)
     process.communicate(timeout=30)
     assert process.returncode == 124
     assert not is_running(int((tmp_path / "grandchild").read_text()))
-    assert api.requests[-1].json["errorMessage"].startswith("timed out after 0.5s")
+    assert api.requests[-1].json["errorMessage"].startswith("timed out after 2s")
 
 
 def test_a_grandchild_that_outlives_the_job_in_its_group_is_killed_too(
     launch: Launch, tmp_path: Path
 ) -> None:
     script = "(trap '' TERM; sh -c 'echo $PPID > survivor'; while :; do sleep .1; done) & sleep 60"
-    process = launch("--timeout", "1s", "--kill-after", "0.3s", "--", "bash", "-c", script)
+    process = launch("--timeout", "2s", "--kill-after", "0.3s", "--", "bash", "-c", script)
     process.communicate(timeout=30)
     assert process.returncode == 124
     assert not is_running(int((tmp_path / "survivor").read_text()))
@@ -53,15 +54,16 @@ def test_a_flood_of_output_does_not_hold_up_the_timeout(launch: Launch, api: Api
     assert 1000 <= api.requests[-1].json["meta"]["duration_ms"] < 10_000
 
 
-def test_a_stopped_job_is_ended_too(launch: Launch, tmp_path: Path) -> None:
-    process = launch("--timeout", "1s", "--", "sh", "-c", "touch begun; kill -STOP $$; sleep 60")
-    until_exists(tmp_path / "begun")
-    process.communicate(timeout=30)
-    assert process.returncode == 124
+def test_a_stopped_job_gets_the_term_too(launch: Launch) -> None:
+    """Long before the KILL, which needs nobody to go on."""
+    script = "trap 'echo got TERM; exit 0' TERM; kill -STOP $$; sleep 60"
+    process = launch("--timeout", "2s", "--kill-after", "20s", "--", "sh", "-c", script)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (124, "got TERM\n")
 
 
 def test_a_timeout_keeps_the_output_up_to_then(launch: Launch, api: ApiServer) -> None:
-    process = launch("--timeout", "1s", "--", "sh", "-c", "echo one; echo two; exec sleep 60")
+    process = launch("--timeout", "2s", "--", "sh", "-c", "echo one; echo two; exec sleep 60")
     out, _ = process.communicate(timeout=30)
     assert out == "one\ntwo\n"
     assert api.requests[-1].json["logOutput"] == "one\ntwo\n"
@@ -87,7 +89,7 @@ def test_a_stop_during_the_grace_after_the_timeout_still_reaches_the_job(
     launch: Launch, tmp_path: Path
 ) -> None:
     script = "trap 'touch asked' TERM; trap 'exit 6' HUP; until false; do sleep .02; done"
-    process = launch("--timeout", "0.5s", "--kill-after", "30s", "--", "bash", "-c", script)
+    process = launch("--timeout", "2s", "--kill-after", "30s", "--", "bash", "-c", script)
     until_exists(tmp_path / "asked")
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=30)

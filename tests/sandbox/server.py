@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
 from crontify_cli.sandbox.wire import alert_data
+from tests.programs import PROGRAM
 
-PROGRAM = [sys.executable, "-m", "crontify_cli"]
 _numbers = itertools.count(1)
 
 

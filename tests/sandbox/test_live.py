@@ -1,15 +1,8 @@
 """What `serve` shows while it runs: a line for each ping, for a person or for a machine."""
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
-import threading
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,39 +13,32 @@ import httpx
 from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
-from tests.sandbox.server import PROGRAM, environment, serving
-from tests.waiting import until
+from tests.programs import PROGRAM
+from tests.sandbox.server import environment, serving
+from tests.terminal import Terminal
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 OF_EXEC = {"exit_code": 0, "duration_ms": 1234, "user_cpu_ms": 1000, "max_rss_kb": 123456}
 
 
-class Terminal(NamedTuple):
-    """A `serve` on a terminal; `seen` is what it wrote there so far."""
+class Serve(NamedTuple):
+    """A `serve` on a terminal."""
 
     url: str
     key: str
-    seen: list[bytes]
-    window: int
+    terminal: Terminal
 
     def ping(self, kind: str, body: object = None, key: str | None = None) -> None:
         headers = {"X-API-Key": key or self.key}
         httpx.post(f"{self.url}/ping/backup/{kind}", headers=headers, json=body or {}, timeout=30)
 
-    def resize(self, columns: int) -> None:
-        """Make the window as wide; what was seen so far is forgotten."""
-        fcntl.ioctl(self.window, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        self.seen[:] = [b"\nPings:\n"]
-
-    def text(self) -> str:
-        return b"".join(self.seen).decode().replace("\r\n", "\n")
-
-    def pings(self) -> str:
-        return self.text().partition("\nPings:\n")[2]
+    def lines(self, count: int) -> str:
+        """Wait for that many more whole lines, and return them."""
+        return "".join(self.terminal.read_until("\n") for _ in range(count))
 
 
 @contextlib.contextmanager
-def terminal(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterator[Terminal]:
+def serve_on(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterator[Serve]:
     """Serve on a terminal of that width, with a monitor `backup` and the rule `rows lt 10`."""
     db = folder / "sandbox.db"
     with open_database(db, create=True) as connection:
@@ -61,36 +47,19 @@ def terminal(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterato
         key = store.rotate_key(account)
         store.add_monitor(account, "backup")
         store.add_rule(account, "backup", parse_rule("rows", "lt", "10"))
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environ = {**environment(), "TERM": "xterm-256color", **env}
     environ.pop("COLUMNS", None)
-    process = subprocess.Popen(
-        [*PROGRAM, "sandbox", "serve", "--port", "0", "--until-stdin-closes", "--db", str(db)],
-        env=environ,
-        stdin=subprocess.PIPE,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    seen: list[bytes] = []
-
-    def read() -> None:
-        with contextlib.suppress(OSError):  # EIO: the last end of the terminal was closed
-            while part := os.read(ours, 65536):
-                seen.append(part)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        until(lambda: b"Pings:" in b"".join(seen), "serve says that it listens")
-        found = re.search(r"listening on (\S+)", b"".join(seen).decode())
-        assert found
-        yield Terminal(found[1], key, seen, ours)
-    finally:
-        process.communicate(timeout=30)
-        reader.join(timeout=30)
-        os.close(ours)
+    serve = [*PROGRAM, "sandbox", "serve", "--port", "0", "--db", str(db)]
+    with Terminal(columns) as terminal:
+        process = terminal.start(serve, env=environ)
+        try:
+            began = terminal.read_until("\nPings:\n")
+            found = re.search(r"listening on (\S+)", began)
+            assert found
+            yield Serve(found[1], key, terminal)
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _width(line: str) -> int:
@@ -98,14 +67,13 @@ def _width(line: str) -> int:
 
 
 def test_each_ping_is_a_coloured_line_with_monitor_kind_status_and_meta(tmp_path: Path) -> None:
-    with terminal(tmp_path, 80) as serve:
+    with serve_on(tmp_path, 80) as serve:
         for columns in (60, 80, 140):
-            serve.resize(columns)
+            serve.terminal.resize(columns)
             serve.ping("start")
             serve.ping("success", {"meta": {**OF_EXEC, "rows": 12}})
             serve.ping("fail", {"errorMessage": "oops", "meta": {"n": 1}})
-            until(lambda: serve.pings().count("\n") >= 3, "three lines")
-            _check_lines(serve.pings(), columns)
+            _check_lines(serve.lines(3), columns)
 
 
 def _check_lines(coloured: str, columns: int) -> None:
@@ -128,14 +96,13 @@ def _check_lines(coloured: str, columns: int) -> None:
 
 
 def test_alerts_and_refusals_are_lines_whose_words_are_never_cut(tmp_path: Path) -> None:
-    with terminal(tmp_path, 60) as serve:
+    with serve_on(tmp_path, 60) as serve:
         serve.ping("success", {"meta": {"rows": 0}})
         serve.ping("fail", {"errorMessage": "the disk of this machine is full: " + "x" * 60})
         serve.ping("start")
         serve.ping("start")
         serve.ping("start", key="ck_live_wrong")
-        until(lambda: "401" in serve.pings(), "the refusal")
-        text = ESCAPES.sub("", serve.pings())
+        text = ESCAPES.sub("", serve.lines(7))
     words = [" ".join(line.split()[1:]) for line in text.splitlines()]
     assert words == [
         "backup success success rows=0",
@@ -149,12 +116,11 @@ def test_alerts_and_refusals_are_lines_whose_words_are_never_cut(tmp_path: Path)
 
 
 def test_what_a_client_sends_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    with terminal(tmp_path, 140, env={"NO_COLOR": "1"}) as serve:
+    with serve_on(tmp_path, 140, env={"NO_COLOR": "1"}) as serve:
         evil = "\x1b[2J\x07\r\nbackup success \u202egnorw"
         serve.ping("fail", {"errorMessage": evil, "meta": {evil: 1}})
         serve.ping("success")
-        until(lambda: serve.pings().count("\n") >= 2, "two lines")
-        text = serve.pings()
+        text = serve.lines(2)
     assert "\x1b" not in text  # nor colours: NO_COLOR
     first, second = text.splitlines()
     assert first.isprintable()

@@ -1,0 +1,52 @@
+"""The suite itself: it passes from wherever it is started, and no test hangs for ever."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_pytest(*args: str, before: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    """Run another pytest with the project's settings."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [*before, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+
+
+def test_signals_that_are_ignored_here_are_not_ignored_by_what_the_tests_start() -> None:
+    """As after `nohup pytest &` in a script."""
+    ignoring = ("sh", "-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh")
+    node = "tests/job/test_signals.py::test_each_signal_arrives_as_itself"
+    done = run_pytest(
+        *("-n", "2", *(f"{node}[{name}]" for name in ("INT", "QUIT", "HUP"))), before=ignoring
+    )
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_a_test_that_hangs_fails_with_the_stacks_of_all_threads(tmp_path: Path) -> None:
+    file = tmp_path / "test_hang.py"
+    file.write_text(
+        "import os, threading\n"
+        "def held():\n"
+        "    threading.Event().wait()\n"
+        "def test_hang():\n"
+        "    threading.Thread(target=held, daemon=True).start()\n"
+        "    os.read(os.pipe()[0], 1)\n"
+        "def test_next():\n"
+        "    pass\n"
+    )
+    done = run_pytest("-n", "1", "-c", str(ROOT / "pyproject.toml"), "--timeout", "2", str(file))
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    assert "os.read(os.pipe()[0], 1)\nE       Failed: Timeout" in done.stdout
+    assert "in held" in done.stdout
