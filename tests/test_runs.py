@@ -1,5 +1,6 @@
 """`crontify runs`: what is in the journal, for a person and for a program."""
 
+import io
 import json
 import os
 import re
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from crontify_cli.cli.moments import brief
+from crontify_cli.cli.table import Column, draw_table
 from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
 from crontify_cli.places import state_dir
@@ -194,6 +198,27 @@ def test_a_window_of_any_width_holds_every_line(past: Past, columns: int, args: 
     lines = screen(args, columns, {"TERM": "dumb"}).splitlines()
     assert max(map(len, lines)) <= columns
     assert any("When" in line or "Monitor" in line for line in lines)
+
+
+def test_a_narrow_window_leaves_out_whole_columns_and_keeps_the_important_ones(past: Past) -> None:
+    past.run("sync-inventory-of-the-shop", "fail", code=1, message="the disk is full")
+
+    def header(columns: int) -> list[str]:
+        return screen(["runs"], columns, {"TERM": "dumb"}).splitlines()[0].split()
+
+    assert header(130) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took", "Message"]
+    assert header(70) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took"]
+    assert header(45) == ["When", "Monitor", "Outcome", "Exit"]
+    assert header(25) == ["Monitor", "Outcome"]
+
+
+def test_a_narrow_window_shows_the_newest_durations() -> None:
+    durations = Column("Durations", 1, [Text("123456789abc")], least=8, keeps_end=True)
+    monitor = Column("Monitor", 0, [Text("backup")])
+    console = Console(file=io.StringIO(), width=20)
+    with console.capture() as drawn:
+        console.print(draw_table([monitor, durations], 20))
+    assert drawn.get().split() == ["Monitor", "Durations", "backup", "23456789abc"]
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120, 140, 200])

@@ -131,6 +131,7 @@ def _find_log(
     from crontify_cli.cli.logs_live import so_far
 
     title, why = _title(choice), ""
+    no_log = "the API has no log of this run"
     if local and choice.row is None:
         raise CrontifyError(f"{title}: not in this machine's journal; 'crontify runs' lists it")
     if not local and (choice.row is None or choice.row.outcome is not None):
@@ -141,13 +142,10 @@ def _find_log(
                 raise CrontifyError(f"{title}: {error.message}") from None
             why = f" ({error.message})"
         else:
-            if log.content is not None:
-                say(f"{title}: log from the API")
+            if log.content is not None or remote:
+                say(f"{title}: {no_log if log.content is None else 'log from the API'}")
                 return log
-            if remote:
-                say(f"{title}: the API has no log of this run")
-                return log
-            why = " (the API has no log of this run)"
+            why = f" ({no_log})"
     if remote:
         raise CrontifyError(f"{title}: the run has not ended, so the API has no log of it yet")
     path = logs_find.live_path(history.state, choice)
@@ -155,10 +153,10 @@ def _find_log(
         say(f"{title}: output so far; use --follow to see the rest")
         return logs_find.Log("live", content)
     log = logs_find.local_log(history.state, choice)
+    where = "log from this machine"
     if log.content is None:
-        say(f"{title}: no log on this machine: the job printed nothing, or it was deleted{why}")
-    else:
-        say(f"{title}: log from this machine{why}")
+        where = "no log on this machine: the job printed nothing, or the log was deleted"
+    say(f"{title}: {where}{why}")
     return log
 
 

@@ -5,15 +5,15 @@ import time
 from crontify_cli.values import parse_duration
 
 
-def parse_since(text: str, now: float) -> float:
+def parse_since(text: str) -> float:
     """Parse `2d` (two days ago) or a local date (`2026-11-20`, `2026-11-20 08:30`).
 
-    Return seconds since the epoch, like `now`. Raises ValueError with a message for the user.
+    Return seconds since the epoch. Raises ValueError with a message for the user.
     """
     from datetime import datetime
 
     try:
-        return now - parse_duration(text)
+        return time.time() - parse_duration(text)
     except ValueError:
         pass
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from crontify_cli.cli.arguments import OptionalMonitor, parsed_by
+from crontify_cli.cli.moments import parse_since
 from crontify_cli.errors import CrontifyError, say
 
 if TYPE_CHECKING:
@@ -36,19 +37,13 @@ def register(app: typer.Typer) -> None:
     app.command("runs", help=_HELP, epilog=epilog)(runs)
 
 
-def _parse_since(text: str) -> float:
-    from crontify_cli.cli.moments import parse_since
-
-    return parse_since(text, time.time())
-
-
 Failed = Annotated[
     bool, typer.Option("--failed", help="List only failures, including tolerated ones.")
 ]
 Since = Annotated[
     float | None,
     typer.Option(
-        parser=parsed_by(_parse_since),
+        parser=parsed_by(parse_since),
         metavar="TIME",
         help="List only runs since TIME: 2d (two days ago), or a date.",
     ),
