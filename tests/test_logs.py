@@ -214,6 +214,31 @@ def test_follow_shows_a_line_as_soon_as_it_is_printed_and_the_outcome(
     assert "m: failed: exited with code 7" in err
 
 
+def test_the_log_of_a_running_job_is_its_output_so_far(
+    crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    script = "echo first; touch begun; until [ -e end ]; do sleep .01; done; echo last"
+    with subprocess.Popen(
+        [*CRONTIFY, "exec", "m", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **own(api)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as job:
+        try:
+            assert job.stdout
+            assert job.stdout.readline() == "first\n"  # so it is recorded as well
+            api.wait_for(1)  # the start is sent after the run is in the journal
+            now = crontify("logs", "m", env=own(api))
+            remote = crontify("logs", "m", "--remote", env=own(api))
+        finally:
+            (tmp_path / "end").touch()
+    assert (now.returncode, now.stdout) == (0, "first\n")
+    assert "output so far; use --follow to see the rest" in now.stderr
+    assert (remote.returncode, remote.stdout) == (1, "")
+    assert "the run has not ended" in remote.stderr
+
+
 def test_following_nothing_shows_the_last_log_and_ends(crontify: Crontify, api: ApiServer) -> None:
     crontify(*FAILING, env=own(api))
     done = crontify("logs", "clnightly", "-f", env=own(api))
