@@ -1,6 +1,7 @@
 """`crontify flush`: delivers queued reports, and reports runs that died."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,6 +85,7 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
     Return why reports of the last monitor that failed are still queued, empty if none are.
     """
     from crontify_cli import processes
+    from crontify_cli.cli.person import pause
     from crontify_cli.delivery.backlog import Budget
     from crontify_cli.delivery.outbox import Outbox
     from crontify_cli.delivery.retention import tidy
@@ -109,13 +111,8 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
             counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
             say(f"{monitor}: {counts}, {backlog.refused} refused")
 
-    outbox.deliver_all(Budget.after(time.monotonic(), wait, wait), _pause, show, patient=True)
+    budget = Budget.after(time.monotonic(), wait, wait)
+    outbox.deliver_all(budget, partial(pause, "flush"), show, patient=True)
     if line := tidy(state, journal, settings):
         say(line)
     return failure
-
-
-def _pause(seconds: float, *, rate_limited: bool) -> bool:
-    from crontify_cli.cli.person import pause
-
-    return pause("flush", seconds, rate_limited=rate_limited)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_by
 from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.model import Meta, Ping
 from crontify_cli.values import parse_meta
 
 if TYPE_CHECKING:
@@ -72,31 +74,21 @@ def ping(
         raise typer.BadParameter("start cannot be used with --meta, --message or --log")
     if kind == "success" and (message or log):
         raise typer.BadParameter("success cannot be used with --message or --log")
-    numbers: dict[str, int | float] = dict(meta or ())  # type: ignore[arg-type]  # parsed above
+    numbers: Meta = dict(meta or ())  # type: ignore[arg-type]  # parsed above
     result = _send(kind, monitor, numbers, message, log, queue=not no_queue)
     raise typer.Exit(_exit_code(kind, monitor, result, queue=not no_queue, verbose=verbose))
 
 
 def _send(
-    kind: Kind,
-    name: str,
-    meta: dict[str, int | float],
-    message: str | None,
-    log: str | None,
-    *,
-    queue: bool,
+    kind: Kind, name: str, meta: Meta, message: str | None, log: str | None, *, queue: bool
 ) -> "Result":
     from crontify_cli.cli.client import open_client
     from crontify_cli.cli.person import pause
     from crontify_cli.delivery.single import Way, report
-    from crontify_cli.model import Ping
     from crontify_cli.places import state_dir
     from crontify_cli.report.compose import error_message
     from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.redaction import redaction
-
-    def wait(seconds: float, *, rate_limited: bool) -> bool:
-        return pause(name, seconds, rate_limited=rate_limited)
 
     try:
         state = state_dir()
@@ -107,7 +99,7 @@ def _send(
         mask = redaction(Masker(known_secrets(), (client.key,)), monitor.redact)
         words = error_message(mask(message), "") if message else None
         output = _excerpt(log, mask) if log else None
-        way = Way(state, client.settings, client.api, mask, wait, say)
+        way = Way(state, client.settings, client.api, mask, partial(pause, name), say)
         return report(name, Ping(monitor.id, kind, meta, words, output), way, queue=queue)
 
 
