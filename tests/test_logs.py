@@ -164,7 +164,7 @@ def test_a_run_is_found_by_any_of_its_names(crontify: Crontify, api: ApiServer) 
         for args in ((local,), (local[:8],), (remote,), ("m", local), ("m", remote)):
             assert crontify("logs", *args, "--local").stdout == f"{word}\n", args
     assert crontify("logs", "-2", "--local").stdout == "one\n"
-    assert "no run -3: there are only 2 runs" in crontify("logs", "m", "-3").stderr
+    assert "no run -3: only 2 in the journal" in crontify("logs", "m", "-3").stderr
     unknown = crontify("logs", "m", "zz", "--local")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "not in this machine's journal" in unknown.stderr

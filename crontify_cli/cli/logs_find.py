@@ -80,7 +80,7 @@ def _from_the_end(history: History, names: tuple[str, ...], count: int) -> Choic
     rows = list(history.runs(names, limit=count))
     if len(rows) < count:
         raise CrontifyError(
-            f"no run -{count}: there are only {len(rows)} runs; 'crontify runs' lists them"
+            f"no run -{count}: only {len(rows)} in the journal; 'crontify runs' lists them"
         )
     return _choice(rows[-1])
 
