@@ -26,7 +26,7 @@ def show_wait(monitor: str, seconds_left: Callable[[], float | None]) -> Callabl
             status = None
             return
         text = (
-            f"{monitor}: rate limited by the server; sending the report in {math.ceil(left)} s"
+            f"{monitor}: rate limited; sending the report in {math.ceil(left)} s"
             " (Ctrl-C leaves it queued)"
         )
         if status is None:

@@ -108,7 +108,7 @@ def test_a_rate_limit_is_shown_and_ctrl_c_leaves_the_report_queued(
     api.choose = choose
     process = start("touch begun; exit 5", terminal, api, tmp_path)
     shown = read_until(terminal[0], b"queued)")
-    assert b"backup: rate limited by the server" in shown
+    assert b"backup: rate limited; sending the report in " in shown
     os.write(terminal[0], b"\x03")
     rest = read_until(terminal[0], b"\x1b[?25h")  # the cursor is back
     assert b"Traceback" not in rest
