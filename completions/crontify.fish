@@ -298,15 +298,15 @@ complete -c crontify -n '__crontify_wants_some file' -F
 complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's help"
 
 # crontify
-complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Report a job\'s start, run it, and report how it ended'
+complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Run a job, and report its start and how it ended'
 complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try everything on this machine'
-complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report a start, a success or a failure of a job that runs without `exec`'
-complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver what is queued, and report the runs whose wrapper or host died'
-complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs of this machine, the newest first'
-complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the newest that failed'
+complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report the start, success or failure of a job that runs without `exec`'
+complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver queued reports, and report runs that died'
+complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs on this machine, the newest first'
+complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the last run that failed'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
 complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
-complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the script by which a shell completes crontify\'s command line at TAB'
+complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, to try jobs without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
@@ -339,35 +339,35 @@ complete -c crontify -n '__crontify_offers demo -h --help' -s h -l help -d 'Show
 
 # crontify ping
 complete -c crontify -n '__crontify_wants ping 1' -x -a 'start\\t\'the job begins\' success\\t\'the job is done\' fail\\t\'the job failed\''
-complete -c crontify -n '__crontify_offers ping' -l meta -x -d 'A number to report, not with start; may be repeated'
-complete -c crontify -n '__crontify_offers ping --message' -l message -x -d 'What went wrong, with fail'
-complete -c crontify -n '__crontify_offers ping --log' -l log -r -F -d 'The log, with fail; - for standard input'
-complete -c crontify -n '__crontify_offers ping --no-queue' -l no-queue -d 'Exit 75 instead of queueing what cannot be delivered now'
-complete -c crontify -n '__crontify_offers ping -v --verbose' -s v -l verbose -d 'Say on stderr what became of it'
+complete -c crontify -n '__crontify_offers ping' -l meta -x -d 'Report a number (not with start); may be repeated'
+complete -c crontify -n '__crontify_offers ping --message' -l message -x -d 'What went wrong (only with fail)'
+complete -c crontify -n '__crontify_offers ping --log' -l log -r -F -d 'Send this file as the log (only with fail); - is stdin'
+complete -c crontify -n '__crontify_offers ping --no-queue' -l no-queue -d 'Exit 75 if the ping cannot be delivered; do not queue it'
+complete -c crontify -n '__crontify_offers ping -v --verbose' -s v -l verbose -d 'Print the result on stderr'
 complete -c crontify -n '__crontify_offers ping -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify flush
-complete -c crontify -n '__crontify_offers flush --wait' -l wait -x -d 'How long to try'
-complete -c crontify -n '__crontify_offers flush -q --quiet' -s q -l quiet -d 'Print nothing but errors'
-complete -c crontify -n '__crontify_offers flush -v --verbose' -s v -l verbose -d 'A line for each monitor'
-complete -c crontify -n '__crontify_offers flush --refused' -l refused -d 'Try again what the server had refused'
+complete -c crontify -n '__crontify_offers flush --wait' -l wait -x -d 'Keep trying for this long'
+complete -c crontify -n '__crontify_offers flush -q --quiet' -s q -l quiet -d 'Print only errors'
+complete -c crontify -n '__crontify_offers flush -v --verbose' -s v -l verbose -d 'Print one line per monitor'
+complete -c crontify -n '__crontify_offers flush --refused' -l refused -d 'Retry reports the server refused'
 complete -c crontify -n '__crontify_offers flush -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify runs
-complete -c crontify -n '__crontify_offers runs --failed' -l failed -d 'Only what failed, tolerated or not'
-complete -c crontify -n '__crontify_offers runs --since' -l since -x -d 'Only runs since then: 2d (ago), or a date'
-complete -c crontify -n '__crontify_offers runs -n --limit' -s n -l limit -x -d 'At most so many; with --stats, of each monitor'
-complete -c crontify -n '__crontify_offers runs --stats' -l stats -d 'A line a monitor: runs, success rate, durations, last failure'
-complete -c crontify -n '__crontify_offers runs --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers runs --failed' -l failed -d 'List only failures, including tolerated ones'
+complete -c crontify -n '__crontify_offers runs --since' -l since -x -d 'List only runs since TIME: 2d (two days ago), or a date'
+complete -c crontify -n '__crontify_offers runs -n --limit' -s n -l limit -x -d 'List at most N runs; with --stats, count N per monitor'
+complete -c crontify -n '__crontify_offers runs --stats' -l stats -d 'Show success rate, durations and last failure per monitor'
+complete -c crontify -n '__crontify_offers runs --json' -l json -d 'Print a JSON list'
 complete -c crontify -n '__crontify_offers runs -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify logs
-complete -c crontify -n '__crontify_offers logs -f --follow' -s f -l follow -d 'Show a running job\'s output as it comes'
-complete -c crontify -n '__crontify_offers logs -n --lines' -s n -l lines -x -d 'The last N lines only'
-complete -c crontify -n '__crontify_offers logs --remote' -l remote -d 'From the API or not at all'
-complete -c crontify -n '__crontify_offers logs --local' -l local -d 'This machine\'s copy only'
-complete -c crontify -n '__crontify_offers logs --raw' -l raw -d 'Leave terminal escape sequences in'
-complete -c crontify -n '__crontify_offers logs --json' -l json -d 'An object, with the log in it'
+complete -c crontify -n '__crontify_offers logs -f --follow' -s f -l follow -d 'Show the output of a running job as it is printed'
+complete -c crontify -n '__crontify_offers logs -n --lines' -s n -l lines -x -d 'Show only the last N lines'
+complete -c crontify -n '__crontify_offers logs --remote' -l remote -d 'Show only the API\'s log'
+complete -c crontify -n '__crontify_offers logs --local' -l local -d 'Show only this machine\'s log'
+complete -c crontify -n '__crontify_offers logs --raw' -l raw -d 'Keep terminal escape sequences'
+complete -c crontify -n '__crontify_offers logs --json' -l json -d 'Print a JSON object that contains the log'
 complete -c crontify -n '__crontify_offers logs -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify init

@@ -1,4 +1,4 @@
-"""Who a process is, so that a later one can tell whether it still lives.
+"""Processes: who one is, whether it is still alive, and the standard streams of our own.
 
 A pid is used again, so it counts only together with the process's start time, and
 that only within one boot. Loaded before the spawn.
@@ -138,3 +138,13 @@ def namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
+
+
+def open_standard_streams() -> None:
+    """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed.
+
+    Otherwise the next file that we open would become a standard stream.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)

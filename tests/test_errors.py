@@ -13,6 +13,7 @@ from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
 
 SECRET = "Zq8Vt3Nw6Rx1Ky5P"
+PRINTING = [["config", "list", "--json"], ["runs", "--json"], ["--help"], ["--version"]]
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_a_key_typed_in_the_wrong_place_is_not_repeated(crontify: Crontify) -> N
         assert key not in done.stderr
 
 
-@pytest.mark.parametrize("args", [["config", "list", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("args", PRINTING)
 def test_a_reader_that_leaves_ends_it_quietly(args: list[str], home: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -186,7 +187,7 @@ def test_a_reader_that_leaves_ends_it_quietly(args: list[str], home: Path) -> No
     assert tracebacks(home) == []
 
 
-@pytest.mark.parametrize("args", [["config", "list", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("args", PRINTING)
 def test_a_full_disk_under_stdout_is_said(args: list[str], home: Path) -> None:
     with open("/dev/full", "w") as full:
         command = [*PROGRAM, *args]

@@ -36,17 +36,17 @@ def test_the_newest_failure_is_shown_from_the_sandbox(crontify: Crontify, sandbo
     assert crontify("exec", "clnightly", "--", "echo", "all well", env=env).returncode == 0
     done = crontify("logs", "clnightly", env=env)
     assert (done.returncode, done.stdout) == (0, "what it said\n")
-    assert "from the API" in done.stderr
+    assert "log from the API" in done.stderr
     last = crontify("logs", "clnightly", "-1", env=env)
     assert last.stdout == "all well\n"
-    assert "the API has no log of it" in last.stderr
+    assert "log from this machine (the API has no log of this run)" in last.stderr
     assert crontify("logs", "clnightly", "-2", env=env).stdout == "what it said\n"
     none = crontify("logs", "clnightly", "-1", "--remote", env=env)
     assert (none.returncode, none.stdout) == (0, "")
-    assert "the API has none" in none.stderr
+    assert "the API has no log of this run" in none.stderr
     missing = crontify("logs", "clnightly", "nosuchrun", env=env)
     assert missing.returncode == 1
-    assert "knows no run nosuchrun" in missing.stderr
+    assert "the API has no run nosuchrun" in missing.stderr
     refused = crontify("logs", "clnightly", "--remote", env={**env, "CRONTIFY_TOKEN": "wrong"})
     assert refused.returncode == 1
     assert "not valid (401)" in refused.stderr
@@ -92,7 +92,7 @@ def test_an_expired_token_of_the_sandboxs_is_said(
     done = crontify("logs", "clnightly", "r", env=env)
     assert done.returncode == 1
     assert "the token expired" in done.stderr
-    assert "`crontify sandbox token` prints a sandbox's" in done.stderr
+    assert "get a new one from 'crontify sandbox token'" in done.stderr
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -115,7 +115,7 @@ def test_the_answer_is_read_bare_and_wrapped(
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(401, "not valid (401)"), (404, "knows no run"), (429, "(429)"), (500, "(500)")],
+    [(401, "not valid (401)"), (404, "has no run"), (429, "(429)"), (500, "(500)")],
 )
 def test_where_the_api_gives_nothing_the_local_copy_is_shown_and_named(
     crontify: Crontify, api: ApiServer, status: int, says: str
@@ -124,7 +124,7 @@ def test_where_the_api_gives_nothing_the_local_copy_is_shown_and_named(
     api.script(answer(status, {"message": "no"}), answer(status, {"message": "no"}), kind="log")
     done = crontify("logs", "clnightly", env=own(api))
     assert (done.returncode, done.stdout) == (0, "what it said\n")
-    assert "this machine's copy" in done.stderr
+    assert "log from this machine" in done.stderr
     assert says in done.stderr
     insisted = crontify("logs", "clnightly", "--remote", env=own(api))
     assert (insisted.returncode, insisted.stdout) == (1, "")
@@ -163,10 +163,10 @@ def test_a_run_is_found_by_any_of_its_names(crontify: Crontify, api: ApiServer) 
         for args in ((local,), (local[:8],), (remote,), ("m", local), ("m", remote)):
             assert crontify("logs", *args, "--local").stdout == f"{word}\n", args
     assert crontify("logs", "-2", "--local").stdout == "one\n"
-    assert "there are 2 such runs only" in crontify("logs", "m", "-3").stderr
+    assert "no run -3: only 2 in the journal" in crontify("logs", "m", "-3").stderr
     unknown = crontify("logs", "m", "zz", "--local")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert "not in the journal here" in unknown.stderr
+    assert "not in this machine's journal" in unknown.stderr
 
 
 def test_the_last_lines_and_the_pager(crontify: Crontify, api: ApiServer) -> None:
@@ -210,11 +210,36 @@ def test_follow_shows_a_line_as_soon_as_it_is_printed_and_the_outcome(
     assert "m: failed: exited with code 7" in err
 
 
+def test_the_log_of_a_running_job_is_its_output_so_far(
+    crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    script = "echo first; touch begun; until [ -e end ]; do sleep .01; done; echo last"
+    with subprocess.Popen(
+        [*PROGRAM, "exec", "m", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **own(api)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as job:
+        try:
+            assert job.stdout
+            assert job.stdout.readline() == "first\n"  # so it is recorded as well
+            api.wait_for(1)  # the start is sent after the run is in the journal
+            now = crontify("logs", "m", env=own(api))
+            remote = crontify("logs", "m", "--remote", env=own(api))
+        finally:
+            (tmp_path / "end").touch()
+    assert (now.returncode, now.stdout) == (0, "first\n")
+    assert "output so far; use --follow to see the rest" in now.stderr
+    assert (remote.returncode, remote.stdout) == (1, "")
+    assert "the run has not ended" in remote.stderr
+
+
 def test_following_nothing_shows_the_last_log_and_ends(crontify: Crontify, api: ApiServer) -> None:
     crontify(*FAILING, env=own(api))
     done = crontify("logs", "clnightly", "-f", env=own(api))
     assert (done.returncode, done.stdout) == (0, "what it said\n")
-    assert "no job of clnightly is running" in done.stderr
+    assert "no run of clnightly is active" in done.stderr
 
 
 def test_lines_are_held_until_they_are_whole_or_old() -> None:

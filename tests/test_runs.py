@@ -1,5 +1,6 @@
 """`crontify runs`: what is in the journal, for a person and for a program."""
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
-from crontify_cli.cli import runs_rows, stats
 from crontify_cli.cli.moments import brief
+from crontify_cli.cli.table import Column, draw_table
 from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
 from crontify_cli.places import state_dir
@@ -82,6 +85,12 @@ def rows(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+def columns_in_help(crontify: Crontify, before: str) -> list[str]:
+    """Return the columns that `crontify runs --help` lists after the word `before`."""
+    words = " ".join(crontify("runs", "--help").stdout.split())
+    return words.split(f"{before}: ")[1].split(".")[0].split(", ")
+
+
 def test_a_pipe_gets_every_column_whole_and_the_newest_first(
     crontify: Crontify, past: Past
 ) -> None:
@@ -89,7 +98,7 @@ def test_a_pipe_gets_every_column_whole_and_the_newest_first(
     past.run("backup", "fail", ago=300, code=3, message=message, duration=1.5, late=90)
     past.run("backup", "skipped", ago=60, code=75, report=None, duration=0)
     newest, oldest = rows(crontify("runs"))
-    assert len(newest) == len(oldest) == len(runs_rows.COLUMNS)
+    assert len(newest) == len(oldest) == len(columns_in_help(crontify, "header"))
     assert oldest[1:5] == ["backup", "failed", "3", "1.500"]
     assert oldest[5] == "late"
     assert oldest[6:8] == ["000000000001", "clr000000000001"]
@@ -192,6 +201,27 @@ def test_a_window_of_any_width_holds_every_line(past: Past, columns: int, args: 
     assert any("When" in line or "Monitor" in line for line in lines)
 
 
+def test_a_narrow_window_leaves_out_whole_columns_and_keeps_the_important_ones(past: Past) -> None:
+    past.run("sync-inventory-of-the-shop", "fail", code=1, message="the disk is full")
+
+    def header(columns: int) -> list[str]:
+        return screen(["runs"], columns, {"TERM": "dumb"}).splitlines()[0].split()
+
+    assert header(130) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took", "Message"]
+    assert header(70) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took"]
+    assert header(45) == ["When", "Monitor", "Outcome", "Exit"]
+    assert header(25) == ["Monitor", "Outcome"]
+
+
+def test_a_narrow_window_shows_the_newest_durations() -> None:
+    durations = Column("Durations", 1, [Text("123456789abc")], least=8, keeps_end=True)
+    monitor = Column("Monitor", 0, [Text("backup")])
+    console = Console(file=io.StringIO(), width=20)
+    with console.capture() as drawn:
+        console.print(draw_table([monitor, durations], 20))
+    assert drawn.get().split() == ["Monitor", "Durations", "backup", "23456789abc"]
+
+
 @pytest.mark.parametrize("columns", [80, 100, 120, 140, 200])
 def test_a_long_last_failure_narrows_no_other_column(past: Past, columns: int) -> None:
     past.run("sync-inventory", "fail", code=1, message="b" * 300)
@@ -250,7 +280,7 @@ def test_statistics_are_right(crontify: Crontify, past: Past) -> None:
     assert found["last_failure"]["exit_code"] == 2
     (row,) = rows(crontify("runs", "--stats"))
     assert row[:5] == ["m", "20", "0.900", "10.000", "19.000"]
-    assert len(row) == len(stats.COLUMNS)
+    assert len(row) == len(columns_in_help(crontify, "--stats"))
     (last,) = json.loads(crontify("runs", "--stats", "--json", "--limit", "3").stdout)
     assert (last["runs"], last["success"]) == (2, 0)
 

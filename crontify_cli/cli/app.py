@@ -1,4 +1,4 @@
-"""The Typer app: every command's place."""
+"""The Typer app, with all commands."""
 
 import os
 from typing import Annotated
@@ -41,39 +41,31 @@ def _root(
         typer.Option(
             metavar="FILE",
             help="Read this config file.",
-            show_default="the user's, then the site's",
+            show_default="the user's, then the system's",
         ),
     ] = None,
 ) -> None:
     if config is not None:
-        # The environment reaches every command, and a `crontify` inside a job, too.
+        # In the environment it also reaches a `crontify` that runs inside the job.
         os.environ["CRONTIFY_CONFIG"] = os.path.abspath(config)
 
 
-exec_command.register(app)
-demo.register(app)
-ping.register(app)
-flush.register(app)
-runs.register(app)
-logs.register(app)
-config_command.register(app)
-init.register(app)
-doctor.register(app)
+for each in (exec_command, demo, ping, flush, runs, logs, config_command, init, doctor, completion):
+    each.register(app)
 app.add_typer(sandbox.app, name="sandbox")
-completion.register(app)
 
 
 def run_app(args: list[str]) -> int:
-    """Run `args` through Typer and return the exit code; an error is one line on stderr.
+    """Run the command line `args` and return the exit code; an error is one line on stderr.
 
-    `help COMMAND` is `COMMAND --help`.
+    `help COMMAND` is the same as `COMMAND --help`.
     """
     if args[:1] == ["help"]:
         args = [*args[1:], "--help"]
     command = typer.main.get_group(app)
 
     def run() -> None:
-        # Not through the app's own call, which would show errors in its own way.
+        # Calling the app itself would print errors in Typer's own format.
         with command.make_context("crontify", args) as context:
             command.invoke(context)
 

@@ -1,4 +1,4 @@
-"""The one boundary for errors: whatever a command raises becomes a line and an exit code."""
+"""The error boundary: turns whatever a command raises into one line and an exit code."""
 
 import contextlib
 import io
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.processes import open_standard_streams
 
 if TYPE_CHECKING:
     from threading import ExceptHookArgs
@@ -21,11 +22,12 @@ _SIGPIPE = 13  # the same on every system that we run on
 
 
 def guarded(command: Callable[[], object], name: str) -> int:
-    """Run a command and return the exit code; no traceback and nothing broken is seen outside.
+    """Run a command and return the exit code; errors go to stderr, tracebacks only to a file.
 
-    name: of the command, for the file with the traceback of an internal error.
+    name: of the command, for the traceback file of an internal error.
     """
-    out = _hold_standard_streams()
+    open_standard_streams()
+    out = _prepare_streams()
     before = threading.excepthook
     threading.excepthook = lambda failed: _thread_failed(failed, name)
     code: int = ExitCode.OK
@@ -33,7 +35,7 @@ def guarded(command: Callable[[], object], name: str) -> int:
         command()
         sys.stdout.flush()
     except BaseException as error:
-        # rich answers a reader that has left by ending the process.
+        # rich raises SystemExit when the reader of stdout has closed the pipe.
         if out and out.failure and isinstance(error, OSError | SystemExit):
             return _output_failed(out.failure)
         code = _explain(error, name)
@@ -45,7 +47,7 @@ def guarded(command: Callable[[], object], name: str) -> int:
 
 
 def _explain(error: BaseException, name: str) -> int:
-    """Say on stderr what went wrong, if anything did; return the exit code."""
+    """Print what went wrong, unless the command ended on purpose; return the exit code."""
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, SystemExit):
@@ -63,7 +65,7 @@ def _explain(error: BaseException, name: str) -> int:
 
 
 def tell_internal(error: BaseException, name: str) -> int:
-    """Keep the traceback of a fault of ours in a file, name it on stderr; return the exit code."""
+    """Write the traceback of an internal error to a file, print its path; return the exit code."""
     from crontify_cli.crash import keep
 
     kept = keep(error, name, _mask)
@@ -78,9 +80,9 @@ def _mask() -> Callable[[str], str]:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """Return what is wrong with the command line, what was meant, and where to read on.
+    """Return what is wrong with the command line, the nearest valid word, and where to read on.
 
-    Empty where the help has been shown already, as for `crontify` alone.
+    Empty if the help was shown instead, as for `crontify` without arguments.
     """
     from crontify_cli.report.mask import Masker, secret_values
 
@@ -96,17 +98,17 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "crontify"
     ending = "" if words.endswith(("?", ".")) else "."
-    # A key typed in the wrong place would stand in the cron mail.
+    # An API key typed in the wrong place must not appear in cron mail.
     words = Masker(secret_values(os.environ))(words)
     return f"{words[0].lower()}{words[1:]}{ending} See: {path} --help"
 
 
 class _Output(io.FileIO):
-    """Our stdout; keeps the error that ended it, to be told from any other OSError."""
+    """Writes to stdout and keeps the error of a failed write, to tell it from other OSErrors."""
 
     failure: OSError | None = None
 
-    def write(self, data: "ReadableBuffer", /) -> int | None:  # type: ignore[override]  # as io has it
+    def write(self, data: "ReadableBuffer", /) -> int | None:  # type: ignore[override]  # io does the same
         """Write as FileIO does."""
         try:
             return super().write(data)
@@ -115,34 +117,31 @@ class _Output(io.FileIO):
             raise
 
 
-def _hold_standard_streams() -> _Output | None:
-    """Open what is closed of 0, 1 and 2: no file of ours may land there, and no print may fail.
+def _prepare_streams() -> _Output | None:
+    """Give every standard stream a file object, and make stdout accept any character.
 
-    What a stream cannot encode is shown as `?` rather than raised. Return the stream
-    that stdout writes to, None where a test has put something else in its place.
+    Return the raw stream below stdout, None if stdout has been replaced, as in a test.
     """
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
-    # typeshed has them always there; Python itself sets None for what was closed.
-    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 - lasts as long as the process
+    # Python sets a stream to None if its descriptor was closed, which typeshed does not know.
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 - open until the process ends
     sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
     if sys.stdout is not sys.__stdout__:
         return None
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     raw = _Output(1, "wb", closefd=False)
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding, errors="replace", line_buffering=raw.isatty()
+        io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=raw.isatty()
     )
     return raw
 
 
 def _output_failed(failure: OSError) -> int:
-    """Drop what cannot be written any more, so that Python's own end is quiet, too."""
+    """Report a failed write to stdout, and return the exit code."""
+    # Python flushes stdout again when it exits; that must not fail a second time.
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(failure, BrokenPipeError):
-        # `crontify runs | head -1`: no fault, and the code that a SIGPIPE would have brought.
+        # As in `crontify runs | head -1`: no error, and the exit code of a SIGPIPE.
         return ExitCode.SIGNAL_BASE + _SIGPIPE
     say(f"cannot write to stdout: {failure.strerror or failure}")
     return ExitCode.FAILURE

@@ -1,4 +1,4 @@
-"""`crontify completion`: the shells' completion scripts, where no installer links them."""
+"""`crontify completion`: prints a completion script, for shells that do not find it themselves."""
 
 import sys
 from pathlib import Path
@@ -23,14 +23,14 @@ def register(app: typer.Typer) -> None:
 def completion(
     shell: Annotated[
         Literal["bash", "zsh", "fish"],
-        typer.Argument(help="The shell to be helped.", show_default=False),
+        typer.Argument(help="Target shell.", show_default=False),
     ],
 ) -> None:
-    """Print the script by which a shell completes crontify's command line at TAB.
+    """Print the completion script for a shell.
 
-    bash: into ~/.local/share/bash-completion/completions/crontify, or read
-    by ~/.bashrc. zsh: into a file _crontify in a folder of $fpath. fish:
-    into ~/.config/fish/completions/crontify.fish.
+    bash: save it as ~/.local/share/bash-completion/completions/crontify, or source
+    the output in ~/.bashrc. zsh: save it as _crontify in a directory of $fpath. fish: save it
+    as ~/.config/fish/completions/crontify.fish.
     """
     sys.stdout.buffer.write(script(shell))
 
@@ -38,12 +38,12 @@ def completion(
 def script(shell: str) -> bytes:
     """Return the script for `shell`, as scripts/completions.py wrote it.
 
-    It is beside the package's modules in what is installed, and in the top of a checkout.
-    Raises CrontifyError where it is in neither.
+    It is inside the package if that is installed, and next to it in a checkout.
+    Raises CrontifyError if it is in neither place.
     """
     package = Path(crontify_cli.__file__).parent
     for folder in (package / "completions", package.parent / "completions"):
         file = folder / FILES[shell]
         if file.is_file():
             return file.read_bytes()
-    raise CrontifyError(f"completion: {FILES[shell]} is missing from this installation")
+    raise CrontifyError(f"cannot find {FILES[shell]} in this installation; reinstall crontify-cli")

@@ -1,53 +1,33 @@
-"""`crontify exec` for Typer: help and errors, built from the fast path's own table.
+"""`crontify exec` for Typer: its help and its usage errors, built from the fast path's table.
 
-Only reached when the fast scanner has handed the command line over.
+Only command lines that the fast scanner does not understand get here.
 """
 
 import inspect
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from crontify_cli.cli.arguments import Monitor, parsed_by
 from crontify_cli.cli.help import Command
 from crontify_cli.job import options as table
-from crontify_cli.values import parse_monitor
 
 EPILOG = "In a crontab:  0 3 * * *  crontify exec backup -- python3 /srv/backup.py"
 
 
 class ExecCommand(Command):
-    """Finds where the command begins as the fast path does, then parses as ever."""
+    """Finds the beginning of the job's command as the fast path does, then parses as usual."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ours, rest = table.split(args)
         return super().parse_args(ctx, [*ours, "--", *rest])
 
 
-def _parser(option: table.Option) -> Callable[[str], object]:
-    def parse(text: str) -> object:
-        assert option.convert
-        try:
-            return option.convert(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    parse.__name__ = option.metavar
-    return parse
-
-
-def _monitor(text: str) -> str:
-    try:
-        return parse_monitor(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def _parameter(option: table.Option) -> inspect.Parameter:
     info: dict[str, Any] = {"help": option.help, "rich_help_panel": option.panel}
     default: Any = None
     if option.convert:
-        info |= {"parser": _parser(option), "metavar": option.metavar}
+        info |= {"parser": parsed_by(option.convert), "metavar": option.metavar}
         info["show_default"] = option.default or False
     annotation: Any = str if option.convert else bool
     if option.repeat:
@@ -63,10 +43,11 @@ def _parameter(option: table.Option) -> inspect.Parameter:
 
 
 def _exec(*, monitor: str, command: list[str], **values: Any) -> int:
-    """Report a job's start, run it, and report how it ended.
+    """Run a job, and report its start and how it ended.
 
-    The job's output passes through; its exit code is ours. Options stand before or
-    after MONITOR; the first other word after MONITOR, or --, begins the command.
+    The job's output is passed through, and crontify exits with the job's exit code.
+    Options may be given before or after MONITOR. The command begins after --, or at
+    the first other word after MONITOR.
     """
     options = table.ExecOptions(monitor, list(command))
     for option in table.OPTIONS:
@@ -83,24 +64,13 @@ def _exec(*, monitor: str, command: list[str], **values: Any) -> int:
 
 def register(app: typer.Typer) -> None:
     """Add `exec` to the app."""
+    command = Annotated[
+        list[str], typer.Argument(help="The job and its arguments.", metavar="COMMAND...")
+    ]
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
     words = [
-        inspect.Parameter(
-            "monitor",
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[
-                str,
-                typer.Argument(
-                    help="An alias from the config, or an id.", parser=_monitor, metavar="MONITOR"
-                ),
-            ],
-        ),
-        inspect.Parameter(
-            "command",
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[
-                list[str], typer.Argument(help="The job and its arguments.", metavar="COMMAND...")
-            ],
-        ),
+        inspect.Parameter("monitor", keyword_only, annotation=Monitor),
+        inspect.Parameter("command", keyword_only, annotation=command),
     ]
     parameters = [*words, *map(_parameter, table.OPTIONS)]
     _exec.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

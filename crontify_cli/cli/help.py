@@ -1,6 +1,6 @@
-"""What `--help` looks like: usage, purpose, panels of options and commands, an example.
+"""Formats `--help`: usage, description, panels of options and commands, an example.
 
-A screenful: Typer's own form gives each option four columns, and `exec` 72 lines.
+Each fits a screen. Typer's own format has four columns per option, and 72 lines for `exec`.
 """
 
 import textwrap
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 WIDEST = 100
 _NAMES = 28
-"""Columns of an option's names at most: the values of a longer one stand in its help."""
+"""Widest column of option names; the values of a longer option are shown in its help text."""
 
 Row = tuple[str, str, str, str]
 """Names, metavar, help and default of an option, an argument or a command."""
 
 
 class Command(TyperCommand):
-    """A command whose help is ours."""
+    """A command with our own help format."""
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # typer's own Context
         """Write the help."""
@@ -32,7 +32,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose help is ours; alone, without a command, it shows it."""
+    """A group of commands with our own help format, which is also shown without a command."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context
         """Parse as Typer does."""
@@ -47,12 +47,12 @@ class Group(TyperGroup):
 
 
 class App(typer.Typer):
-    """A Typer app whose commands and groups are these."""
+    """A Typer app whose commands and groups have our own help format."""
 
-    def __init__(self, **info: Any) -> None:  # Any: handed on as it is
+    def __init__(self, **info: Any) -> None:  # Any: passed on unchanged
         super().__init__(cls=Group, **info)
 
-    def command(  # type: ignore[override]  # the names that it hands on are Typer's to check
+    def command(  # type: ignore[override]  # Typer checks the names that it passes on
         self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **info: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a command as Typer does."""
@@ -60,7 +60,7 @@ class App(typer.Typer):
 
 
 def text(command: TyperCommand | TyperGroup, ctx: typer.Context) -> str:
-    """Return the help of a command or of a group, for a screen as wide as ours."""
+    """Return the help of a command or a group, for the width of this terminal."""
     from rich.text import Text
 
     from crontify_cli.cli import output
@@ -81,7 +81,7 @@ def text(command: TyperCommand | TyperGroup, ctx: typer.Context) -> str:
 
 
 def short(command: TyperCommand | TyperGroup) -> str:
-    """Return what a command does in the one line that its group's help has for it."""
+    """Return the one line that describes a command in the help of its group."""
     return command.short_help or next(iter(_paragraphs(command.help)), "")
 
 
@@ -104,7 +104,7 @@ def _argument(argument: TyperArgument) -> str:
 
 
 def _panels(command: TyperCommand | TyperGroup, ctx: typer.Context) -> dict[str, list[Row]]:
-    """Return the rows of each panel, `--help` in the last of options."""
+    """Return the rows of each panel; `--help` is in the last panel of options."""
     panels: dict[str, list[Row]] = {}
     last = "Options"
     for param in command.get_params(ctx):

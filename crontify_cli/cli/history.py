@@ -1,13 +1,13 @@
-"""The journal as a command reads it: which runs are meant, and which of them go on."""
+"""Reads the history of runs from the journal, for `runs` and `logs`."""
 
 import heapq
+import itertools
 import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.journal import Journal, JournalError, Lap, RunRow, journal_path
-from crontify_cli.errors import CrontifyError
+from crontify_cli.delivery.journal import Journal, JournalError, RunRow, RunSummary, journal_path
+from crontify_cli.errors import CrontifyError, say
 from crontify_cli.places import state_dir
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class History:
-    """What the state directory `state` knows of runs; empty where nothing ran yet.
+    """The runs recorded in the state directory `state`; empty if there is no journal yet.
 
     Its methods raise JournalError.
     """
@@ -26,7 +26,7 @@ class History:
         if os.path.exists(journal_path(state)):
             self.journal = Journal.open(state, create=False)
             if self.journal.warning:
-                print(f"crontify: {self.journal.warning}", file=sys.stderr)
+                say(self.journal.warning)
 
     def runs(
         self,
@@ -36,7 +36,7 @@ class History:
         since: float | None = None,
         limit: int | None = None,
     ) -> Iterator[RunRow]:
-        """Yield runs of the monitors called `names`, of every one if there are none; newest first.
+        """Yield the runs of the monitors in `names`, or of all monitors; the newest first.
 
         since: seconds since the epoch.
         """
@@ -48,19 +48,18 @@ class History:
             for name in names or (None,)
         ]
         merged = heapq.merge(*streams, key=lambda row: row.seq, reverse=True)
-        for count, row in enumerate(merged):
-            if limit is not None and count >= limit:
-                return
-            yield row
+        yield from itertools.islice(merged, limit)
 
-    def laps(self, names: tuple[str, ...], *, since: float | None = None) -> Iterator[Lap]:
-        """Yield what statistics need of the runs that `runs` would yield, each name's in turn."""
+    def summaries(
+        self, names: tuple[str, ...], *, since: float | None = None
+    ) -> Iterator[RunSummary]:
+        """Yield summaries of the same runs, one monitor name after the other."""
         if self.journal:
             for name in names or (None,):
-                yield from self.journal.laps(monitor=name, since=since)
+                yield from self.journal.summaries(monitor=name, since=since)
 
-    def living(self) -> frozenset[str]:
-        """Return the local ids of the runs whose wrapper lives."""
+    def active(self) -> frozenset[str]:
+        """Return the local ids of the runs whose wrapper is alive."""
         from crontify_cli.delivery.recovery import has_wrapper, live_runs
 
         return frozenset(live.run for live in live_runs(self.state) if has_wrapper(live.path))
@@ -75,9 +74,9 @@ def open_history() -> History:
 
 
 def names_of(monitor: str, settings: "Settings") -> tuple[str, ...]:
-    """Return the names under which runs of `monitor` may stand in the journal.
+    """Return the names under which the journal may have runs of `monitor`.
 
-    A run is kept under the name that was typed: the alias, or the id behind it.
+    A run is recorded under the name that was typed: an alias, or the monitor id.
     """
     wanted = settings.monitor(monitor).id
     aliases = [alias for alias, section in settings.monitors.items() if section.id == wanted]

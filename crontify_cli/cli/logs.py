@@ -1,12 +1,13 @@
-"""`crontify logs`: the log of a run, from the API or from this machine."""
+"""`crontify logs`: shows the log of a run, from the API or from this machine."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crontify_cli.cli.arguments import OptionalMonitor
 from crontify_cli.cli.help import Command
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, say
 
 if TYPE_CHECKING:
     from crontify_cli.cli.history import History
@@ -14,15 +15,18 @@ if TYPE_CHECKING:
     from crontify_cli.config import Settings
 
 
+FROM_THE_END = re.compile(r"-[1-9]\d{0,8}")
+"""A run by its position: `-1` is the last one."""
+
+
 class LogsCommand(Command):
-    """Takes `-1` for a run, not for an option."""
+    """Reads `-1` as a run, not as an option."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context
         runs = [
             word
             for at, word in enumerate(args)
-            if re.fullmatch(r"-[1-9]\d{0,8}", word)
-            and args[at - 1 : at] not in (["-n"], ["--lines"])
+            if FROM_THE_END.fullmatch(word) and args[at - 1 : at] not in (["-n"], ["--lines"])
         ]
         if runs and "--" not in args:
             args = [*(word for word in args if word not in runs), "--", *runs]
@@ -36,39 +40,40 @@ def register(app: typer.Typer) -> None:
 
 
 def logs(
-    monitor: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MONITOR]", help="An alias or an id.", show_default="every monitor"
-        ),
-    ] = None,
+    monitor: OptionalMonitor = None,
     run: Annotated[
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="A run's id, here (or its start) or on the server; -1: the last, -2: one before.",
-            show_default="the newest failed one, else the newest",
+            help="A run id or its first characters, or the server's run id;"
+            " -1 is the last run, -2 the one before.",
+            show_default="the last failed run, or the last run",
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show a running job's output as it comes.")
+        bool,
+        typer.Option("--follow", "-f", help="Show the output of a running job as it is printed."),
     ] = False,
     lines: Annotated[
-        int | None, typer.Option("--lines", "-n", min=0, metavar="N", help="The last N lines only.")
+        int | None,
+        typer.Option("--lines", "-n", min=0, metavar="N", help="Show only the last N lines."),
     ] = None,
-    remote: Annotated[bool, typer.Option("--remote", help="From the API or not at all.")] = False,
-    local: Annotated[bool, typer.Option("--local", help="This machine's copy only.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Leave terminal escape sequences in.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="An object, with the log in it.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="Show only the API's log.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Show only this machine's log.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Keep terminal escape sequences.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object that contains the log.")
+    ] = False,
 ) -> None:
-    """Show the log of a run, by default of the newest that failed.
+    """Show the log of a run, by default of the last run that failed.
 
-    It comes from the API, with the user token; without one, or where the
-    API is away or has none, from this machine. Which one is said on stderr.
+    The log comes from the API, which needs a user token. Without a token, or if the
+    API cannot be reached or has no log, it comes from this machine. A line on stderr
+    says which.
     """
     if (remote and (local or follow)) or (follow and as_json):
         one, other = ("--remote", "--local") if local else ("--follow", "--remote or --json")
-        raise CrontifyError(f"{one} does not go with {other}", ExitCode.USAGE)
+        raise CrontifyError(f"{one} cannot be used with {other}", ExitCode.USAGE)
     from crontify_cli.cli.history import open_history
     from crontify_cli.config import load
     from crontify_cli.delivery.journal import JournalError
@@ -80,7 +85,7 @@ def logs(
         from crontify_cli.cli.logs_find import choose
 
         choice = choose(history, settings, monitor, run)
-        log = _find(history, settings, choice, remote=remote, local=local, raw=raw)
+        log = _find_log(history, settings, choice, remote=remote, local=local, raw=raw)
     except JournalError as error:
         raise CrontifyError(str(error)) from None
     _show(choice, log, lines, as_json=as_json)
@@ -97,20 +102,19 @@ def _follow(
 ) -> bool:
     from crontify_cli.cli.logs_find import choose_live
     from crontify_cli.cli.logs_live import follow
-    from crontify_cli.errors import say
 
     live = choose_live(history, settings, monitor, run)
     if live is None:
-        say(f"no job{f' of {monitor}' if monitor else ''} is running; this is the last log")
+        say(f"no run{f' of {monitor}' if monitor else ''} is active; showing the latest log")
         return False
     try:
         follow(history, settings, live.path, raw=raw, last=lines)
     except FileNotFoundError:
-        return False  # ended while we looked
+        return False  # it has ended since
     return True
 
 
-def _find(
+def _find_log(
     history: "History",
     settings: "Settings",
     choice: "Choice",
@@ -119,48 +123,51 @@ def _find(
     local: bool,
     raw: bool,
 ) -> "Log":
-    """Return the log, and say on stderr which it is and why."""
+    """Return the log of a run, and say where it comes from; raises CrontifyError.
+
+    Of a run that has ended the API's log comes first, then this machine's.
+    """
     from crontify_cli.cli import logs_find
     from crontify_cli.cli.logs_live import so_far
-    from crontify_cli.errors import say
 
+    title, why = _title(choice), ""
+    no_log = "the API has no log of this run"
     if local and choice.row is None:
-        raise CrontifyError(f"{_title(choice)}: not in the journal here: `crontify runs`")
-    why = ""
-    if not local and not (choice.row and choice.row.outcome is None):
+        raise CrontifyError(f"{title}: not in this machine's journal; 'crontify runs' lists it")
+    if not local and (choice.row is None or choice.row.outcome is not None):
         try:
-            log = logs_find.remote(choice, settings, raw=raw)
-            if log.content is not None or remote:
-                none = "" if log.content is not None else "no log: the API has none for it"
-                say(f"{_title(choice)}: {none or 'from the API'}")
-                return log
-            why = "the API has no log of it"
+            log = logs_find.remote_log(choice, settings, raw=raw)
         except CrontifyError as error:
             if remote or choice.row is None:
-                raise CrontifyError(f"{_title(choice)}: {error.message}") from None
-            why = error.message
-    path = logs_find.is_live(history.state, choice)
-    if path and not remote and (content := so_far(settings, path, raw=raw)) is not None:
-        say(f"{_title(choice)}: what it printed so far; --follow shows the rest")
-        return logs_find.Log("live", content)
+                raise CrontifyError(f"{title}: {error.message}") from None
+            why = f" ({error.message})"
+        else:
+            if log.content is not None or remote:
+                say(f"{title}: {no_log if log.content is None else 'log from the API'}")
+                return log
+            why = f" ({no_log})"
     if remote:
-        raise CrontifyError(f"{_title(choice)}: it is not over, so the API has no log of it")
-    log = logs_find.kept(history.state, choice)
-    because = f" ({why})" if why else ""
+        raise CrontifyError(f"{title}: the run has not ended, so the API has no log of it yet")
+    path = logs_find.live_path(history.state, choice)
+    if path and (content := so_far(settings, path, raw=raw)) is not None:
+        say(f"{title}: output so far; use --follow to see the rest")
+        return logs_find.Log("live", content)
+    log = logs_find.local_log(history.state, choice)
+    where = "log from this machine"
     if log.content is None:
-        say(f"{_title(choice)}: no log here: it printed nothing, or its copy is gone{because}")
-    else:
-        say(f"{_title(choice)}: this machine's copy{because}")
+        where = "no log on this machine: the job printed nothing, or the log was deleted"
+    say(f"{title}: {where}{why}")
     return log
 
 
 def _title(choice: "Choice") -> str:
     from crontify_cli.cli.moments import local
+    from crontify_cli.cli.runs_rows import shown_outcome
 
     row = choice.row
     if row is None:
         return f"{choice.monitor_id}, run {choice.remote_run_id}"
-    outcome = {"fail": "failed", None: "running"}.get(row.outcome, row.outcome)
+    outcome = shown_outcome(row) or "running"
     return f"{row.monitor}, run {row.id}, {outcome}, {local(row.started_at)}"
 
 

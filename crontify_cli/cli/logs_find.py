@@ -1,12 +1,12 @@
-"""Which run `crontify logs` is about."""
+"""Finds the run that `crontify logs` should show, and its log."""
 
-import re
 import time
 from typing import NamedTuple
 
 from crontify_cli.cli.history import History, names_of
+from crontify_cli.cli.logs import FROM_THE_END
 from crontify_cli.cli.moments import ago, local
-from crontify_cli.config import Settings, check_base_url, token
+from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.delivery.recovery import Live, has_wrapper, live_runs
@@ -15,12 +15,11 @@ from crontify_cli.report.excerpt import clean
 from crontify_cli.report.locallog import read_log
 from crontify_cli.values import parse_monitor
 
-FROM_THE_END = r"-[1-9]\d{0,8}"
 _SHOWN = 5
 
 
 class Choice(NamedTuple):
-    """A run. row: None for one that only the server knows."""
+    """The run to show. row: None if only the server knows the run."""
 
     monitor_id: str
     remote_run_id: str | None
@@ -28,32 +27,33 @@ class Choice(NamedTuple):
 
 
 def choose(history: History, settings: Settings, monitor: str | None, run: str | None) -> Choice:
-    """Return the run that is meant; raises CrontifyError, and JournalError.
+    """Return the run to show; raises CrontifyError and JournalError.
 
-    run: a remote run id, a local id or its unique start, `-1` for the last, `-2` for the
-        last but one. None: the newest failed run, else the newest.
-    A single word that names no monitor may be a run.
+    run: a remote run id, a local id or its first characters, `-1` for the last run, `-2`
+        for the one before it. None for the last failed run, else the last run.
+    A single argument that is not the name of a monitor may also be a run.
     """
-    if run is None and monitor is not None and re.fullmatch(FROM_THE_END, monitor):
+    if run is None and monitor is not None and FROM_THE_END.fullmatch(monitor):
         monitor, run = None, monitor
     names = names_of(monitor, settings) if monitor else ()
-    if run is not None and re.fullmatch(FROM_THE_END, run):
+    if run is not None and FROM_THE_END.fullmatch(run):
         return _from_the_end(history, names, -int(run))
     if run is not None:
         return _named(history, settings, monitor, names, run)
     failed = next(history.runs(names, failed=True, limit=1), None)
     row = failed or next(history.runs(names, limit=1), None)
     if row:
-        return _of(row)
+        return _choice(row)
     if monitor and monitor not in settings.monitors and (found := _find(history, (), monitor)):
-        return _of(found)
-    raise CrontifyError(f"no runs{f' of {monitor}' if monitor else ''} here: `crontify runs`")
+        return _choice(found)
+    of_monitor = f" of {monitor}" if monitor else ""
+    raise CrontifyError(f"no runs{of_monitor} on this machine; 'crontify runs' lists all runs")
 
 
 def choose_live(
     history: History, settings: Settings, monitor: str | None, run: str | None
 ) -> Live | None:
-    """Return the newest run with a living wrapper that `monitor` and `run` may mean."""
+    """Return the newest active run that matches `monitor` and `run`, None if there is none."""
     from crontify_cli.report.live import LiveLog
 
     names = names_of(monitor, settings) if monitor else ()
@@ -66,34 +66,36 @@ def choose_live(
         try:
             log = LiveLog(live.path)
         except (OSError, ValueError):
-            continue  # ended meanwhile, or just being made
+            continue  # it has ended since, or is just being created
         found.append((log.about.started, live))
         log.close()
     return max(found)[1] if found else None
 
 
-def _of(row: RunRow) -> Choice:
+def _choice(row: RunRow) -> Choice:
     return Choice(row.monitor_id, row.remote_run_id, row)
 
 
 def _from_the_end(history: History, names: tuple[str, ...], count: int) -> Choice:
     rows = list(history.runs(names, limit=count))
     if len(rows) < count:
-        raise CrontifyError(f"-{count}: there are {len(rows)} such runs only: `crontify runs`")
-    return _of(rows[-1])
+        raise CrontifyError(
+            f"no run -{count}: only {len(rows)} in the journal; 'crontify runs' lists them"
+        )
+    return _choice(rows[-1])
 
 
 def _named(
     history: History, settings: Settings, monitor: str | None, names: tuple[str, ...], run: str
 ) -> Choice:
     if row := _find(history, names, run):
-        return _of(row)
+        return _choice(row)
     if monitor is None:
-        raise CrontifyError(f"no run {run} here: `crontify runs` lists them")
+        raise CrontifyError(f"no run {run} on this machine; 'crontify runs' lists them")
     try:
-        parse_monitor(run)  # whatever else it is, it stands in a URL
+        parse_monitor(run)  # it will be part of a URL
     except ValueError:
-        raise CrontifyError(f"not a run: {run!r}", ExitCode.USAGE) from None
+        raise CrontifyError(f"not a run id: {run!r}", ExitCode.USAGE) from None
     return Choice(settings.monitor(monitor).id, run)
 
 
@@ -108,34 +110,35 @@ def _find(history: History, names: tuple[str, ...], run: str) -> RunRow | None:
     exact = [row for row in rows if run in (row.remote_run_id, row.id)]
     if len(rows) > 1 and not exact:
         ids = ", ".join(row.id for row in rows[:_SHOWN])
-        raise CrontifyError(f"{run} may mean several runs: {ids}: write more of it")
+        raise CrontifyError(f"run id {run} is ambiguous: it matches {ids}; type more of it")
     return next(iter(exact or rows), None)
 
 
 class Log(NamedTuple):
-    """A log. source: "api", "local", or "live" where its run still goes on.
+    """A log. source: "api", "local", or "live" for a run that has not ended.
 
-    content: None where there is none.
+    content: None if there is no log.
     """
 
     source: str
     content: str | None
 
 
-def remote(choice: Choice, settings: Settings, *, raw: bool) -> Log:
-    """Return what the API has; raises CrontifyError that says why nothing could be had."""
+def remote_log(choice: Choice, settings: Settings, *, raw: bool) -> Log:
+    """Return the API's log of a run; raises CrontifyError if the API cannot be asked."""
     user_token = token(settings)
     if user_token is None:
-        raise CrontifyError("no user token: `crontify config set token` takes one, from Crontify")
+        raise CrontifyError(
+            "no user token; sign in to Crontify to get one, then run 'crontify config set token'"
+        )
     if choice.remote_run_id is None:
-        raise CrontifyError("the server has given no id for this run")
+        raise CrontifyError("the server returned no id for this run")
     row = choice.row
     if row and row.base_url and row.base_url.rstrip("/") != settings.base_url.rstrip("/"):
-        raise CrontifyError(f"this run was reported to {row.base_url}, not {settings.base_url}")
-    check_base_url(settings)
-    from crontify_cli.delivery.api import open_api
+        raise CrontifyError(f"the run was reported to {row.base_url}, not {settings.base_url}")
+    from crontify_cli.cli.client import connect
 
-    with open_api(settings, None, user_token) as api:
+    with connect(settings, token=user_token) as api:
         answer = api.log(choice.monitor_id, choice.remote_run_id)
     if answer.fate == "received":
         content = answer.content if answer.has_log else None
@@ -145,39 +148,41 @@ def remote(choice: Choice, settings: Settings, *, raw: bool) -> Log:
     if answer.status == 401:
         raise CrontifyError(_refused(user_token, settings.base_url))
     if answer.status == 404:
-        place = f"run {choice.remote_run_id} of {choice.monitor_id}"
-        raise CrontifyError(f"the API knows no {place}, or it is another account's (404)")
+        run = f"run {choice.remote_run_id} of {choice.monitor_id}"
+        raise CrontifyError(f"the API has no {run}, or it belongs to another account (404)")
     raise CrontifyError(f"{answer.message}{f' ({answer.status})' if answer.status else ''}")
 
 
 def _refused(user_token: str, base_url: str) -> str:
-    """Say in words why the token may have been refused, and how to get a new one."""
+    """Return why the token was refused, as far as we can tell, and how to get a new one."""
     end, now = expires_at(user_token), time.time()
     what = "the token is not valid (401)"
     if user_token.startswith("ck_"):
-        what = "the token is an API key, and logs want a user token (401)"
+        what = "the token is an API key, but logs need a user token (401)"
     elif end is not None and end <= now:
         what = f"the token expired {ago(now - end)}, at {local(end)} (401)"
-    where = "sign in to Crontify for a new one"
+    how = "sign in to Crontify to get a new one"
     if "//127.0.0.1" in base_url or "//localhost" in base_url:
-        where = "`crontify sandbox token` prints a sandbox's"
-    return f"{what}: {where}, then `crontify config set token`"
+        how = "get a new one from 'crontify sandbox token'"
+    return f"{what}; {how}, then run 'crontify config set token'"
 
 
-def kept(state: str, choice: Choice) -> Log:
-    """Return the recorder's copy, masked when it was made; its content may be None."""
+def local_log(state: str, choice: Choice) -> Log:
+    """Return this machine's log of a run, in which secrets were masked when it was written."""
     row = choice.row
     if row is None:
         return Log("local", None)
     try:
         found = read_log(state, row.id)
     except OSError as error:
-        raise CrontifyError(f"the local copy of run {row.id}: {error}") from None
+        raise CrontifyError(
+            f"cannot read the log of run {row.id} on this machine: {error}"
+        ) from None
     return Log("local", found if found is not None else row.excerpt)
 
 
-def is_live(state: str, choice: Choice) -> str | None:
-    """Return the path of the run's record if it has one, so that its log is not complete yet."""
+def live_path(state: str, choice: Choice) -> str | None:
+    """Return the path of the run's record, None if the run has ended."""
     row = choice.row
     if row is None or row.outcome is not None:
         return None

@@ -1,4 +1,4 @@
-"""Shows the output of a run that goes on, masked, and how it ended."""
+"""Shows the output of a running job, with secrets masked, and how the run ended."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from crontify_cli.cli import output
 from crontify_cli.cli.history import History
+from crontify_cli.cli.runs_rows import shown_outcome
 from crontify_cli.config import Settings, api_key, token
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.errors import CrontifyError, say
@@ -17,14 +18,14 @@ from crontify_cli.report.patterns import WITHHELD, redact
 
 _POLL = 0.05
 _PATIENCE = 5.0
-"""Seconds to wait for the outcome to stand in the journal."""
+"""Seconds to wait until the journal has the outcome of the run."""
 _REDACT_SECONDS = 5.0
 
 
 def follow(history: History, settings: Settings, path: str, *, raw: bool, last: int | None) -> None:
-    """Show the output of the run with the record `path` as it comes, until the job's end.
+    """Show the output of the run whose record is `path` as it is printed, until the job ends.
 
-    last: so many lines of what is there already, None for all.
+    last: how many lines of the output so far to show first, None for all.
     """
     log = LiveLog(path)
     try:
@@ -32,7 +33,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
         lines = Lines(raw=raw)
         first = True
         while True:
-            ended = log.has_ended()  # asked before, so that nothing comes after the last reading
+            ended = log.has_ended()  # before reading: what is read after the end is complete
             missed, data = log.read()
             text = mask(lines.feed(data, time.monotonic()))
             if missed:
@@ -54,7 +55,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
 
 
 def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
-    """Return what a run has printed up to now; None where its record is gone."""
+    """Return what a run has printed so far, None if its record is gone."""
     try:
         log = LiveLog(path)
     except (OSError, ValueError):
@@ -79,13 +80,13 @@ def tail(text: str, count: int) -> str:
 
 
 def masker(settings: Settings, run: Record) -> Callable[[str], str]:
-    """Return what takes secrets out of a living run's output, as its wrapper does."""
+    """Return a function that masks secrets in the output of a running job, as `exec` does."""
     own = []
     for get in (api_key, token):
         try:
             own.append(get(settings) or "")
         except CrontifyError:
-            continue  # it cannot be had here, so it cannot be known
+            continue  # a secret that cannot be read here cannot be masked
     masked = Masker([*known_secrets(), *secret_values(_environ(run.wrapper[0]))], own)
     patterns = [*settings.monitor(run.monitor).redact, *run.redact]
     if not patterns:
@@ -99,7 +100,7 @@ def masker(settings: Settings, run: Record) -> Callable[[str], str]:
 
 
 def _environ(pid: int) -> Mapping[str, str]:
-    """Return a process's first environment, empty where we may not look at it."""
+    """Return the environment a process was started with, empty if we may not read it."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             words = os.fsdecode(file.read()).split("\0")
@@ -109,7 +110,7 @@ def _environ(pid: int) -> Mapping[str, str]:
 
 
 def _outcome(history: History, log: LiveLog) -> str:
-    """Say in one line how the run ended, by the journal as soon as it knows."""
+    """Return in one line how the run ended, from the journal if it knows in time."""
     about = log.record()
     until = time.monotonic() + _PATIENCE
     row: RunRow | None = None
@@ -117,9 +118,8 @@ def _outcome(history: History, log: LiveLog) -> str:
         fresh = history.journal or History(history.state).journal
         row = fresh.run(about.run) if fresh else None
         if row and row.outcome:
-            word = {"fail": "failed"}.get(row.outcome, row.outcome)
-            return f"{about.monitor}: {word}: {row.reason}"
+            return f"{about.monitor}: {shown_outcome(row)}: {row.reason}"
         time.sleep(_POLL)
     if not about.ended:
-        return f"{about.monitor}: the wrapper is gone; `crontify flush` reports the run"
+        return f"{about.monitor}: crontify exec was killed; 'crontify flush' reports the run"
     return f"{about.monitor}: ended with exit code {about.exit_code}"

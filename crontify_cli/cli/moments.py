@@ -1,47 +1,47 @@
-"""Moments and spans of time as a person or a program reads them."""
+"""Formats times and durations for people and for programs."""
 
 import time
 
 from crontify_cli.values import parse_duration
 
 
-def parse_since(text: str, now: float) -> float:
-    """Return the moment that `2d` (ago) or a local date (`2026-11-20`, `2026-11-20 08:30`) names.
+def parse_since(text: str) -> float:
+    """Parse `2d` (two days ago) or a local date (`2026-11-20`, `2026-11-20 08:30`).
 
-    Seconds since the epoch, as `now`. Raises ValueError with a message for a person.
+    Return seconds since the epoch. Raises ValueError with a message for the user.
     """
     from datetime import datetime
 
     try:
-        return now - parse_duration(text)
+        return time.time() - parse_duration(text)
     except ValueError:
         pass
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"neither a duration nor a date: {text!r} (write 2d or 2026-11-20)"
+            f"neither a duration nor a date: {text!r}; write 2d or 2026-11-20"
         ) from None
 
 
 def utc(moment: float) -> str:
-    """Return `2026-11-24T05:03:12Z`, for programs."""
+    """Return the time in UTC, as `2026-11-24T05:03:12Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 def local(moment: float) -> str:
-    """Return `2026-11-24 05:03:12` by the clock on the wall."""
+    """Return the local time, as `2026-11-24 05:03:12`."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def local_short(moment: float, now: float) -> str:
-    """Return `Nov 24 05:03`, and of another year `Nov 24  2025`, as ls does."""
+    """Return `Nov 24 05:03`, or `Nov 24  2025` if that is half a year away, as ls(1) does."""
     form = "%b %e %H:%M" if abs(now - moment) < 180 * 86400 else "%b %e  %Y"
     return time.strftime(form, time.localtime(moment))
 
 
 def brief(seconds: float) -> str:
-    """Return a span in at most seven characters: `0.25s`, `4.2s`, `48s`, `2m14s`, `1d4h`."""
+    """Return a duration in at most seven characters: `0.25s`, `4.2s`, `48s`, `2m14s`, `1d4h`."""
     if seconds < 9.95:
         return f"{seconds:.2f}s" if seconds < 0.995 else f"{seconds:.1f}s"
     whole = round(seconds)
@@ -57,8 +57,13 @@ def brief(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """Return `just now`, `5m ago`, `3h ago`, `12d ago`."""
+    """Return how long ago something was: `just now`, `5m ago`, `3h ago`, `12d ago`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{int(seconds // size)}{unit} ago"
     return "just now"
+
+
+def rounded(seconds: float | None) -> float | None:
+    """Return a number to three decimals, for JSON; None stays None."""
+    return None if seconds is None else round(seconds, 3)

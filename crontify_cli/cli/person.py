@@ -1,4 +1,4 @@
-"""Shows a person that we wait for the server's rate limit: one live line on stderr."""
+"""Talks to the user at a terminal: asks questions, and shows the wait for a rate limit."""
 
 import math
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_wait(monitor: str, seconds_left: Callable[[], float | None]) -> Callable[[], None]:
-    """Return what updates the line; it is there as long as `seconds_left` gives a number."""
+    """Return a function that updates a status line, shown while `seconds_left` returns a number."""
     status: Status | None = None
 
     def update() -> None:
@@ -26,25 +26,21 @@ def show_wait(monitor: str, seconds_left: Callable[[], float | None]) -> Callabl
             status = None
             return
         text = (
-            f"{monitor}: rate limit of the plan, the report goes out in {math.ceil(left)} s"
+            f"{monitor}: rate limited; sending the report in {math.ceil(left)} s"
             " (Ctrl-C leaves it queued)"
         )
         if status is None:
-            status = _line(text)  # rich is loaded only where there is something to wait for
+            from rich.console import Console  # imported only when there is something to show
+
+            status = Console(stderr=True, highlight=False).status(text)
             status.start()
         status.update(text)
 
     return update
 
 
-def _line(text: str) -> "Status":
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False).status(text)
-
-
 def pause(monitor: str, seconds: float, *, rate_limited: bool) -> bool:
-    """Wait `seconds` between two attempts for `monitor`; on a terminal a rate limit is shown."""
+    """Wait `seconds` before the next attempt; if rate limited, show the wait on a terminal."""
     until = time.monotonic() + seconds
     if not (rate_limited and os.isatty(2)):
         time.sleep(seconds)
@@ -65,20 +61,20 @@ Answer = TypeVar("Answer")
 
 
 def line(question: str) -> str:
-    """Return the answer, stripped. The question goes to stderr: stdout is for results.
+    """Ask on stderr, since stdout is for results, and return the answer without outer spaces.
 
-    Raises CrontifyError (usage) where stdin has no line left.
+    Raises CrontifyError (usage) if stdin has no line left.
     """
     if sys.stdin.isatty():
         print(question, end=" ", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
-        raise CrontifyError(f"no answer on stdin to: {question}", ExitCode.USAGE)
+        raise CrontifyError(f"no answer on stdin to the question: {question}", ExitCode.USAGE)
     return answer.strip()
 
 
 def secret(question: str) -> str:
-    """Return the answer as `line` does; on a terminal it is not shown."""
+    """Ask as `line` does, but do not show on the terminal what is typed."""
     if not sys.stdin.isatty():
         return line(question)
     from getpass import getpass
@@ -86,11 +82,11 @@ def secret(question: str) -> str:
     try:
         return getpass(f"{question} ", sys.stderr).strip()
     except EOFError:
-        raise CrontifyError(f"no answer to: {question}", ExitCode.USAGE) from None
+        raise CrontifyError(f"no answer to the question: {question}", ExitCode.USAGE) from None
 
 
 def agrees(question: str, *, default: bool = False) -> bool:
-    """Whether the answer is yes; an empty one is `default`, the end of stdin is no."""
+    """Return whether the answer is yes; an empty answer is `default`, the end of stdin is no."""
     try:
         answer = line(f"{question} [{'Y/n' if default else 'y/N'}]")
     except CrontifyError:
@@ -99,10 +95,10 @@ def agrees(question: str, *, default: bool = False) -> bool:
 
 
 def until_right(question: str, parse: Callable[[str], Answer], *, hidden: bool = False) -> Answer:
-    """Return the parsed answer; a person is asked again, a line of stdin has to be right.
+    """Return the parsed answer; on a terminal, ask again until it is valid.
 
-    parse: raises ValueError with a message for a person.
-    Raises CrontifyError (usage).
+    parse: raises ValueError with a message for the user.
+    Raises CrontifyError (usage) for an invalid answer that is not from a terminal.
     """
     while True:
         try:

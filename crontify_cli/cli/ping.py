@@ -1,18 +1,28 @@
-"""`crontify ping`: one ping by hand, or from a script that runs its job itself."""
+"""`crontify ping`: sends one ping by hand, or from a script that runs its job itself."""
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from crontify_cli.cli.arguments import Monitor, parsed_by
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.values import parse_meta, parse_monitor
+from crontify_cli.model import Meta, Ping
+from crontify_cli.values import parse_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crontify_cli.delivery.single import Result
 
 EPILOG = "Example: crontify ping fail backup --message 'disk full' --log backup.log"
 HEAD, TAIL = 64 * 1024, 1024 * 1024
-"""Bytes of a log's beginning and of its end that are looked at."""
+"""Bytes of the beginning and of the end of a log that are read; the rest is left out."""
+
+Kind = Literal["start", "success", "fail"]
 
 
 def register(app: typer.Typer) -> None:
@@ -20,150 +30,84 @@ def register(app: typer.Typer) -> None:
     app.command("ping", short_help="Report a job that runs without `exec`.", epilog=EPILOG)(ping)
 
 
-def _monitor(text: str) -> str:
-    try:
-        return parse_monitor(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _number(text: str) -> tuple[str, int | float]:
-    try:
-        return parse_meta(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def ping(
-    kind: Annotated[
-        Literal["start", "success", "fail"],
-        typer.Argument(help="What to report.", show_default=False),
-    ],
-    monitor: Annotated[
-        str,
-        typer.Argument(
-            help="An alias from the config, or an id.",
-            parser=_monitor,
-            metavar="MONITOR",
-            show_default=False,
-        ),
-    ],
+    kind: Annotated[Kind, typer.Argument(help="What to report.", show_default=False)],
+    monitor: Monitor,
     meta: Annotated[
         list[str] | None,
         typer.Option(
-            parser=_number,
+            parser=parsed_by(parse_meta),
             metavar="KEY=NUMBER",
-            help="A number to report, not with start; may be repeated.",
+            help="Report a number (not with start); may be repeated.",
             show_default=False,
         ),
     ] = None,
     message: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="What went wrong, with fail.", show_default=False),
+        typer.Option(metavar="TEXT", help="What went wrong (only with fail).", show_default=False),
     ] = None,
     log: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="The log, with fail; - for standard input.", show_default=False
+            metavar="FILE",
+            help="Send this file as the log (only with fail); - is stdin.",
+            show_default=False,
         ),
     ] = None,
     no_queue: Annotated[
         bool,
         typer.Option(
-            "--no-queue", help="Exit 75 instead of queueing what cannot be delivered now."
+            "--no-queue", help="Exit 75 if the ping cannot be delivered; do not queue it."
         ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on stderr what became of it.")
+        bool, typer.Option("--verbose", "-v", help="Print the result on stderr.")
     ] = False,
 ) -> None:
-    """Report a start, a success or a failure of a job that runs without `exec`.
+    """Report the start, success or failure of a job that runs without `exec`.
 
-    What cannot be delivered is queued, as by `exec`, and the exit code is 0; a start is
-    never queued, since a late one would have a false time: then it is 75.
-    Exit 1 if the server refuses the ping.
+    A ping that cannot be delivered is queued, as with `exec`, and the exit code
+    is 0. A start is not queued, because its time would be wrong later; the exit
+    code is 75. Exit 1 if the server refuses the ping.
     """
     if kind == "start" and (meta or message or log):
-        raise typer.BadParameter("a start has neither --meta nor --message nor --log")
+        raise typer.BadParameter("start cannot be used with --meta, --message or --log")
     if kind == "success" and (message or log):
-        raise typer.BadParameter("a success has neither --message nor --log")
-    numbers: dict[str, int | float] = dict(meta or ())  # type: ignore[arg-type]  # parsed above
-    raise typer.Exit(_report(kind, monitor, numbers, message, log, not no_queue, verbose))
+        raise typer.BadParameter("success cannot be used with --message or --log")
+    numbers: Meta = dict(meta or ())  # type: ignore[arg-type]  # parsed above
+    result = _send(kind, monitor, numbers, message, log, queue=not no_queue)
+    raise typer.Exit(_exit_code(kind, monitor, result, queue=not no_queue, verbose=verbose))
 
 
-def _report(
-    kind: Literal["start", "success", "fail"],
-    name: str,
-    meta: dict[str, int | float],
-    message: str | None,
-    log: str | None,
-    queue: bool,
-    verbose: bool,
-) -> int:
+def _send(
+    kind: Kind, name: str, meta: Meta, message: str | None, log: str | None, *, queue: bool
+) -> "Result":
+    from crontify_cli.cli.client import open_client
     from crontify_cli.cli.person import pause
-    from crontify_cli.config import api_key, check_base_url, load
-    from crontify_cli.delivery.api import open_api
-    from crontify_cli.delivery.reporter import NO_KEY
     from crontify_cli.delivery.single import Way, report
-    from crontify_cli.model import Ping
     from crontify_cli.places import state_dir
     from crontify_cli.report.compose import error_message
-    from crontify_cli.report.excerpt import excerpt
     from crontify_cli.report.mask import Masker, known_secrets
     from crontify_cli.report.patterns import redaction
 
-    head, dropped, tail = _read(log) if log else (b"", 0, b"")
-    loaded = load()
-    for line in (*loaded.problems, *loaded.warnings):
-        say(line)
-    settings = loaded.settings
-    key = api_key(settings)
-    if key is None:
-        raise CrontifyError(NO_KEY)
-    check_base_url(settings)
-    monitor = settings.monitor(name)
-    mask = redaction(Masker(known_secrets(), (key,)), monitor.redact)
-    words = error_message(mask(message), "") if message else None
-    output = excerpt(head, dropped, tail, mask) or None
     try:
         state = state_dir()
-        api = open_api(settings, key)
     except OSError as error:
-        raise CrontifyError(f"the ping cannot be sent: {error}") from None
-    try:
-        way = Way(
-            state,
-            settings,
-            api,
-            mask,
-            lambda seconds, *, rate_limited: pause(name, seconds, rate_limited=rate_limited),
-            say,
-        )
-        result = report(name, Ping(monitor.id, kind, meta, words, output), way, queue=queue)
-    finally:
-        api.close()
-    sent = result.sent
-    if sent.verdict == "delivered":
-        if verbose:
-            run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
-            say(f"{kind} of {name}: received{run}")
-        return ExitCode.OK
-    if sent.verdict == "refused" and not result.queued:
-        raise CrontifyError(sent.message)
-    if result.queued:
-        if verbose or os.isatty(2):  # cron mail stays quiet during a blip
-            say(f"{sent.message}; the report is queued: 'crontify flush' delivers it")
-        return ExitCode.OK
-    why = "" if not queue or kind != "start" else "; a start is not queued, it would be late"
-    raise CrontifyError(f"{sent.message}{why}", ExitCode.TEMPORARY)
+        raise CrontifyError(f"cannot send the ping: {error}") from None
+    with open_client() as client:
+        monitor = client.settings.monitor(name)
+        mask = redaction(Masker(known_secrets(), (client.key,)), monitor.redact)
+        words = error_message(mask(message), "") if message else None
+        output = _excerpt(log, mask) if log else None
+        way = Way(state, client.settings, client.api, mask, partial(pause, name), say)
+        return report(name, Ping(monitor.id, kind, meta, words, output), way, queue=queue)
 
 
-def _read(log: str) -> tuple[bytes, int, bytes]:
-    """Return the beginning of the log, how many bytes lie between, and its end.
+def _excerpt(log: str, mask: "Callable[[str], str]") -> str | None:
+    """Return what to send of a log; raises CrontifyError if the file cannot be read."""
+    from crontify_cli.report.excerpt import excerpt
 
-    Raises CrontifyError if the file cannot be read.
-    """
-    head, dropped, tail = b"", 0, b""
+    dropped, tail = 0, b""
     try:
         with sys.stdin.buffer if log == "-" else Path(log).open("rb") as file:
             head = file.read(HEAD)
@@ -171,5 +115,23 @@ def _read(log: str) -> tuple[bytes, int, bytes]:
                 dropped += max(0, len(tail) + len(block) - TAIL)
                 tail = (tail + block)[-TAIL:]
     except OSError as error:
-        raise CrontifyError(f"the log {log} cannot be read: {error.strerror}") from None
-    return head, dropped, tail
+        raise CrontifyError(f"cannot read the log {log}: {error.strerror}") from None
+    return excerpt(head, dropped, tail, mask) or None
+
+
+def _exit_code(kind: Kind, name: str, result: "Result", *, queue: bool, verbose: bool) -> int:
+    """Report the result on stderr; raises CrontifyError if the ping is neither sent nor queued."""
+    sent = result.sent
+    if sent.verdict == "delivered":
+        if verbose:
+            run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
+            say(f"{kind} of {name}: delivered{run}")
+        return ExitCode.OK
+    if result.queued:
+        if verbose or os.isatty(2):  # a short outage should not cause cron mail
+            say(f"{sent.message}; the report is queued: 'crontify flush' delivers it")
+        return ExitCode.OK
+    if sent.verdict == "refused":
+        raise CrontifyError(sent.message)
+    why = "; a start is not queued, because its time would be wrong" if kind == "start" else ""
+    raise CrontifyError(f"{sent.message}{why if queue else ''}", ExitCode.TEMPORARY)

@@ -1,13 +1,14 @@
-"""`crontify runs`: what ran, how it ended, and what of it is still to be reported."""
+"""`crontify runs`: lists what ran, how it ended, and whether that was reported."""
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.cli.arguments import OptionalMonitor, parsed_by
+from crontify_cli.cli.moments import parse_since
+from crontify_cli.errors import CrontifyError, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 LIMIT = 20
 
-_HELP = """List the runs of this machine, the newest first.
+Row = TypeVar("Row")
 
-In a pipe a tab-separated line each, without a header: started (UTC), monitor,
-outcome, exit code, seconds, report, run, remote run id, message. With --stats:
-monitor, runs, success rate, p50, p95, last failure, its run, its message.
-A dash stands for what there is not.
+_HELP = """List the runs on this machine, the newest first.
+
+In a pipe each run is one tab-separated line, without a header: started (UTC),
+monitor, outcome, exit code, seconds, report, run, remote run id, message. With
+--stats: monitor, runs, success rate, p50, p95, last failure, its run, its message.
+Missing values are shown as a dash.
 """
 
 
@@ -34,23 +37,16 @@ def register(app: typer.Typer) -> None:
     app.command("runs", help=_HELP, epilog=epilog)(runs)
 
 
-def _since(text: str) -> float:
-    from crontify_cli.cli.moments import parse_since
-
-    try:
-        return parse_since(text, time.time())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-Monitor = Annotated[
-    str | None,
-    typer.Argument(metavar="[MONITOR]", help="An alias or an id.", show_default="every monitor"),
+Failed = Annotated[
+    bool, typer.Option("--failed", help="List only failures, including tolerated ones.")
 ]
-Failed = Annotated[bool, typer.Option("--failed", help="Only what failed, tolerated or not.")]
 Since = Annotated[
     float | None,
-    typer.Option(parser=_since, metavar="TIME", help="Only runs since then: 2d (ago), or a date."),
+    typer.Option(
+        parser=parsed_by(parse_since),
+        metavar="TIME",
+        help="List only runs since TIME: 2d (two days ago), or a date.",
+    ),
 ]
 Limit = Annotated[
     int | None,
@@ -59,26 +55,26 @@ Limit = Annotated[
         "-n",
         min=1,
         metavar="N",
-        help="At most so many; with --stats, of each monitor.",
+        help="List at most N runs; with --stats, count N per monitor.",
         show_default=f"{LIMIT}, with --stats all",
     ),
 ]
 WithStats = Annotated[
     bool,
-    typer.Option("--stats", help="A line a monitor: runs, success rate, durations, last failure."),
+    typer.Option("--stats", help="Show success rate, durations and last failure per monitor."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="A list of objects.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list.")]
 
 
 def runs(
-    monitor: Monitor = None,
+    monitor: OptionalMonitor = None,
     failed: Failed = False,
     since: Since = None,
     limit: Limit = None,
     stats: WithStats = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs; the help is `_HELP`."""
+    """List the runs, as `_HELP` describes."""
     from crontify_cli.cli.history import open_history
     from crontify_cli.delivery.journal import JournalError
 
@@ -95,50 +91,43 @@ def runs(
 
 
 def _names(monitor: str | None) -> tuple[str, ...]:
-    """Return the names under which runs of `monitor` may stand in the journal."""
+    """Return the names under which the journal may have runs of `monitor`; none for all."""
     if monitor is None:
         return ()
     from crontify_cli.cli.history import names_of
     from crontify_cli.config import load
 
-    # Whatever is wrong in the config, `crontify config check` says it.
+    # Problems of the config file are left to `crontify config check`.
     return names_of(monitor, load().settings)
 
 
 def _entries(history: "History", rows: "Iterable[RunRow]") -> "Iterator[Entry]":
-    """Yield what is said of each run, as it is read."""
+    """Yield an entry for each run, while the runs are being read."""
     import statistics
 
     from crontify_cli.cli.runs_rows import entry
 
     now = time.time()
     usual: dict[str, float | None] = {}
-    living: frozenset[str] | None = None
+    active: frozenset[str] | None = None
     for row in rows:
         if row.monitor not in usual and history.journal:
             durations = history.journal.recent_successes(row.monitor)
             usual[row.monitor] = statistics.median(durations) if len(durations) > 1 else None
-        if row.outcome is None and living is None:
-            living = history.living()
-        yield entry(row, living or frozenset(), usual.get(row.monitor), now)
+        if row.outcome is None and active is None:
+            active = history.active()
+        yield entry(row, active or frozenset(), usual.get(row.monitor), now)
 
 
 def _show_runs(history: "History", found: "Iterator[Entry]", *, as_json: bool) -> None:
     from crontify_cli.cli import output, runs_rows
 
-    if as_json:
-        output.json_list(map(runs_rows.as_json, found))
-        return
-    if not output.is_terminal():
-        output.lines(output.fields(runs_rows.as_fields(run)) for run in found)
-        return
-    shown = list(found)
-    if not shown:
-        _say_nothing(history)
-        return
-    from crontify_cli.cli.runs_table import runs_table
+    def draw(entries: "Sequence[Entry]") -> None:
+        from crontify_cli.cli.runs_table import runs_table
 
-    _draw(lambda view: runs_table(shown, view))
+        _draw(history, entries, runs_table)
+
+    output.show_list(found, runs_rows.as_json, runs_rows.as_fields, draw, as_json=as_json)
 
 
 def _show_stats(
@@ -152,46 +141,42 @@ def _show_stats(
 ) -> None:
     from crontify_cli.cli import output, stats
 
-    every = [
-        found._replace(
-            last_failure=next(history.runs((found.monitor,), failed=True, limit=1), None)
-        )
-        if stats.has_failed(found)
-        else found
-        for found in stats.collect(history.laps(names, since=since), limit)
-    ]
-    every = [found for found in every if not failed or found.last_failure]
-    if as_json:
-        output.json_list(map(stats.as_json, every))
-        return
-    if not output.is_terminal():
-        output.lines(output.fields(stats.as_fields(found)) for found in every)
-        return
-    if not every:
-        _say_nothing(history)
-        return
-    from crontify_cli.cli.stats_table import stats_table
+    def draw(monitors: "Sequence[stats.Stats]") -> None:
+        from crontify_cli.cli.stats_table import stats_table
 
-    _draw(lambda view: stats_table(every, view))
+        _draw(history, monitors, stats_table)
+
+    found = stats.collect(history.summaries(names, since=since), limit)
+    for at, each in enumerate(found):
+        if stats.has_failed(each):
+            last = next(history.runs((each.monitor,), failed=True, limit=1), None)
+            found[at] = each._replace(last_failure=last)
+    listed = [each for each in found if not failed or each.last_failure]
+    output.show_list(listed, stats.as_json, stats.as_fields, draw, as_json=as_json)
 
 
-def _draw(table: "Callable[[View], RenderableType]") -> None:
+def _draw(
+    history: "History",
+    rows: "Sequence[Row]",
+    table: "Callable[[Sequence[Row], View], RenderableType]",
+) -> None:
+    """Show the table of `rows` in the pager, or say why there are none."""
+    if not rows:
+        _say_why_empty(history)
+        return
     from crontify_cli.cli import output
     from crontify_cli.cli.table import View
 
     console = output.console()
     view = View(console.width, time.time(), output.is_ascii())
     with console.capture() as drawn:
-        console.print(table(view))
+        console.print(table(rows, view))
     output.page("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
 
 
-def _say_nothing(history: "History") -> None:
-    """Tell a person why the list is empty; a program sees that it is."""
+def _say_why_empty(history: "History") -> None:
+    """Tell the user at a terminal why the list is empty."""
     if history.journal:
-        print("crontify: no such runs", file=sys.stderr)
-        return
-    print(
-        f"crontify: no runs yet in {history.state}: `crontify exec MONITOR -- COMMAND` makes one",
-        file=sys.stderr,
-    )
+        say("no runs match")
+    else:
+        say(f"no runs yet in {history.state}: 'crontify exec MONITOR -- COMMAND' records one")

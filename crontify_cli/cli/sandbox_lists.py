@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NARROWEST_WORDS = 16
-"""Columns that the last cell, which has the words, gets before another one is left out."""
+"""The width of the last column, which has the words, below which another column is left out."""
 _STATUS_COLOURS = {
     "running": "cyan",
     "success": "green",
@@ -44,43 +44,30 @@ def show(
     fields: Callable[[T], Iterable[object]],
     columns: Sequence[Column[T]],
 ) -> None:
-    """Print the list: `wire` as JSON, `fields` in a pipe, `columns` on a terminal."""
-    if as_json:
-        output.json_list(wire(thing).model_dump(by_alias=True) for thing in things)
-    elif output.is_terminal():
-        _print_table(things, columns)
-    else:
-        output.lines(output.fields(fields(thing)) for thing in things)
+    """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
+
+    output.show_list(
+        things,
+        lambda thing: wire(thing).model_dump(by_alias=True),
+        fields,
+        lambda shown: _print_table(shown, columns),
+        as_json=as_json,
+    )
 
 
 def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from crontify_cli.cli import output
-    from crontify_cli.cli.table import GAP
+    from crontify_cli.cli import table
 
+    def cells(column: Column[T]) -> list[Text]:
+        words = [one_line(column.cell(thing)) for thing in things]
+        return [Text(word, _STATUS_COLOURS.get(word, "")) for word in words]
+
+    drawn = [table.Column(column.name, column.rank, cells(column)) for column in columns]
+    drawn[-1] = drawn[-1]._replace(least=_NARROWEST_WORDS)
     console = output.console()
-    rows = [[one_line(column.cell(thing)) for column in columns] for thing in things]
-    widths = [
-        max([len(column.name), *(Text(row[at]).cell_len for row in rows)])
-        for at, column in enumerate(columns)
-    ]
-    shown = list(range(len(columns)))
-    last = shown[-1]
-
-    def left() -> int:
-        return console.width - sum(widths[at] + GAP for at in shown if at != last)
-
-    while left() < min(_NARROWEST_WORDS, widths[last]) and len(shown) > 2:
-        shown.remove(max(shown, key=lambda at: columns[at].rank))
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold dim")
-    for at in shown:
-        width = max(1, left()) if at == last else None
-        table.add_column(columns[at].name, no_wrap=True, overflow="ellipsis", max_width=width)
-    for row in rows:
-        table.add_row(*(Text(row[at], _STATUS_COLOURS.get(row[at], "")) for at in shown))
-    console.print(table)
+    console.print(table.draw_table(drawn, console.width))
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:

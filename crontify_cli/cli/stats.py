@@ -1,36 +1,34 @@
-"""What a monitor's runs come to: how many, how often well, how long, and how it last failed."""
+"""Statistics of a monitor: number of runs, success rate, durations, and the last failure."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from crontify_cli.cli.moments import utc
-from crontify_cli.delivery.journal import Lap, RunRow
-
-COLUMNS = ("monitor", "runs", "success rate", "p50", "p95", "last failure", "run", "message")
-"""The columns in a pipe."""
+from crontify_cli.cli.moments import rounded, utc
+from crontify_cli.delivery.journal import RunRow, RunSummary
 
 RECENT = 60
-"""Runs whose durations are kept one by one, for the sparkline."""
+"""How many of the newest durations are kept, for the sparkline."""
 
 _RAN = ("success", "fail", "tolerated")
 _FAILED = ("fail", "tolerated", "lost")
 
 
 class Recent(NamedTuple):
-    """One of the newest runs: seconds, and whether it was a success."""
+    """One of the newest runs. duration: in seconds."""
 
     duration: float
     succeeded: bool
 
 
 class Stats(NamedTuple):
-    """One monitor's statistics; a run that goes on or was skipped counts in none but its own.
+    """One monitor's statistics. Running and skipped runs are not part of `runs`.
 
-    runs: success + failed + tolerated + lost. success_rate: 0 to 1, None without runs; a
-    tolerated failure is none. p50, p95: seconds, by nearest rank, of the runs that came to
-    an end of their own (not lost). recent: the newest, the oldest of them first.
+    runs: success + failed + tolerated + lost.
+    success_rate: from 0 to 1, None without runs; a tolerated failure is not a success.
+    p50, p95: nearest-rank percentiles of the durations in seconds, without lost runs.
+    recent: the newest runs, of these the oldest first.
     """
 
     monitor: str
@@ -48,55 +46,56 @@ class Stats(NamedTuple):
     last_failure: RunRow | None = None
 
 
-def collect(laps: Iterable[Lap], limit: int | None = None) -> list[Stats]:
-    """Return the statistics of each monitor, by name; laps: newest first within a monitor.
+def collect(runs: Iterable[RunSummary], limit: int | None = None) -> list[Stats]:
+    """Return the statistics of each monitor, sorted by name.
 
-    limit: how many of each monitor's newest runs count.
+    runs: of each monitor the newest first. limit: how many runs of each monitor count.
     """
-    by_monitor: defaultdict[str, list[Lap]] = defaultdict(list)
-    for lap in laps:
-        counted = by_monitor[lap.monitor]
+    by_monitor: defaultdict[str, list[RunSummary]] = defaultdict(list)
+    for run in runs:
+        counted = by_monitor[run.monitor]
         if limit is None or len(counted) < limit:
-            counted.append(lap)
+            counted.append(run)
     return [_stats(monitor, by_monitor[monitor]) for monitor in sorted(by_monitor)]
 
 
 def has_failed(stats: Stats) -> bool:
-    """Whether any of the runs failed, tolerated or not."""
+    """Whether any run failed, including tolerated failures."""
     return stats.failed + stats.tolerated + stats.lost > 0
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the nearest-rank percentile of ascending values; None of none."""
+    """Return the nearest-rank percentile of ascending values, None if there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
-def _stats(monitor: str, laps: Sequence[Lap]) -> Stats:
-    count: defaultdict[str | None, int] = defaultdict(int)
-    for lap in laps:
-        count[lap.outcome] += 1
-    ended = [lap for lap in laps if lap.outcome in _RAN and lap.duration is not None]
-    durations = sorted(lap.duration or 0.0 for lap in ended)
-    runs = count["success"] + sum(count[outcome] for outcome in _FAILED)
-    recent = [Recent(lap.duration or 0.0, lap.outcome == "success") for lap in ended[:RECENT]]
+def _stats(monitor: str, runs: Sequence[RunSummary]) -> Stats:
+    count = Counter(run.outcome for run in runs)
+    ended = [
+        Recent(run.duration, run.outcome == "success")
+        for run in runs
+        if run.outcome in _RAN and run.duration is not None
+    ]
+    durations = sorted(run.duration for run in ended)
+    total = count["success"] + sum(count[outcome] for outcome in _FAILED)
     return Stats(
         monitor,
-        runs,
+        total,
         count["success"],
         count["fail"],
         count["tolerated"],
         count["lost"],
         count["skipped"],
-        count["success"] / runs if runs else None,
+        count["success"] / total if total else None,
         percentile(durations, 0.5),
         percentile(durations, 0.95),
-        tuple(reversed(recent)),
-        max(lap.started_at for lap in laps),
+        tuple(reversed(ended[:RECENT])),
+        max(run.started_at for run in runs),
     )
 
 
 def as_json(stats: Stats) -> dict[str, object]:
-    """Return the monitor's object: docs/output.md names the keys. Times are UTC, spans seconds."""
+    """Return the JSON object; docs/output.md describes its keys."""
     failure = stats.last_failure
     return {
         "monitor": stats.monitor,
@@ -106,10 +105,10 @@ def as_json(stats: Stats) -> dict[str, object]:
         "tolerated": stats.tolerated,
         "lost": stats.lost,
         "skipped": stats.skipped,
-        "success_rate": _rounded(stats.success_rate),
-        "p50": _rounded(stats.p50),
-        "p95": _rounded(stats.p95),
-        "durations": [_rounded(recent.duration) for recent in stats.recent],
+        "success_rate": rounded(stats.success_rate),
+        "p50": rounded(stats.p50),
+        "p95": rounded(stats.p95),
+        "durations": [rounded(recent.duration) for recent in stats.recent],
         "last_run_at": utc(stats.last_run_at),
         "last_failure": failure
         and {
@@ -122,20 +121,14 @@ def as_json(stats: Stats) -> dict[str, object]:
 
 
 def as_fields(stats: Stats) -> tuple[object, ...]:
-    """Return the values of `COLUMNS`; None for what is not known."""
+    """Return the columns of a line in a pipe, as `crontify runs --help` lists them."""
     failure = stats.last_failure
+    numbers = (stats.success_rate, stats.p50, stats.p95)
     return (
         stats.monitor,
         stats.runs,
-        *(
-            None if number is None else f"{number:.3f}"
-            for number in (stats.success_rate, stats.p50, stats.p95)
-        ),
+        *(None if number is None else f"{number:.3f}" for number in numbers),
         failure and utc(failure.started_at),
         failure and failure.id,
         failure and (failure.message or failure.reason),
     )
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 3)

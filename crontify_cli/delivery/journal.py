@@ -16,10 +16,10 @@ from crontify_cli.delivery.journal_file import VERSION, JournalError, JournalFil
 from crontify_cli.delivery.journal_rows import (
     QUEUED,
     RUN_ROWS,
-    Lap,
     Queued,
     ReportState,
     RunRow,
+    RunSummary,
     StartState,
     queued,
     run_row,
@@ -35,10 +35,10 @@ __all__ = [
     "VERSION",
     "Journal",
     "JournalError",
-    "Lap",
     "Queued",
     "ReportState",
     "RunRow",
+    "RunSummary",
     "StartState",
     "journal_path",
 ]
@@ -177,15 +177,17 @@ class Journal(JournalFile):
         sql = f"{RUN_ROWS} WHERE {where} ORDER BY seq DESC LIMIT ?"
         return [run_row(row) for row in self.query(sql, (name, name, end, limit))]
 
-    def laps(self, *, monitor: str | None = None, since: float | None = None) -> Iterator[Lap]:
-        """Yield what statistics need of the runs that `runs` would yield, in its order."""
+    def summaries(
+        self, *, monitor: str | None = None, since: float | None = None
+    ) -> Iterator[RunSummary]:
+        """Yield summaries of the runs that `runs` would yield, in the same order."""
         rows = self.query(
             "SELECT monitor, outcome, started_at, duration FROM runs"
             " WHERE (:monitor IS NULL OR monitor = :monitor)"
             " AND (:since IS NULL OR started_at >= :since) ORDER BY seq DESC",
             {"monitor": monitor, "since": since},
         )
-        yield from map(Lap._make, rows)
+        yield from map(RunSummary._make, rows)
 
     def recent_successes(self, monitor: str, among: int = 100) -> list[float]:
         """Return how long the successes took, in seconds, among a monitor's newest runs."""

@@ -51,8 +51,8 @@ class RunRow(NamedTuple):
     settled_at: float | None
 
 
-class Lap(NamedTuple):
-    """What statistics need of a run: times in seconds, `started_at` since the epoch."""
+class RunSummary(NamedTuple):
+    """The part of a run that statistics need; times in seconds, `started_at` since the epoch."""
 
     monitor: str
     outcome: str | None

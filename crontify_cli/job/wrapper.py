@@ -11,6 +11,7 @@ from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
 from crontify_cli.job.rescue import relay_until_exit
+from crontify_cli.processes import open_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
     process = Process()
     launched: LaunchedRun | None = None
     try:
-        _hold_standard_streams()
+        open_standard_streams()
         process.listen()
         problem = ""
         if options.overlap != "allow":
@@ -83,16 +84,6 @@ def _run_alone(command: "list[str]", process: Process, error: Exception) -> int:
         code, problem = _explain(command[0], failure)
         say(problem)
         return code
-
-
-def _hold_standard_streams() -> None:
-    """Open what is closed of 0, 1 and 2, so that no file of ours lands on a job's stream."""
-    while True:
-        fd = os.open(os.devnull, os.O_RDWR)
-        if fd > 2:
-            os.close(fd)
-            return
-        os.set_inheritable(fd, True)
 
 
 def _spawn(launched: LaunchedRun) -> None:

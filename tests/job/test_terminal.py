@@ -75,7 +75,7 @@ def test_a_rate_limit_is_shown_and_ctrl_c_leaves_the_report_queued(
     api.choose = choose
     process = start("touch begun; exit 5", terminal, api, tmp_path)
     shown = terminal.read_until("queued)")
-    assert "backup: rate limit of the plan" in shown
+    assert "backup: rate limited; sending the report in " in shown
     terminal.type("\x03")
     assert process.wait(60) == 5
     rest = terminal.read_to_end()

@@ -1,0 +1,38 @@
+"""Arguments that several commands take, and how Typer parses values with our own functions."""
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from crontify_cli.values import parse_monitor
+
+Value = TypeVar("Value")
+
+
+def parsed_by(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Return `parse` with its ValueError as a usage error; Typer alone would drop the message."""
+
+    def parser(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parser
+
+
+_MONITOR_HELP = "An alias from the config file, or a monitor id."
+Monitor = Annotated[
+    str,
+    typer.Argument(
+        help=_MONITOR_HELP,
+        parser=parsed_by(parse_monitor),
+        metavar="MONITOR",
+        show_default=False,
+    ),
+]
+OptionalMonitor = Annotated[
+    str | None,
+    typer.Argument(help=_MONITOR_HELP, metavar="[MONITOR]", show_default="every monitor"),
+]
