@@ -1,18 +1,18 @@
-"""The file of a run that is going on: its layout, and how to read one.
+"""The record of a running job: the layout of the file, and how to read it.
 
-A wrapper writes it (`job/recorder.py`) and any other process may read it: while
-the job runs, after the wrapper was killed, after the host went down. It stands in
-the state directory as `live/RUN-MONITOR.rec`:
+The wrapper writes it (`job/recorder.py`), and any process may read it: while the job
+runs, after the wrapper was killed, or after the machine went down. Its path below the
+state directory is `live/RUN-MONITOR.rec`, and it consists of
 
-    0      the header: numbers at fixed places, then texts separated by NUL
-    4 KiB  the head: the first 64 KiB of the output
-    68 KiB the ring: what came after the head, the newest byte overwriting the oldest
+    0       the header: numbers at fixed offsets, then texts separated by NUL
+    4 KiB   the head: the first 64 KiB of the output
+    68 KiB  the ring buffer: the output after the head; new bytes overwrite the oldest
 
-The wrapper holds a POSIX lock on the whole file as long as it lives, so that its death
-shows at once, even from another PID namespace. Who reports a dead one's run locks all
-but the first byte meanwhile, and is not taken for a wrapper. The writer may have put one more
-chunk into the ring than it has counted when it was killed, so a chunk's width of
-the ring is not to be read: 960 KiB of it are.
+The wrapper holds a POSIX lock on the whole file while it runs, so that other processes
+notice when it has died, even from another PID namespace. A process that reports the run
+of a dead wrapper locks everything except the first byte, and so is not mistaken for the
+wrapper. A wrapper that was killed may have written one chunk to the ring without
+counting it. That is why only 960 KiB of the ring, its size less one chunk, are read.
 """
 
 import os
@@ -25,31 +25,31 @@ HEAD = 64 * 1024
 RING = 960 * 1024 + CHUNK
 SIZE = HEADER + HEAD + RING
 TAIL = RING - CHUNK
-"""How many of the newest bytes behind the head can be read."""
+"""How many bytes after the head can be read, the newest ones."""
 
-# Places of the header's numbers, as indices of unsigned 64-bit words.
+# The numbers in the header, as indices of unsigned 64-bit words.
 AT_VERSION, AT_TOTAL, AT_WRAPPER, AT_WRAPPER_START, AT_JOB, AT_JOB_START = range(1, 7)
 AT_STARTED, AT_STATE, AT_EXIT_CODE, AT_ENDED, AT_TEXT, AT_REDACT, AT_NO_LOG = range(7, 14)
 BOOT_ID_AT, TEXT_AT = 128, 192
 
 RUNNING, SUCCEEDED, FAILED = range(3)
-"""States: the outcome is open, or was judged by the wrapper."""
+"""States: still running, or what the wrapper decided."""
 
 SUFFIX, META_SUFFIX = ".rec", ".meta"
 
 
 def live_dir(state: str) -> str:
-    """Return the folder of the records of runs that are going on."""
+    """Return the directory of the records."""
     return os.path.join(state, "live")
 
 
 def file_name(run: str, monitor: str) -> str:
-    """Return a record's name: run ids have no hyphen, so the monitor can be read back."""
+    """Return the file name of a record. Run ids have no hyphen, so it can be split again."""
     return f"{run}-{monitor}{SUFFIX}"
 
 
 def is_written(fd: int) -> bool:
-    """Tell whether the wrapper of the record that is open as `fd`, another process, lives."""
+    """Tell whether the wrapper that writes the open record, another process, is running."""
     os.lseek(fd, 0, os.SEEK_SET)
     try:
         os.lockf(fd, os.F_TEST, 1)
@@ -59,7 +59,7 @@ def is_written(fd: int) -> bool:
 
 
 def take_over(fd: int) -> bool:
-    """Lock the record of a dead wrapper; False if it lives, or another process was faster."""
+    """Lock the record of a dead wrapper; False if it is running or another process was faster."""
     os.lseek(fd, 1, os.SEEK_SET)
     try:
         os.lockf(fd, os.F_TLOCK, 0)
@@ -69,49 +69,28 @@ def take_over(fd: int) -> bool:
 
 
 class Record:
-    """What a record's file says at the moment of reading.
+    """The content of a record at the moment of reading.
 
-    run, monitor, cwd, command: texts; a command line too long for the header is cut.
-    redact, no_log: what the flags of those names said of the log; no_log is None where there
-        was none, and True where the patterns were too long for the header.
-    wrapper, job: (pid, start time in clock ticks since boot); the job's pid is 0 in the
-        instant between the spawn and its note here, a start time is 0 where unknown.
-    boot_id, namespace: the boot and the PID namespace that those belong to.
+    run, monitor, command: texts; a command line that is too long for the header is cut.
+    redact, no_log: the values of these flags; no_log is None if it was not given, and True
+        if the patterns were too long for the header.
+    wrapper, job: (pid, start time in clock ticks since boot). The job's pid is 0 until it
+        is written here just after the spawn; an unknown start time is 0.
+    boot_id, namespace: the boot and the PID namespace of these pids.
     started, ended: nanoseconds since the epoch; ended is 0 while the job runs.
-    state, exit_code: the wrapper's judgement, once it made one.
-    total: bytes of output so far. head and tail are what is kept of them, `dropped`
-        is how many lie between the two.
+    state, exit_code: what the wrapper decided after the job's end.
+    total: bytes of output so far. head and tail are those that are kept, and dropped is
+        the number of bytes missing between them.
     """
 
-    __slots__ = (
-        "boot_id",
-        "command",
-        "cwd",
-        "dropped",
-        "ended",
-        "exit_code",
-        "head",
-        "job",
-        "monitor",
-        "namespace",
-        "no_log",
-        "redact",
-        "run",
-        "started",
-        "state",
-        "tail",
-        "total",
-        "wrapper",
-    )
-
     def __init__(self, data: "bytes | memoryview") -> None:
-        """Read the file's content. Raises ValueError if it is not a record of this version."""
+        """Parse the content of the file; raises ValueError if it is not a valid record."""
         view = memoryview(data)
         if len(view) < SIZE or view[:8] != MAGIC:
-            raise ValueError("not a record of a run")
+            raise ValueError("not a record")
         words = view[:HEADER].cast("Q")
         if words[AT_VERSION] != VERSION:
-            raise ValueError(f"a record of version {words[AT_VERSION]}, not {VERSION}")
+            raise ValueError(f"record version {words[AT_VERSION]}, expected {VERSION}")
         self.total = words[AT_TOTAL]
         self.wrapper = words[AT_WRAPPER], words[AT_WRAPPER_START]
         self.job = words[AT_JOB], words[AT_JOB_START]
@@ -122,9 +101,9 @@ class Record:
         text = bytes(view[TEXT_AT : TEXT_AT + min(words[AT_TEXT], HEADER - TEXT_AT)])
         fields = text.decode("utf-8", "surrogateescape").split("\0")
         if len(fields) < 3:
-            raise ValueError("a record without a run's name")
+            raise ValueError("record without a run id")
         patterns = words[AT_REDACT]
-        self.run, self.monitor, self.cwd = fields[:3]
+        self.run, self.monitor = fields[:2]  # fields[2] is the working directory
         self.redact, self.command = fields[3 : 3 + patterns], fields[3 + patterns :]
         self.no_log = (None, True, False)[min(words[AT_NO_LOG], 2)]
         if patterns and not self.command:
@@ -135,7 +114,7 @@ class Record:
 
 
 def read_tail(view: memoryview, total: int, wanted: int) -> bytes:
-    """Return the newest `wanted` bytes of the ring, or as many as it surely holds."""
+    """Return the newest `wanted` bytes of the ring, or as many as are certainly intact."""
     count = min(wanted, TAIL, max(0, total - HEAD))
     ring = view[HEADER + HEAD : HEADER + HEAD + RING]
     end = (total - HEAD) % RING if total > HEAD else 0
@@ -145,7 +124,7 @@ def read_tail(view: memoryview, total: int, wanted: int) -> bytes:
 
 
 def room(total: int) -> tuple[int, int]:
-    """Return the offset where the next bytes go, and how many fit there in one piece."""
+    """Return the offset for the next bytes of output, and how many fit there in one piece."""
     if total < HEAD:
         return HEADER + total, min(CHUNK, HEAD - total)
     at = (total - HEAD) % RING

@@ -12,7 +12,7 @@ from crontify_cli.errors import CrontifyError, ExitCode
 if TYPE_CHECKING:
     from crontify_cli.cli.config_show import Row
     from crontify_cli.config.file import Written
-    from crontify_cli.config.keys import Address
+    from crontify_cli.config.keys import KeyPath
     from crontify_cli.config.settings import Loaded
 
 config = App(
@@ -72,9 +72,9 @@ def list_(
 def get(key: KeyArgument) -> None:
     """Print the value in force, a list's items a line each; exit 1 if there is none."""
     from crontify_cli.cli.config_show import find
-    from crontify_cli.config.keys import parse_address
+    from crontify_cli.config.keys import parse_key_path
 
-    address = parse_address(key)
+    address = parse_key_path(key)
     found = find(_load(), address.names, address.key)
     for row in found:
         for item in row.value if isinstance(row.value, tuple) else [row.value]:
@@ -105,9 +105,9 @@ def set_(
     or pipe it in. Comments are not kept: a file that has some is kept
     beside the new one as config.toml.bak; `config edit` keeps them.
     """
-    from crontify_cli.config.keys import parse_address
+    from crontify_cli.config.keys import parse_key_path
 
-    address = parse_address(key)
+    address = parse_key_path(key)
     if address.names == ("headers",):
         raise CrontifyError("headers: write headers.NAME", ExitCode.USAGE)
     words = list(values) if values else [_ask(address)]
@@ -231,7 +231,7 @@ def _json(row: "Row") -> dict[str, object]:
     return {"key": row.path, "value": row.value, "source": row.source, "from": row.where or None}
 
 
-def _ask(address: "Address") -> str:
+def _ask(address: "KeyPath") -> str:
     from crontify_cli.cli import person
 
     answer = (person.secret if address.key.secret else person.line)(f"{address.path}:")
@@ -240,12 +240,12 @@ def _ask(address: "Address") -> str:
     return answer
 
 
-def _is_secret(address: "Address", words: list[str]) -> bool:
+def _is_secret(address: "KeyPath", words: list[str]) -> bool:
     # A proxy's URL is a secret only with a password in it.
     return address.key.secret and (address.key.name != "proxy" or "@" in "".join(words))
 
 
-def _checked(address: "Address", words: list[str], file: str) -> object:
+def _checked(address: "KeyPath", words: list[str], file: str) -> object:
     """Return what to write; raises CrontifyError (usage) for what does not fit the key."""
     from crontify_cli.config.kinds import read_header
     from crontify_cli.config.load import read_value
@@ -261,7 +261,7 @@ def _checked(address: "Address", words: list[str], file: str) -> object:
     return raw
 
 
-def _only_one(content: dict[str, object], address: "Address", file: str) -> None:
+def _only_one(content: dict[str, object], address: "KeyPath", file: str) -> None:
     """Raise CrontifyError where another key for the same credential stands in the file."""
     from crontify_cli.config.keys import CREDENTIALS
 
