@@ -207,49 +207,49 @@ function __crontify_keys
     if not string match -q 'monitors.*' -- $current
         printf '%s\n' \
         api_key\t'The API key' \
-        api_key_file\t'The file whose first line is the API key' \
-        api_key_command\t'The command whose first line of output is the API key' \
-        token\t'The user token (a JWT), to read logs with' \
-        token_file\t'The file whose first line is the user token' \
-        token_command\t'The command whose first line of output is the user token' \
-        base_url\t'The API\'s address' \
-        allow_http\t'Send the key over plain http:// to other hosts than this one, too' \
-        proxy\t'The proxy for all requests' \
-        ca_bundle\t'The file with the certificates to trust' \
-        connect_timeout\t'How long a connection may take' \
-        http_timeout\t'How long one request may take' \
-        report_timeout\t'How long after the job\'s end its report is tried before it is left queued' \
-        rate_limit_wait\t'How long to wait after the job\'s end where the plan\'s minimum interval asks for it' \
-        keep_runs\t'How many runs are kept in the journal' \
-        keep_days\t'How many days runs are kept in the journal' \
-        keep_log_mb\t'How many MiB of logs are kept' \
-        timeout\t'Stop the job after this long' \
-        kill_after\t'How long after the TERM of the timeout comes the KILL' \
+        api_key_file\t'File whose first line is the API key' \
+        api_key_command\t'Command whose first line of output is the API key' \
+        token\t'The user token (a JWT), for reading logs from the API' \
+        token_file\t'File whose first line is the user token' \
+        token_command\t'Command whose first line of output is the user token' \
+        base_url\t'Base URL of the API' \
+        allow_http\t'Allow a base_url with http:// on another host, which sends the API key unencrypted' \
+        proxy\t'Proxy for all requests' \
+        ca_bundle\t'File with the CA certificates to trust' \
+        connect_timeout\t'Timeout for connecting to the server' \
+        http_timeout\t'Timeout for one request' \
+        report_timeout\t'How long to try to deliver the report after the job has ended' \
+        rate_limit_wait\t'How long to wait after the job has ended if the server limits the rate of pings' \
+        keep_runs\t'Number of runs to keep in the journal' \
+        keep_days\t'Number of days to keep runs in the journal' \
+        keep_log_mb\t'Size of the logs to keep, in MiB' \
+        timeout\t'Time limit for the job' \
+        kill_after\t'Time between the TERM and the KILL of the timeout' \
         success_codes\t'Exit codes that mean success, as "0,20-25" or [0, 24]' \
-        min_duration\t'A run that ends sooner is a failure' \
-        tolerate\t'Report up to this many failures in a row as success' \
-        output\t'Pass the job\'s output on always, only if the job fails, or never' \
-        no_start\t'Report the end only, not the start' \
-        no_log\t'Report no log with a failure' \
-        meta_regex\t'Report numbers found in the output: named groups' \
-        redact\t'Mask what matches, beside the built-in masks'
+        min_duration\t'Treat a run as failed if it ends sooner' \
+        tolerate\t'Report up to this many failures in a row as successes' \
+        output\t'Print the job\'s output always, only if the job fails, or never' \
+        no_start\t'Report only the end of the job, not its start' \
+        no_log\t'Do not send the log of a failure' \
+        meta_regex\t'Report numbers found in the output by named groups' \
+        redact\t'Mask additional text in the logs'
         printf '%s\t%s\n' monitors. 'A setting of one monitor'
         return
     end
     for name in (__crontify_ask monitors | string replace -r '\t.*' '')
         if string match -q "monitors.$name.*" -- $current
             printf "monitors.$name.%s\n" \
-        id\t'The monitor\'s id; without it the section\'s NAME' \
-        timeout\t'Stop the job after this long' \
-        kill_after\t'How long after the TERM of the timeout comes the KILL' \
+        id\t'Id of the monitor. Default: NAME, as in the section' \
+        timeout\t'Time limit for the job' \
+        kill_after\t'Time between the TERM and the KILL of the timeout' \
         success_codes\t'Exit codes that mean success, as "0,20-25" or [0, 24]' \
-        min_duration\t'A run that ends sooner is a failure' \
-        tolerate\t'Report up to this many failures in a row as success' \
-        output\t'Pass the job\'s output on always, only if the job fails, or never' \
-        no_start\t'Report the end only, not the start' \
-        no_log\t'Report no log with a failure' \
-        meta_regex\t'Report numbers found in the output: named groups' \
-        redact\t'Mask what matches, beside the built-in masks'
+        min_duration\t'Treat a run as failed if it ends sooner' \
+        tolerate\t'Report up to this many failures in a row as successes' \
+        output\t'Print the job\'s output always, only if the job fails, or never' \
+        no_start\t'Report only the end of the job, not its start' \
+        no_log\t'Do not send the log of a failure' \
+        meta_regex\t'Report numbers found in the output by named groups' \
+        redact\t'Mask additional text in the logs'
         else
             printf '%s\n' monitors.$name.
         end
@@ -314,24 +314,24 @@ complete -c crontify -n '__crontify_offers \'\' --config' -l config -r -F -d 'Re
 complete -c crontify -n '__crontify_offers \'\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify exec
-complete -c crontify -n '__crontify_offers exec --timeout' -l timeout -x -d 'Stop the job after this long; exit 124'
-complete -c crontify -n '__crontify_offers exec --kill-after' -l kill-after -x -d 'From the timeout\'s TERM to the KILL'
-complete -c crontify -n '__crontify_offers exec --overlap' -l overlap -x -a 'allow\\t\'start anyway\' skip\\t\'skip this run, exit 75\' wait\\t\'wait for the other to end\'' -d 'While another run of the monitor goes on here'
-complete -c crontify -n '__crontify_offers exec --shell' -l shell -d 'COMMAND is one string for $SHELL, or /bin/sh'
-complete -c crontify -n '__crontify_offers exec --output' -l output -x -a 'all\\t\'pass everything on as it comes\' on-failure\\t\'pass it on only if the job fails\' none\\t\'pass nothing on\'' -d 'When to pass the job\'s output on'
-complete -c crontify -n '__crontify_offers exec -q --quiet' -s q -l quiet -d 'The same as --output none'
+complete -c crontify -n '__crontify_offers exec --timeout' -l timeout -x -d 'Stop the job after this time; exit 124'
+complete -c crontify -n '__crontify_offers exec --kill-after' -l kill-after -x -d 'Time between the TERM and the KILL of the timeout'
+complete -c crontify -n '__crontify_offers exec --overlap' -l overlap -x -a 'allow\\t\'start anyway\' skip\\t\'skip this run, exit 75\' wait\\t\'wait for the other to end\'' -d 'If another run of the monitor is still active'
+complete -c crontify -n '__crontify_offers exec --shell' -l shell -d 'Run COMMAND, one string, with $SHELL or /bin/sh'
+complete -c crontify -n '__crontify_offers exec --output' -l output -x -a 'all\\t\'pass everything on as it comes\' on-failure\\t\'pass it on only if the job fails\' none\\t\'pass nothing on\'' -d 'When to print the job\'s output'
+complete -c crontify -n '__crontify_offers exec -q --quiet' -s q -l quiet -d 'Same as --output none'
 complete -c crontify -n '__crontify_offers exec --success-codes' -l success-codes -x -d 'Exit codes that mean success, as 0,20-25'
-complete -c crontify -n '__crontify_offers exec --min-duration' -l min-duration -x -d 'A run that ends sooner is a failure'
-complete -c crontify -n '__crontify_offers exec --tolerate' -l tolerate -x -d 'Report up to this many failures in a row as success, with tolerated_failures in the meta'
-complete -c crontify -n '__crontify_offers exec' -l meta -x -d 'A number to report with the run; may be repeated'
-complete -c crontify -n '__crontify_offers exec' -l meta-regex -x -d 'Report numbers of the output, by named groups'
-complete -c crontify -n '__crontify_offers exec' -l redact -x -d 'Mask what matches in both logs; may be repeated'
-complete -c crontify -n '__crontify_offers exec --no-start' -l no-start -d 'Report the end only, not the start'
-complete -c crontify -n '__crontify_offers exec --no-log' -l no-log -d 'Report no log with a failure'
+complete -c crontify -n '__crontify_offers exec --min-duration' -l min-duration -x -d 'Treat the run as failed if it ends sooner'
+complete -c crontify -n '__crontify_offers exec --tolerate' -l tolerate -x -d 'Report up to N failures in a row as successes, with tolerated_failures in the meta'
+complete -c crontify -n '__crontify_offers exec' -l meta -x -d 'Number to report with the run; may be repeated'
+complete -c crontify -n '__crontify_offers exec' -l meta-regex -x -d 'Report numbers found in the output by named groups'
+complete -c crontify -n '__crontify_offers exec' -l redact -x -d 'Mask matching text in both logs; may be repeated'
+complete -c crontify -n '__crontify_offers exec --no-start' -l no-start -d 'Report only the end of the job, not its start'
+complete -c crontify -n '__crontify_offers exec --no-log' -l no-log -d 'Do not send the log of a failure'
 complete -c crontify -n '__crontify_offers exec --config' -l config -r -F -d 'Read this config file'
-complete -c crontify -n '__crontify_offers exec --base-url' -l base-url -x -d 'The API\'s address'
-complete -c crontify -n '__crontify_offers exec --api-key-file' -l api-key-file -r -F -d 'The file whose first line is the API key'
-complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d 'Say on stderr what is sent and answered'
+complete -c crontify -n '__crontify_offers exec --base-url' -l base-url -x -d 'Base URL of the API'
+complete -c crontify -n '__crontify_offers exec --api-key-file' -l api-key-file -r -F -d 'File whose first line is the API key'
+complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d 'Show on stderr what is sent and what the server answers'
 complete -c crontify -n '__crontify_offers exec -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify demo
