@@ -34,12 +34,7 @@ def _for_monitors(name: str, kind: Kind, help: str) -> Key:  # noqa: A002 - the 
 
 KEYS = (
     Key("api_key", SECRET, "The API key.", env="CRONTIFY_API_KEY", secret=True),
-    Key(
-        "api_key_file",
-        PATH,
-        "File whose first line is the API key.",
-        env="CRONTIFY_API_KEY_FILE",
-    ),
+    Key("api_key_file", PATH, "File whose first line is the API key.", env="CRONTIFY_API_KEY_FILE"),
     Key(
         "api_key_command",
         COMMAND,

@@ -160,13 +160,7 @@ def _valid_headers(
 
 
 def _add(
-    values: Values,
-    key: Key,
-    raw: object,
-    source: str,
-    where: str,
-    label: str,
-    problems: list[str],
+    values: Values, key: Key, raw: object, source: str, where: str, label: str, problems: list[str]
 ) -> None:
     """Add the value of `key` to `values`; if it is wrong, add a line to `problems` instead.
 
