@@ -150,10 +150,10 @@ def test_a_command_without_a_page_and_a_page_without_a_command_are_named(checkou
 def test_an_example_is_escaped_and_a_long_line_broken_for_who_writes_it(checkout: Path) -> None:
     page = checkout / "man/crontify-flush.1"
     as_it_is = page.read_text()
-    page.write_text(as_it_is.replace(r"\-", "-").replace(".Pp\nA failure", ".Pp\nA\nfailure"))
+    page.write_text(as_it_is.replace(r"\-", "-").replace(".Pp\nThe reports", ".Pp\nThe\nreports"))
     assert generator(checkout, "--check").returncode == 1
     assert generator(checkout).returncode == 0
-    assert page.read_text().replace("A\nfailure", "A failure") == as_it_is
+    assert page.read_text().replace("The\nreports", "The reports") == as_it_is
 
 
 # Everything stands in its page; read from what is rendered, not from what generates it
@@ -307,3 +307,24 @@ def test_man_shows_examples_that_can_be_pasted() -> None:
     assert "crontify exec dump --shell -- 'pg_dump shop | gzip >/b/s.gz'\n" in done.stdout
     assert r"--meta-regex '(?P<n>\d+) files' -- /srv/cp" in done.stdout
     assert [line for line in done.stdout.splitlines() if len(line) > SCREEN] == []
+
+
+def test_a_command_line_keeps_its_quotes(checkout: Path) -> None:
+    page = checkout / "man/crontify-doctor.1"
+    page.write_text(
+        page.read_text().replace(".Sh EXAMPLES\n", """.Sh EXAMPLES\n.Dl echo "a 'b'"\n""")
+    )
+    generator(checkout)
+    need("mandoc")
+    shown = subprocess.run(
+        ["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True
+    ).stdout
+    assert """echo "a 'b'"\n""" in shown
+    assert """jq '.[] | select(.result == "failure")'\n""" in shown
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_heading_is_rendered_as_it_is_written(page: str, rendered: dict[str, str]) -> None:
+    source = (ROOT / "man" / page).read_text()
+    for heading in re.findall(r"^\.S[hs] (.+)$", source, re.M):
+        assert re.search(rf"(?m)^ *{re.escape(heading)}$", rendered[page]), heading
