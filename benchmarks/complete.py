@@ -1,6 +1,6 @@
-"""Measure the call behind a dynamic TAB against `python -c pass`, in pairs, and print the ratios.
+"""Compare the time of a TAB completion with `python -c pass`, in pairs, and print the ratios.
 
-Run it with the Python that crontify is installed for; nothing of the user's is read.
+Run it with the Python of the installation. The user's config and state are not used.
 """
 
 import argparse
@@ -17,14 +17,14 @@ QUESTIONS = {"monitors": ["monitors"], "runs backup": ["runs", "backup"]}
 
 
 def seconds(*command: str) -> float:
-    """Return how long `command` takes from its start to its end."""
+    """Return how long `command` takes."""
     begun = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - begun
 
 
 def prepare(folder: Path, runs: int) -> None:
-    """Put a config and a journal of `runs` runs where the program will look."""
+    """Create a config and a journal with `runs` runs in `folder`."""
     from crontify_cli.delivery.journal import Journal
     from crontify_cli.model import Ending, Run
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--runs", type=int, default=2000, help="how many the journal holds")
+    parser.add_argument("--runs", type=int, default=2000, help="number of runs in the journal")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), options.runs)

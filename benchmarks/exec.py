@@ -1,11 +1,11 @@
-"""What `crontify exec` costs a job, beside its peers and its floor, as ratios in one run.
+"""Measure the overhead of `crontify exec` for a job, compared with similar programs.
 
     .venv/bin/python benchmarks/exec.py [--rounds 15] [--gigabytes 4]
 
-Everything is whole processes on loopback, one of each in turn, round after round, so that
-a machine that slows down slows all. Prints Markdown for the README: medians in
-milliseconds, and medians of each round's own ratios. chronic and sentry-cli take part
-where they are on PATH.
+Each round runs every program once, as a whole process on loopback, so that a slow moment of
+the machine affects all of them. Prints Markdown for the README: medians in milliseconds,
+and medians of the ratios within each round. chronic and sentry-cli are included if they
+are in PATH.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from tests.faults import delayed, hang_after_reading, refusing_url  # noqa: E402
 from tests.server import KEY, ApiServer  # noqa: E402
 
 CRONTIFY = str(Path(sys.executable).with_name("crontify"))
-# The job's first instruction writes the clock down.
+# The job's first instruction records the time.
 STAMP = 'date +%s.%N > "$STAMP"; exec sleep "$LASTS"'
-# A flood, in a group whose leader notes when the TERM came.
+# Endless output, in a process group whose leader records when TERM arrives.
 FLOOD = (
     'date +%s.%N > "$STAMP"; trap \'date +%s.%N > "$STAMP.term"; exit\' TERM;'
     " yes & while :; do wait; done"
@@ -40,7 +40,7 @@ LASTS = 0.6
 
 
 class Times(NamedTuple):
-    """Seconds: from our start to the job's first instruction, after its end, in all; and CPU."""
+    """Seconds before the job's first instruction, after its end, and in total; and CPU seconds."""
 
     before: float
     after: float
@@ -49,7 +49,7 @@ class Times(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One wrapper around the stamping job, which sleeps for `lasts` seconds."""
+    """A command that runs the job, which records the time and sleeps for `lasts` seconds."""
 
     name: str
     api: str
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 
 def run(case: Case, folder: Path) -> Times:
-    """Run it once."""
+    """Run the command once."""
     stamp = folder / "stamp"
     stamp.unlink(missing_ok=True)
     environ = {**case.environ, "STAMP": str(stamp), "LASTS": str(case.lasts)}
@@ -79,7 +79,7 @@ def _spawn(command: Sequence[str], environ: dict[str, str]) -> int:
 
 @contextlib.contextmanager
 def apis() -> Iterator[dict[str, str]]:
-    """Yield the base URL of an API in each state."""
+    """Yield the base URLs of APIs that answer in different ways."""
     with contextlib.ExitStack() as stack:
         instant, distant, hanging = (stack.enter_context(ApiServer()) for _ in range(3))
         distant.default = delayed(DISTANCE)
@@ -94,7 +94,7 @@ def apis() -> Iterator[dict[str, str]]:
 
 
 def seeds_script(url: str, folder: Path) -> list[str]:
-    """The user's document's own way, with curl."""
+    """Return the shell script with curl from the API's documentation."""
     text = (ROOT / "tests/data/seed-http-integration.txt").read_text().partition("#!/bin/bash")[2]
     for name, value in (("API_KEY", KEY), ("MONITOR_ID", "bench"), ("BASE_URL", url)):
         start = text.index(f'{name}="')
@@ -109,7 +109,7 @@ def seeds_script(url: str, folder: Path) -> list[str]:
 
 
 def cases(urls: dict[str, str], folder: Path) -> Iterator[Case]:
-    """Yield every row of the table, the two floors first."""
+    """Yield each row of the table; the first two are the references."""
     base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     job = ["sh", "-c", STAMP]
     yield Case("`python -c pass`", "", [sys.executable, "-c", "pass"], base, 0)
@@ -117,7 +117,7 @@ def cases(urls: dict[str, str], folder: Path) -> Iterator[Case]:
     yield Case("the job alone", "", job, base)
     if shutil.which("chronic"):
         yield Case("chronic", "", ["chronic", *job], base)
-    # A short patience, so that the rounds end; the job does not wait for it anyway.
+    # Short timeouts, so that a round ends soon; the job does not wait for them anyway.
     config = folder / "config.toml"
     config.write_text("report_timeout = 1\nhttp_timeout = 1\n")
     for state, url in urls.items():
@@ -134,10 +134,10 @@ def cases(urls: dict[str, str], folder: Path) -> Iterator[Case]:
             yield Case("crontify exec --overlap skip", state, skip, environ)
             true = [CRONTIFY, "exec", "bench", "--", "true"]
             yield Case("crontify exec, a job of 0 s", state, true, environ, 0)
-        if state != "never":  # sentry-cli's job would never start
+        if state != "never":  # sentry-cli would never start the job
             yield Case("the document's script with curl", state, seeds_script(url, folder), base)
             if shutil.which("sentry-cli"):
-                # What it is answered there it does not mind.
+                # sentry-cli ignores what this server answers.
                 dsn = url.replace("://", "://key@").replace("/api/v1", "/1")
                 command = ["sentry-cli", "monitors", "run", "bench", "--", *job]
                 yield Case("sentry-cli", state, command, {**base, "SENTRY_DSN": dsn})
@@ -171,7 +171,7 @@ def latency(rounds: int, folder: Path) -> None:
 
 
 def precision(rounds: int, folder: Path) -> None:
-    """Print how late the TERM of `--timeout 1s` comes while the job floods its output."""
+    """Print how late the TERM of `--timeout 1s` is sent while the job prints without end."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "STAMP": str(folder / "flood")}
     environ["CRONTIFY_STATE_DIR"] = str(folder / "state-flood")
     command = [CRONTIFY, "exec", "bench", "--timeout", "1s", "--", "bash", "-c", FLOOD]
@@ -181,11 +181,11 @@ def precision(rounds: int, folder: Path) -> None:
         first = float((folder / "flood").read_text())
         late.append(float((folder / "flood.term").read_text()) - first - 1)
     middle, worst = statistics.median(late) * 1000, max(late, key=abs) * 1000
-    print(f"\n`--timeout 1s` of a flooding job: {middle:+.0f} ms, at worst {worst:+.0f} ms.")
+    print(f"\n`--timeout 1s` with endless output: {middle:+.0f} ms late, at most {worst:+.0f} ms.")
 
 
 def throughput(rounds: int, gigabytes: float, folder: Path) -> None:
-    """Print the table of output through a wrapper into a pipe, and of memory."""
+    """Print the throughput of output through the wrapper into a pipe, and the memory usage."""
     size = int(gigabytes * 1e9)
     job = f"head -c {size} /dev/zero"
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "CRONTIFY_STATE_DIR": str(folder)}
@@ -217,14 +217,14 @@ def throughput(rounds: int, gigabytes: float, folder: Path) -> None:
 
 
 def _peak(job: str, environ: dict[str, str]) -> int:
-    """Return the wrapper's own peak in KiB."""
+    """Return the peak memory of the wrapper in KiB."""
     return os.wait4(_spawn([CRONTIFY, "exec", "bench", "--", "sh", "-c", job], environ), 0)[
         2
     ].ru_maxrss
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run all measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--gigabytes", type=float, default=4)

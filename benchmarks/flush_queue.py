@@ -1,9 +1,8 @@
-"""How fast one `crontify flush` delivers a long queue, in how much memory, by how many connections.
+"""Measure how fast `crontify flush` delivers a long queue, its memory and its connections.
 
     .venv/bin/python benchmarks/flush_queue.py [--reports 10000] [--monitors 1]
 
-The server answers at once, and does little else: on bare sockets, in a process of its
-own. Prints a Markdown table.
+The server is a separate process that answers immediately. Prints a Markdown table.
 """
 
 import argparse
@@ -29,7 +28,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
 def serve(listener: socket.socket, counts: Any) -> None:
-    """Answer whatever comes; count connections and requests."""
+    """Answer every request; count connections and requests."""
 
     def talk(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -53,7 +52,7 @@ def serve(listener: socket.socket, counts: Any) -> None:
 
 
 def fill(state: Path, url: str, reports: int, monitors: int) -> None:
-    """Queue failures, each with a log of some size."""
+    """Queue failures, each with a log of 1 kB."""
     journal = Journal.open(str(state))
     for at in range(reports):
         finish(
@@ -69,7 +68,7 @@ def fill(state: Path, url: str, reports: int, monitors: int) -> None:
 
 
 def flush(state: Path, url: str) -> tuple[float, float, float, int]:
-    """Run the command; return its seconds, those of its CPU, its peak in MB, its exit code."""
+    """Run the command; return its seconds, CPU seconds, peak memory in MiB, and exit code."""
     environ = {
         **os.environ,
         "CRONTIFY_API_KEY": "ck_test_0123456789abcdef",
@@ -86,7 +85,7 @@ def flush(state: Path, url: str) -> tuple[float, float, float, int]:
 
 
 def main() -> int:
-    """Measure an empty queue, a hundredth and the whole, so that growth shows."""
+    """Measure one report, a hundredth of the reports, and all, to show how the time grows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=10_000)
     parser.add_argument("--monitors", type=int, default=1)

@@ -1,7 +1,6 @@
-"""Measure how long a running job's line takes from its printing to `crontify logs --follow`.
+"""Measure the delay between a line printed by a job and its display by `logs --follow`.
 
-Each line that the job prints is the moment at which it does. No key and no server: both
-commands run on this machine alone.
+Each line contains the time at which the job printed it. No server is needed.
 """
 
 import argparse
@@ -23,7 +22,7 @@ for _ in range(int(sys.argv[1])):
 
 
 def main() -> int:
-    """Print the median, the slowest and how many were later than was promised."""
+    """Print the median, the maximum, and the number of lines later than promised."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=300)
     parser.add_argument("--promised", type=float, default=0.3, help="seconds")

@@ -1,6 +1,6 @@
-"""Measure the lists over a long journal against `crontify --version`, in turn, as ratios.
+"""Compare the time of lists from a long journal with `crontify --version`, as ratios.
 
-Run it with the Python that crontify is installed for; nothing of the user's is read.
+Run it with the Python of the installation. The user's config and state are not used.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SELECT printf('%012x', i), 'm' || i % 20, 'm', '', '[]', 1, 1, 1, 1, '', ?1 * 60
 
 
 def prepare(folder: str, runs: int) -> None:
-    """Put a journal of `runs` runs of 20 monitors, long ago, where the program will look."""
+    """Create a journal with `runs` old runs of 20 monitors in `folder`."""
     from crontify_cli.delivery.journal import Journal
 
     os.environ |= {"CRONTIFY_STATE_DIR": folder, "CRONTIFY_CONFIG": os.devnull}
@@ -48,7 +48,7 @@ def prepare(folder: str, runs: int) -> None:
 
 
 def seconds(*words: str) -> float:
-    """Return how long `crontify WORDS` takes from its start to its end."""
+    """Return how long `crontify WORDS` takes."""
     begun = time.perf_counter()
     subprocess.run([PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begun
@@ -58,7 +58,7 @@ def main() -> None:
     """Print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--runs", type=int, default=100_000, help="how many the journal holds")
+    parser.add_argument("--runs", type=int, default=100_000, help="number of runs in the journal")
     options = parser.parse_args()
     taken: dict[str, list[float]] = {name: [] for name in ("--version", *LISTS)}
     with tempfile.TemporaryDirectory() as folder:

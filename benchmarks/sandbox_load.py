@@ -1,11 +1,11 @@
-"""How many pings the sandbox takes, beside a FastAPI hello world under the same load.
+"""Compare the pings per second of the sandbox with a FastAPI hello world.
 
     python benchmarks/sandbox_load.py [--seconds 20] [--connections 50]
 
-One bounded load over loopback, first on the hello world, then on the sandbox, then once
-more on the sandbox, which is killed by SIGKILL in the middle. Exits with 1 if the
-sandbox takes less than 0.4 of the hello world's requests, if a ping that was answered 200
-is not in the database, or if the sandbox's memory grows.
+The same load is put on the hello world, on the sandbox, and again on the sandbox, which is
+killed by SIGKILL in the middle. Exit 1 if the sandbox answers less than 0.4 of the hello
+world's requests, if a ping that was answered with 200 is not in the database, or if the
+memory of the sandbox grows.
 """
 
 import argparse
@@ -46,14 +46,14 @@ GROWTH = 16 * 1024  # KiB that the sandbox may grow after its first quarter
 
 
 class Load(NamedTuple):
-    """What came of a load: how long it took, and each 200's run id and status."""
+    """The result of a load: its duration, and run id and status of each 200 answer."""
 
     seconds: float
     answers: list[tuple[str, str]]
 
 
 class Target(NamedTuple):
-    """A server under load. `request(connection, turn)` is what is sent."""
+    """A server under load. `request(connection, turn)` returns the bytes to send."""
 
     pid: int
     url: str
@@ -61,7 +61,7 @@ class Target(NamedTuple):
 
 
 def post(path: str, headers: str = "", body: str = "") -> bytes:
-    """Return the bytes of a request on a connection that stays open."""
+    """Return the bytes of a keep-alive request."""
     kind = "Content-Type: application/json\r\n" if body else ""
     return (
         f"POST {path} HTTP/1.1\r\nHost: sandbox\r\n{headers}{kind}"
@@ -72,7 +72,7 @@ def post(path: str, headers: str = "", body: str = "") -> bytes:
 async def drive(target: Target, connections: int, seconds: float) -> Load:
     """Send requests over each connection, one after another, until the time is up.
 
-    A connection that breaks ends its share: only answered requests count.
+    A connection that breaks is not replaced. Only answered requests count.
     """
     host, port = urlsplit(target.url).hostname, urlsplit(target.url).port
     answers: list[tuple[str, str]] = []
@@ -134,7 +134,7 @@ def sandbox(db: Path, connections: int) -> Iterator[Target]:
         assert server.stdout
         ready = json.loads(server.stdout.readline())
         path = urlsplit(ready["url"]).path
-        # The rest of its lines is not read: a full pipe must not hold it up.
+        # Its other lines are not read: a full pipe must not block it.
         header = f"X-API-Key: {key}\r\n"
         body = '{"meta": {"rows_processed": 1523, "emails_sent": 48}}'
 
@@ -151,7 +151,7 @@ def sandbox(db: Path, connections: int) -> Iterator[Target]:
 
 
 def missing(db: Path, answers: list[tuple[str, str]]) -> int:
-    """Return how many answered pings the database does not have as they were answered."""
+    """Return the number of answered pings that the database lacks or has with another status."""
     with sqlite3.connect(db) as connection:
         kept = dict(connection.execute("SELECT id, status FROM runs"))
     return sum(
@@ -161,13 +161,13 @@ def missing(db: Path, answers: list[tuple[str, str]]) -> int:
 
 
 def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used so far."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> int:
-    """Return the memory that a process has in use, in KiB."""
+    """Return the resident memory of a process in KiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
 
@@ -184,7 +184,7 @@ async def drive_and_weigh(
 
 
 async def drive_and_kill(target: Target, connections: int, seconds: float) -> Load:
-    """Return the answers of a load whose server is killed at half time."""
+    """Return the load of a server that is killed in the middle."""
     load = asyncio.create_task(drive(target, connections, seconds))
     await asyncio.sleep(seconds / 2)
     os.kill(target.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The children beside the job that we start and wait for ourselves.
+"""Child processes other than the job, and the reaping of orphans as PID 1 of a container.
 
-As PID 1 of a container we also bury the orphans that come to us. One of these children
-among them would lose its exit code, and subprocess takes a lost one for 0.
+As PID 1 we must reap orphaned processes, but not our own children: subprocess waits for
+those itself, and if somebody else has reaped one it reports exit code 0.
 """
 
 import os
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 _ours: "list[int]" = []
-"""Their pids; 0 for one that is being started, whose pid nobody knows yet."""
+"""The pids of our children; 0 stands for one that is being started and has no pid yet."""
 
 
 def start(command: "Sequence[str]") -> "Popen[bytes]":
-    """Start `command` out of reach of terminal and signals; only its stdout is read.
+    """Start `command` in a session of its own; only its stdout is read.
 
-    Whoever waited for its end calls `ended`. Raises OSError if it cannot be started.
+    The caller waits for it and then calls `ended`. Raises OSError if it cannot be started.
     """
     import subprocess
 
@@ -34,20 +34,20 @@ def start(command: "Sequence[str]") -> "Popen[bytes]":
         _ours.append(child.pid)
     finally:
         _ours.remove(0)
-        _bury_the_rest()
+        _reap_the_rest()
     return child
 
 
 def ended(child: "Popen[bytes]") -> None:
-    """Take note that `child` was waited for."""
+    """Record that the caller has waited for `child`."""
     _ours.remove(child.pid)
-    _bury_the_rest()
+    _reap_the_rest()
 
 
 def bury_orphans(job: int) -> None:
-    """As PID 1: wait for those that have ended and are neither the `job` nor of ours.
+    """As PID 1, reap the processes that have ended, except the `job` and our own children.
 
-    Stops at one that is, which somebody else is about to wait for.
+    Stops at the first of those: its own waiter is about to reap it.
     """
     peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:
@@ -56,11 +56,11 @@ def bury_orphans(job: int) -> None:
                 return
             os.waitpid(found.si_pid, os.WNOHANG)
     except ChildProcessError:
-        pass  # none is left, or it was waited for this instant
+        pass  # no child is left, or it has just been reaped
 
 
-def _bury_the_rest() -> None:
-    """See to what was left lying meanwhile; in the main thread, where job/process.py reaps."""
+def _reap_the_rest() -> None:
+    """Reap what `bury_orphans` left, by a SIGCHLD to the main thread; see job/process.py."""
     if os.getpid() == 1:
         import signal
 

@@ -1,7 +1,7 @@
-"""The file with the traceback of an internal error, for a bug report.
+"""Writes the traceback of an internal error to a file for a bug report.
 
-It holds no local variables and no arguments of the command line, and secrets are
-masked: it may be sent to a stranger.
+The file is safe to send to a stranger: it has no local variables and no command-line
+arguments, and secrets are masked.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ from crontify_cli.errors import one_line
 from crontify_cli.places import state_dir
 
 KEPT = 10
-"""How many files are kept, the newest."""
+"""How many files are kept; older ones are removed."""
 
 
 class Kept(NamedTuple):
-    """What to say of an internal error, each part without a secret and on one line."""
+    """The error, and where its traceback is: both on one line and without secrets."""
 
     words: str
     place: str
 
 
 def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[str], str]]) -> Kept:
-    """Write the traceback of `error` into a file of its own; raises nothing.
+    """Write the traceback of `error` to a new file; raises nothing.
 
     command: the name of the command that ran, without its arguments.
-    get_mask: returns a function that masks the secrets in a text. Where it fails, nothing
-        but the type of the error is kept.
+    get_mask: returns a function that masks the secrets in a text. If it fails, only the
+        type of the error is used.
     """
     words = type(error).__name__
     try:
@@ -43,8 +43,8 @@ def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[st
         path = _write(text)
     except Exception as problem:
         reason = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
-        return Kept(words, f"no file with the traceback could be written: {reason}")
-    return Kept(words, f"the traceback is in {path}: please send it with a report of what you did")
+        return Kept(words, f"the traceback could not be written to a file: {reason}")
+    return Kept(words, f"the traceback is in {path}; please attach it to a bug report")
 
 
 def _text(error: BaseException, command: str) -> str:
@@ -57,7 +57,7 @@ def _text(error: BaseException, command: str) -> str:
 
 
 def _words(error: BaseException, mask: Callable[[str], str]) -> str:
-    """Return type, message and place of the error in one line."""
+    """Return the type, message and source line of the error on one line."""
     message = one_line(mask(str(error)), 200)
     words = f"{type(error).__name__}: {message}" if message else type(error).__name__
     package = str(Path(__file__).parent) + os.sep
@@ -76,7 +76,7 @@ def _write(text: str) -> str:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with open(fd, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
-    for old in sorted(os.listdir(folder))[:-KEPT]:  # their names sort by time
+    for old in sorted(os.listdir(folder))[:-KEPT]:  # the names sort by time
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(folder, old))
     return path

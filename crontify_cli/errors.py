@@ -1,34 +1,34 @@
-"""What goes wrong: the one error type, the exit codes with their names, the line that says it.
+"""The error type, the names of the exit codes, and the function that prints a line on stderr.
 
-Loaded before the spawn, so plain integers instead of an enum.
+Loaded before the job starts, so the exit codes are plain integers and not an enum.
 """
 
 import os
 
 
 class ExitCode:
-    """What `crontify` exits with when the number is not the job's own."""
+    """The exit codes of `crontify` itself; `exec` otherwise returns the job's exit code."""
 
     OK = 0
     FAILURE = 1
     USAGE = 2
-    INTERNAL = 70  # EX_SOFTWARE: a fault of ours, its traceback is in a file
-    TEMPORARY = 75  # EX_TEMPFAIL: overlap skipped, or reports still queued
+    INTERNAL = 70  # EX_SOFTWARE: an internal error; its traceback is in a file
+    TEMPORARY = 75  # EX_TEMPFAIL: the run was skipped, or reports are still queued
     TIMEOUT = 124  # as timeout(1)
     NOT_EXECUTABLE = 126  # as sh(1)
     NOT_FOUND = 127  # as sh(1)
-    SIGNAL_BASE = 128  # 128 + N for a job that died of signal N
+    SIGNAL_BASE = 128  # 128 + N if signal N ended the job
     INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT
 
 
 SAY_PATIENCE = 2.0
-"""Seconds for which a line of ours waits for a reader of stderr that takes nothing."""
+"""Seconds to wait for a reader of stderr that has stopped reading."""
 
 
 class CrontifyError(Exception):
-    """What went wrong, to what, and what to do next, in one line for stderr.
+    """An error to show to the user: one line that says what happened and what to do.
 
-    `exit_code` is what the process ends with when nobody handles the error.
+    `exit_code` is the exit code of the process if nobody handles the error.
     """
 
     def __init__(self, message: str, exit_code: int = ExitCode.FAILURE) -> None:
@@ -38,10 +38,10 @@ class CrontifyError(Exception):
 
 
 def one_line(text: str, most: int = 0) -> str:
-    """Return `text` on one line, without characters that a terminal would act on.
+    """Return `text` as one line that is safe to print on a terminal.
 
     Control characters, line breaks and bidirectional overrides become spaces.
-    most: the length to cut the line to, in characters; 0 for no limit.
+    most: the maximum length in characters; 0 means no limit.
     """
     line = "".join(char if char.isprintable() else " " for char in text)
     if not most or len(line := " ".join(line.split())) <= most:
@@ -50,16 +50,16 @@ def one_line(text: str, most: int = 0) -> str:
 
 
 def say(line: str) -> None:
-    """Write one line of ours to stderr; where that fails there is nobody to tell."""
+    """Write `crontify: LINE` to stderr; errors are ignored, as there is nowhere to report them."""
     try:
-        if _is_taken(2):
+        if _is_writable(2):
             os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
     except OSError:
         pass
 
 
-def _is_taken(fd: int) -> bool:
-    """Tell whether a line can be written to `fd`: a reader may be stopped, with the pipe full."""
+def _is_writable(fd: int) -> bool:
+    """Wait until `fd` can be written; False if its reader has stopped and the pipe stays full."""
     try:
         import select
     except ImportError:

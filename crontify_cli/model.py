@@ -1,7 +1,7 @@
-"""The tuples that travel between the rooms.
+"""The data types that the packages exchange: Ping, Answer, Run and Ending.
 
-Not for use before the spawn: `typing.NamedTuple` alone costs as much as the
-whole fast path.
+Not loaded before the job starts: importing `typing.NamedTuple` takes as long as all the
+rest of that path.
 """
 
 import os
@@ -19,8 +19,8 @@ Meta = Mapping[str, int | float]
 class Ping(NamedTuple):
     """One request to `POST /ping/:monitorId/{kind}`.
 
-    `error_message` and `log_output` belong to a `fail` only; their lengths are
-    already within CONTRACT.md's limits. An empty `meta` is left out of the body.
+    Only a `fail` has `error_message` and `log_output`, already cut to the limits of
+    CONTRACT.md. An empty `meta` is left out of the request's body.
     """
 
     monitor_id: str
@@ -31,16 +31,15 @@ class Ping(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of one request: the facts, without a judgement what to do next.
+    """The result of one request. What to do next is decided elsewhere, in `delivery/policy`.
 
-    fate: "received" (2xx), "refused" (another status), "unsent" (the server
-        never got it: no connection, DNS, TLS), "unknown" (sent, but no answer).
-    status: the HTTP status, None where there was none.
-    run_id: the server's run id from a 2xx, None where it gave none.
-    message: the server's own words for a refusal, else the cause in one line;
-        never holds a secret.
-    retry_after: seconds to wait, from `Retry-After` (either form) or the number
-        of seconds in the message; None where the answer says nothing.
+    fate: "received" (2xx), "refused" (any other status), "unsent" (the server never got
+        it: DNS, connection or TLS failed), "unknown" (sent, but not answered).
+    status: the HTTP status, or None.
+    run_id: the server's id of the run from a 2xx answer, or None.
+    message: the server's message of a refusal, or the cause in one line; without secrets.
+    retry_after: seconds to wait, from `Retry-After` (both forms) or from the message;
+        None if the answer names no time.
     """
 
     fate: Literal["received", "refused", "unsent", "unknown"]
@@ -51,11 +50,11 @@ class Answer(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One `exec` as the journal begins it: what was known right after the spawn.
+    """One run of `exec`, with what is known right after the job was started.
 
-    id: 12 hexadecimal digits, ours. monitor: as it was typed. command: masked.
-    wrapper, job: (pid, start time in clock ticks since boot). started_at: seconds
-    since the epoch.
+    id: our own, 12 hexadecimal digits. monitor: as given on the command line. command:
+    with secrets masked. wrapper, job: (pid, start time in clock ticks since boot).
+    started_at: seconds since the epoch.
     """
 
     id: str
@@ -89,15 +88,15 @@ def new_run(
 
 
 Outcome = Literal["success", "fail", "tolerated", "skipped", "lost"]
-"""How a run ended. tolerated: failed, but reported as success (`--tolerate`). skipped: did
-not start (`--overlap skip`). lost: its wrapper or its host died, reported as fail."""
+"""tolerated: failed, but reported as a success (`--tolerate`). skipped: not started
+(`--overlap skip`). lost: the wrapper or the machine died; reported as a failure."""
 
 
 class Ending(NamedTuple):
     """How a run ended.
 
-    reason: in words, as in the report's message, without a telling line.
-    exit_code: what `exec` returned, None for a lost run. duration: seconds.
+    reason: in words, as in the report's message, but without a line of the output.
+    exit_code: the exit code of `exec`, None for a lost run. duration: seconds.
     """
 
     outcome: Outcome

@@ -1,31 +1,33 @@
-"""Where the config and the state live.
+"""The locations of the state directory and of the config files.
 
-Loaded before the spawn, so XDG's rule for the state is written out instead of asking
-platformdirs; a test holds the two equal.
+Loaded before the job starts, so the XDG rule for the state directory is implemented here
+instead of importing platformdirs; a test checks that both agree.
 """
 
 import os
 
 
 def state_dir() -> str:
-    """Return the state directory, which need not exist.
+    """Return the path of the state directory, which may not exist yet.
 
-    `CRONTIFY_STATE_DIR` names it, else it is `crontify` in the user's state
-    directory, as the XDG Base Directory Specification has it. Without a usable
-    HOME the home is the password database's.
+    It is `CRONTIFY_STATE_DIR` if that is set, otherwise `crontify` in the user's state
+    directory according to the XDG Base Directory Specification.
 
-    Raises OSError where there is none: no HOME, and no such user.
+    Raises OSError if no home directory is known.
     """
     if named := os.environ.get("CRONTIFY_STATE_DIR"):
         return os.path.abspath(named)
     base = os.environ.get("XDG_STATE_HOME", "")
-    if not base.startswith("/"):  # the specification: a relative path is to be ignored
+    if not base.startswith("/"):  # the specification: relative paths are ignored
         base = os.path.join(home(), ".local/state")
     return os.path.join(base, "crontify")
 
 
 def home() -> str:
-    """Return the home directory; raises OSError where there is none."""
+    """Return the home directory: HOME, or the one in the password database.
+
+    Raises OSError if neither is known.
+    """
     named = os.environ.get("HOME", "")
     if named.startswith("/"):
         return named
@@ -34,30 +36,28 @@ def home() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        raise OSError(f"HOME is not set and user {os.getuid()} has no home") from None
+        raise OSError(f"HOME is not set, and user {os.getuid()} has no home directory") from None
 
 
 def config_files() -> list[str]:
-    """Return the places of the config file, the user's first, then the site's.
+    """Return the possible paths of the config file, the user's first; none has to exist.
 
-    None of them need exist. XDG's rule on every system, as for the state: a crontab
-    line should find the same file on macOS as on Linux. Without a home only the
-    site's places are left.
+    The XDG rule applies on every system, so that a crontab line finds the same file on
+    macOS as on Linux. Without a home directory only the system's paths are returned.
     """
-    # Beside httpx, which the report needs anyway, this import costs 2 ms.
+    # httpx is needed for a report anyway; next to it this import costs 2 ms.
     from platformdirs.unix import Unix
 
     places = Unix("crontify")
     try:
         directories = list(places.iter_config_dirs())
-    except (RuntimeError, OSError):
-        # platformdirs raises where there is neither HOME nor such a user.
+    except (RuntimeError, OSError):  # platformdirs found no home directory
         directories = [places.site_config_dir]
     return [os.path.join(directory, "config.toml") for directory in directories]
 
 
 def user_config_file() -> str:
-    """Return the user's own place for the config file; raises OSError where there is no home."""
+    """Return the path of the user's config file; raises OSError without a home directory."""
     from platformdirs.unix import Unix
 
     try:

@@ -1,47 +1,39 @@
-"""Processes: who one is, whether it is still alive, and the standard streams of our own.
+"""Processes: who one is, whether it still runs, and the standard streams of our own.
 
-A pid is used again, so it counts only together with the process's start time, and
-that only within one boot. Loaded before the spawn.
+A pid is reused, so it is only valid together with the process's start time, and that only
+within one boot. Loaded before the job starts.
 """
 
 import os
 
 
 def boot_id() -> str:
-    """Return this boot's id, empty where the system has none (Linux has)."""
+    """Return the id of this boot; empty on systems without one (Linux has it)."""
     return _read("/proc/sys/kernel/random/boot_id").strip()
 
 
-def start_time(pid: int) -> int:
-    """Return when `pid` started, in clock ticks since boot; 0 where it cannot be known.
+def namespace() -> str:
+    """Return the name of our PID namespace, `pid:[4026531836]`; empty without /proc."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
-    Field 22 of proc_pid_stat(5); the second, the name, may hold spaces and brackets.
-    """
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+def start_time(pid: int) -> int:
+    """Return when `pid` started, in clock ticks since boot; 0 if that is unknown."""
+    fields = _stat(pid)
     return int(fields[19]) if len(fields) > 19 else 0
 
 
-def _read(path: str) -> str:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(fd, 4096).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)
-
-
 def is_alive(pid: int, started: int) -> bool:
-    """Tell whether the process `pid` that started at `started` in this boot still lives.
+    """Tell whether the process `pid` that started at `started` in this boot is running.
 
-    A zombie is dead. Without a start time (0) any process of that pid counts.
+    A zombie is not running. If the start time is unknown (0), only the pid is compared.
     """
     if pid <= 0:
         return False
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = _stat(pid)
     if len(fields) > 19:
         return fields[0] not in "ZX" and (not started or int(fields[19]) == started)
     if os.path.exists("/proc/self/stat"):
@@ -56,35 +48,37 @@ def is_alive(pid: int, started: int) -> bool:
 
 
 def carries(name: str, value: str) -> bool:
-    """Tell whether a process that we may look at has `name=value` in its first environment."""
+    """Tell whether a process was started with `name=value` in its environment.
+
+    Processes of other users cannot be inspected and are ignored.
+    """
     wanted = os.fsencode(f"{name}={value}")
-    try:
-        pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]
-    except OSError:
-        return False
-    for pid in pids:
+    for pid in _pids():
         try:
             with open(f"/proc/{pid}/environ", "rb") as environ:
                 if wanted in environ.read().split(b"\0"):
                     return True
         except OSError:
-            continue  # ended meanwhile, or another user's
+            continue  # it has ended, or belongs to another user
     return False
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the pids of the children of `pid`, theirs, and so on; empty without /proc."""
+    """Return the pids of the children of `pid`, of their children, and so on.
+
+    Empty without /proc.
+    """
     parents = {child: int(fields[1]) for child, fields in _all_stats()}
     found = [pid]
-    for ancestor in found:  # grows while it is read
+    for ancestor in found:  # the loop appends to the list
         found += [child for child, parent in parents.items() if parent == ancestor]
     return found[1:]
 
 
 def is_group_alive(group: int) -> bool:
-    """Tell whether a process of that group still runs.
+    """Tell whether any process of the process group is running.
 
-    kill(2) alone would count zombies, and a container's PID 1 may never bury any.
+    kill(2) alone would count zombies, and PID 1 of a container may never reap them.
     """
     try:
         os.killpg(group, 0)
@@ -95,31 +89,21 @@ def is_group_alive(group: int) -> bool:
     return any(int(fields[2]) == group and fields[0] not in "ZX" for _, fields in _all_stats())
 
 
-def _all_stats() -> "list[tuple[int, list[str]]]":
-    """Return (pid, the fields of its stat from the third on) of all processes; see proc(5)."""
-    try:
-        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    except OSError:
-        return []
-    stats = ((pid, _read(f"/proc/{pid}/stat").rpartition(")")[2].split()) for pid in pids)
-    return [(pid, fields) for pid, fields in stats if len(fields) > 2]
-
-
 def identity() -> str:
-    """Return a text that names this process, for a lease that should die with it.
+    """Return a text that identifies this process, for `is_holder_alive`.
 
-    Pid, start time, boot and PID namespace: `is_holder_alive` can tell of a process
-    in another namespace only that it does not know.
+    It holds pid, start time, boot id and PID namespace.
     """
     pid = os.getpid()
     return f"{pid} {start_time(pid)} {boot_id()} {namespace()}"
 
 
 def is_holder_alive(name: str) -> bool | None:
-    """Tell whether the process that `identity` named lives; None where that cannot be known."""
-    pid, _, rest = name.partition(" ")
-    started, _, rest = rest.partition(" ")
-    boot, _, holders = rest.partition(" ")
+    """Tell whether the process that `identity` described is running.
+
+    None if that cannot be known, as for a process in another PID namespace.
+    """
+    pid, started, boot, holders, *_ = [*name.split(" ", 3), "", "", ""]
     if not (pid.isdigit() and started.isdigit()) or boot != boot_id():
         return False
     if holders != namespace():
@@ -128,16 +112,42 @@ def is_holder_alive(name: str) -> bool | None:
 
 
 def machine_id() -> str:
-    """Return the id of this installation, as machine-id(5) has it; empty where there is none."""
+    """Return the id of this installation, as in machine-id(5); empty if there is none."""
     return _read("/etc/machine-id").strip()
 
 
-def namespace() -> str:
-    """Return the name of our PID namespace, `pid:[4026531836]`; empty without /proc."""
+def _all_stats() -> "list[tuple[int, list[str]]]":
+    """Return the pid and `_stat` fields of every running process."""
+    stats = ((pid, _stat(pid)) for pid in _pids())
+    return [(pid, fields) for pid, fields in stats if len(fields) > 2]
+
+
+def _pids() -> list[int]:
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError:
+        return []
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of proc_pid_stat(5) from the third on, the state.
+
+    The second field, the name, is skipped because it may contain spaces and brackets.
+    """
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(fd, 4096).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def open_standard_streams() -> None:

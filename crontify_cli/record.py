@@ -1,19 +1,21 @@
-"""The file of a run in progress: its layout, and how to read one.
+"""The record of a running job: the layout of the file, and how to read it.
 
-A wrapper writes it (`job/recorder.py`) and any other process may read it: while
-the job runs, after the wrapper was killed, after the host went down. It stands in
-the state directory as `live/RUN-MONITOR.rec`:
+The wrapper writes it (`job/recorder.py`), and any process may read it: while the job
+runs, after the wrapper was killed, or after the machine went down. Its path below the
+state directory is `live/RUN-MONITOR.rec`, and it consists of
 
-    0      the header: numbers at fixed places, then texts separated by NUL
-    4 KiB  the head: the first 64 KiB of the output
-    68 KiB the ring: what came after the head, the newest byte overwriting the oldest
+    0       the header: numbers at fixed offsets, then texts separated by NUL
+    4 KiB   the head: the first 64 KiB of the output
+    68 KiB  the ring buffer: the output after the head; new bytes overwrite the oldest
 
 The header says how far the run has come (`AT_STATE`); whoever learns of a step first
-writes it. The wrapper holds a POSIX lock on the whole file as long as it lives, so that
-its death shows at once, even from another PID namespace. Whoever reports the run of a
-dead wrapper locks all but the first byte, and is not taken for a wrapper. A wrapper
-that is killed may have written one more chunk into the ring than it has counted, so the
-last chunk's width of the ring is never read: 960 KiB of it are.
+writes it.
+
+The wrapper holds a POSIX lock on the whole file while it runs, so that other processes
+notice when it has died, even from another PID namespace. A process that reports the run
+of a dead wrapper locks everything except the first byte, and so is not mistaken for the
+wrapper. A wrapper that was killed may have written one chunk to the ring without
+counting it. That is why only 960 KiB of the ring, its size less one chunk, are read.
 """
 
 import os
@@ -28,9 +30,9 @@ HEAD = 64 * 1024
 RING = 960 * 1024 + CHUNK
 SIZE = HEADER + HEAD + RING
 TAIL = RING - CHUNK
-"""How many of the newest bytes behind the head can be read."""
+"""How many bytes after the head can be read, the newest ones."""
 
-# Places of the header's numbers, as indices of unsigned 64-bit words.
+# The numbers in the header, as indices of unsigned 64-bit words.
 AT_VERSION, AT_TOTAL, AT_WRAPPER, AT_WRAPPER_START, AT_JOB, AT_JOB_START = range(1, 7)
 AT_STARTED, AT_STATE, AT_EXIT_CODE, AT_ENDED, AT_TEXT, AT_REDACT, AT_NO_LOG = range(7, 14)
 AT_STATUS, AT_FLAGS = 14, 15
@@ -49,17 +51,17 @@ SUFFIX, META_SUFFIX = ".rec", ".meta"
 
 
 def live_dir(state: str) -> str:
-    """Return the folder of the records of runs in progress."""
+    """Return the directory of the records."""
     return os.path.join(state, "live")
 
 
 def file_name(run: str, monitor: str) -> str:
-    """Return a record's name: run ids have no hyphen, so the monitor can be read back."""
+    """Return the file name of a record. Run ids have no hyphen, so it can be split again."""
     return f"{run}-{monitor}{SUFFIX}"
 
 
 def is_written(fd: int) -> bool:
-    """Tell whether the wrapper of the record that is open as `fd`, another process, lives."""
+    """Tell whether the wrapper that writes the open record, another process, is running."""
     os.lseek(fd, 0, os.SEEK_SET)
     try:
         os.lockf(fd, os.F_TEST, 1)
@@ -69,7 +71,7 @@ def is_written(fd: int) -> bool:
 
 
 def take_over(fd: int) -> bool:
-    """Lock the record of a dead wrapper; False if it lives, or another process was faster."""
+    """Lock the record of a dead wrapper; False if it is running or another process was faster."""
     os.lseek(fd, 1, os.SEEK_SET)
     try:
         os.lockf(fd, os.F_TLOCK, 0)
@@ -79,7 +81,7 @@ def take_over(fd: int) -> bool:
 
 
 class Record:
-    """What a record's file says at the moment of reading.
+    """The content of a record at the moment of reading.
 
     run, monitor, command: texts; a command line too long for the header is cut.
     redact, no_log: what the flags of those names said of the log; no_log is None where they
@@ -145,7 +147,7 @@ class Record:
         text = bytes(view[text_at : text_at + min(words[AT_TEXT], HEADER - text_at)])
         fields = text.decode("utf-8", "surrogateescape").split("\0")
         if len(fields) < 3:
-            raise ValueError("a record without a run's name")
+            raise ValueError("record without a run id")
         patterns = words[AT_REDACT]
         self.run, self.monitor = fields[:2]
         self.rules = fields[2] if version > 1 else ""  # version 1 had the working directory
@@ -164,7 +166,7 @@ def word(value: int) -> bytes:
 
 
 def read_tail(view: memoryview, total: int, wanted: int) -> bytes:
-    """Return the newest `wanted` bytes of the ring, or as many as it surely holds."""
+    """Return the newest `wanted` bytes of the ring, or as many as are certainly intact."""
     count = min(wanted, TAIL, max(0, total - HEAD))
     ring = view[HEADER + HEAD : HEADER + HEAD + RING]
     end = (total - HEAD) % RING if total > HEAD else 0
@@ -174,7 +176,7 @@ def read_tail(view: memoryview, total: int, wanted: int) -> bytes:
 
 
 def room(total: int) -> tuple[int, int]:
-    """Return the offset where the next bytes go, and how many fit there in one piece."""
+    """Return the offset for the next bytes of output, and how many fit there in one piece."""
     if total < HEAD:
         return HEADER + total, min(CHUNK, HEAD - total)
     at = (total - HEAD) % RING

@@ -1,6 +1,7 @@
-"""Values as people write them in flags and in the config: text in, value or ValueError out.
+"""Parsers for the values of flags and settings: text in, value or ValueError out.
 
-Loaded before the spawn, so without `regex` until a regular expression is given.
+Every ValueError holds a message for the user. Loaded before the job starts, so `regex` is
+imported only when there is a regular expression to check.
 """
 
 TYPE_CHECKING = False
@@ -12,59 +13,54 @@ Codes = tuple[tuple[int, int], ...]
 
 
 def parse_monitor(name: str) -> str:
-    """Return `name` if it can stand in a URL and in a file name.
+    """Return `name` if it is safe in a URL and in a file name; else raise ValueError.
 
-    RFC 3986's unreserved characters, at most 128 of them, and neither `.` nor
-    `..`; an alias from the config obeys the same rule.
-
-    Raises ValueError, with a message for a person, for anything else.
+    Allowed are at most 128 of RFC 3986's unreserved characters, but not the names `.`
+    and `..`. The names of monitor sections in the config follow the same rule.
     """
     safe = name.isascii() and all(c.isalnum() or c in "-._~" for c in name)
     if not safe or not 0 < len(name) <= 128 or name in (".", ".."):
         raise ValueError(
-            f"not a monitor: {name!r} (write letters, digits, '-', '.', '_', '~'; at most 128)"
+            f"invalid monitor {name!r}: use letters, digits, '-', '.', '_' and '~', at most 128"
         )
     return name
 
 
 def parse_codes(text: str) -> Codes:
-    """Return the exit codes that `text` lists: `0,24` or `0,20-25`, each 0 to 255.
-
-    Raises ValueError for anything else.
-    """
+    """Return the exit codes listed in `text`, as `0,24` or `0,20-25`; raises ValueError."""
     ranges = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         last = last if dash else first
         if not (first.isdigit() and last.isdigit() and first.isascii() and last.isascii()):
-            raise ValueError(f"not a list of exit codes: {text!r} (write 0,24 or 0,20-25)")
+            raise ValueError(f"invalid list of exit codes {text!r}: write 0,24 or 0,20-25")
         if not int(first) <= int(last) <= 255:
-            raise ValueError(f"not exit codes from 0 to 255: {part.strip()!r}")
+            raise ValueError(f"invalid exit codes {part.strip()!r}: they go from 0 to 255")
         ranges.append((int(first), int(last)))
     return tuple(ranges)
 
 
 def parse_count(text: str) -> int:
-    """Return the whole number from 0 to 1,000,000 that `text` is; raises ValueError."""
+    """Return a whole number from 0 to 1,000,000; raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 7 and int(text) <= 1_000_000):
-        raise ValueError(f"not a whole number from 0 to 1000000: {text!r}")
+        raise ValueError(f"invalid number {text!r}: write a whole number from 0 to 1000000")
     return int(text)
 
 
 def parse_meta(text: str) -> "tuple[str, int | float]":
-    """Return name and number of `KEY=NUMBER`.
+    """Return name and number of `KEY=NUMBER`; raises ValueError.
 
-    CONTRACT.md, "Requests": a name is `[A-Za-z0-9_]`, at most 50 characters, since
-    only such names can stand in an alert rule; a number is finite.
-
-    Raises ValueError, with a message for a person, for anything else.
+    CONTRACT.md, "Requests": a name is `[A-Za-z0-9_]`, at most 50 characters, because
+    only such names can be used in an alert rule; a number is finite.
     """
     name, equals, number = text.strip().partition("=")
     name, number = name.strip(), number.strip()
     if not equals or not number:
-        raise ValueError(f"not KEY=NUMBER: {_short(text)}")
+        raise ValueError(f"expected KEY=NUMBER, got {_short(text)}")
     if not (0 < len(name) <= 50 and name.isascii() and name.replace("_", "a").isalnum()):
-        raise ValueError(f"not a meta name (letters, digits, '_', at most 50): {_short(name)}")
+        raise ValueError(
+            f"invalid meta name {_short(name)}: use letters, digits and '_', at most 50"
+        )
     try:
         return name, parse_number(number)
     except ValueError as error:
@@ -72,9 +68,9 @@ def parse_meta(text: str) -> "tuple[str, int | float]":
 
 
 def parse_number(text: str) -> "int | float":
-    """Return the finite decimal number that `text` is, an int where it is written as one.
+    """Return a finite decimal number, as an int if it has no fraction; raises ValueError.
 
-    Raises ValueError for anything else; `1_000`, `nan`, `inf` and `0x10` among it.
+    `1_000`, `nan`, `inf` and `0x10` are not accepted.
     """
     if text.isascii() and "_" not in text and len(text) <= 40:
         try:
@@ -100,14 +96,14 @@ def compile_regex(text: str, *, multiline: bool = False) -> "Pattern[str]":
 
     multiline: whether `^` and `$` also match at the ends of lines.
 
-    Raises ValueError, with a message for a person, if it is none.
+    Raises ValueError if it is not a regular expression.
     """
     import regex
 
     try:
         return regex.compile(text, regex.MULTILINE if multiline else 0)
     except (regex.error, ValueError, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a regular expression: {_short(text)}: {error}") from None
+        raise ValueError(f"invalid regular expression {_short(text)}: {error}") from None
 
 
 def parse_regex(text: str) -> str:
@@ -119,11 +115,11 @@ def parse_regex(text: str) -> str:
 def parse_meta_regex(text: str) -> str:
     """Return `text` if it is a regular expression whose named groups are meta names.
 
-    Raises ValueError for anything else.
+    Raises ValueError otherwise, and if there are no named groups.
     """
     names = compile_regex(text).groupindex
     if not names:
-        raise ValueError(f"no named group, as (?P<rows>\\d+), in {_short(text)}")
+        raise ValueError(f"no named group in {_short(text)}: write one as (?P<rows>\\d+)")
     for name in names:
         parse_meta(f"{name}=0")
     return text
@@ -132,33 +128,31 @@ def parse_meta_regex(text: str) -> str:
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 LONGEST = 10_000 * 86400.0
-"""Seconds, 27 years: ten times more overflows the system's clocks and timers."""
+"""The longest duration, 27 years, in seconds. Ten times that overflows the system's timers."""
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that `text` names.
+    """Return a duration in seconds; raises ValueError.
 
-    A plain number is seconds. Otherwise numbers with the units d, h, m, s, each
-    at most once and in this order; the last may have a fraction (`1m0.5s`).
-
-    Raises ValueError, with a message for a person, for anything else.
+    A plain number means seconds. Otherwise numbers are followed by the units d, h, m
+    and s, each at most once and in this order: `1h30m`, `1m0.5s`.
     """
     seconds = _seconds(text)
     if seconds > LONGEST:
-        raise ValueError(f"not a duration of at most 10000d: {text!r}")
+        raise ValueError(f"invalid duration {text!r}: the longest is 10000d")
     return seconds
 
 
 def _seconds(text: str) -> float:
-    problem = f"not a duration: {text!r} (write 90, 90s, 5m, 1h30m or 2d)"
-    if _is_number(text):
+    problem = f"invalid duration {text!r}: write 90, 90s, 5m, 1h30m or 2d"
+    if _is_decimal(text):
         return float(text)
     seconds, digits, units = 0.0, "", list(_UNITS)
     for char in text:
         if char not in _UNITS:
             digits += char
             continue
-        if char not in units or not _is_number(digits):
+        if char not in units or not _is_decimal(digits):
             raise ValueError(problem)
         seconds += float(digits) * _UNITS[char]
         units = units[units.index(char) + 1 :]
@@ -168,23 +162,19 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _is_number(text: str) -> bool:
+def _is_decimal(text: str) -> bool:
     whole, dot, fraction = text.partition(".")
-    return (
-        text.isascii()
-        and len(text) <= 15
-        and whole.isdigit()
-        and (fraction.isdigit() if dot else True)
-    )
+    digits = whole.isdigit() and (fraction.isdigit() or not dot)
+    return text.isascii() and len(text) <= 15 and digits
 
 
 def format_duration(seconds: float) -> str:
-    """Return `seconds` as people write them: `0.25s`, `30s`, `5m`, `1h30m`."""
+    """Return a duration in the same notation: `0.25s`, `30s`, `5m`, `1h30m`."""
     if seconds < 60:
         return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
     rest, text = round(seconds), ""
-    for unit in ("d", "h", "m", "s"):
-        count, rest = divmod(rest, int(_UNITS[unit]))
+    for unit, length in _UNITS.items():
+        count, rest = divmod(rest, int(length))
         if count:
             text += f"{count}{unit}"
     return text

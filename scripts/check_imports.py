@@ -1,7 +1,8 @@
-"""Hold the imports to their direction: a room knows only the rooms below it.
+"""Check the imports between the packages, and those of heavy libraries.
 
-Also that each heavy library has one home, and that what is loaded before the spawn
-imports no more than it may. Prints what breaks a rule; exit 1 if anything does.
+A package may import only from the layers below it, each heavy library has one home, and
+the modules that are loaded before the job starts import almost nothing. Prints each
+violation; exit 1 if there is one.
 """
 
 import ast
@@ -24,8 +25,7 @@ ALLOWED = {
 HOMES = {
     "httpx": ("delivery/http.py",),
     "httpcore": ("delivery/http.py",),
-    # A TAB cannot wait for all that the journal's own module loads, so it has a query of its own.
-    # And the doctor's must not set a corrupt one aside.
+    # TAB completion has its own query, because importing the journal takes too long.
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
     "regex": ("values.py",),
@@ -46,7 +46,7 @@ LIGHT = {"os", "sys", "time", "_signal", "crontify_cli"}
 
 
 def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:
-    """Yield (line, module) of what is imported when the module runs; typing blocks left out."""
+    """Yield (line, module) for each import, except those for type checking."""
     nodes = list(ast.iter_child_nodes(tree))
     while nodes:
         node = nodes.pop()
@@ -64,7 +64,7 @@ def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:
 
 
 def problems() -> Iterator[str]:
-    """Yield a line for each import that a rule forbids."""
+    """Yield a line for each forbidden import."""
     for file in sorted(PACKAGE.rglob("*.py")):
         place = file.relative_to(PACKAGE).as_posix()
         room = place.split("/")[0].removesuffix(".py")
@@ -74,20 +74,20 @@ def problems() -> Iterator[str]:
             target = parts[1] if parts[0] == "crontify_cli" and len(parts) > 1 else None
             allowed = ALLOWED.get(room, set(FLOOR))
             if target and target not in allowed and target != "__version__":
-                yield f"{place}:{line}: {room} must not know {target}"
+                yield f"{place}:{line}: {room} must not import {target}"
             homes = HOMES.get(parts[0])
             if homes and not place.startswith(homes):
-                yield f"{place}:{line}: {parts[0]} has its home in {' and '.join(homes)}"
+                yield f"{place}:{line}: only {' and '.join(homes)} may import {parts[0]}"
         if place in BEFORE_SPAWN:
             for line, module in imports(tree, top_only=True):
                 if module.split(".")[0] not in LIGHT:
-                    yield f"{place}:{line}: {module} must not be loaded before the spawn"
+                    yield f"{place}:{line}: {module} must not be imported before the job starts"
 
 
 def main() -> int:
-    """Print the problems; return the exit code."""
+    """Print the violations; return the exit code."""
     found = list(problems())
-    print("\n".join(found) or "imports go down only")
+    print("\n".join(found) or "all imports are allowed")
     return 1 if found else 0
 
 

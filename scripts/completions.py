@@ -1,10 +1,10 @@
-"""Write the shells' completions from the Typer app, so that they follow every change to it.
+"""Generate the completion scripts for the shells from the Typer app.
 
-    .venv/bin/python scripts/completions.py            # completions/
-    .venv/bin/python scripts/completions.py --check    # exit 1 unless they are as they should be
+    .venv/bin/python scripts/completions.py            # writes completions/
+    .venv/bin/python scripts/completions.py --check    # exit 1 if they are out of date
 
-What does not change with the app, the walk along a command line, is in
-completion/templates/; what does is read by completion/commands.py.
+The parts that do not depend on the app, such as parsing the command line, are in
+completion/templates/. The others are read from the app by completion/commands.py.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SHELLS: Mapping[str, Callable[[Command], str]] = {
 
 
 def stale(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
-    """Yield the names of the files in `folder` that are not as they should be."""
+    """Yield the names of the files in `folder` that are out of date."""
     for name, text in files.items():
         file = folder / name
         if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -36,9 +36,11 @@ def stale(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
 
 
 def main() -> int:
-    """Write or check; return the exit code."""
+    """Write or check the files; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, say what is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="only report files that are out of date"
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "completions")
     options = parser.parse_args()
     program = read(typer.main.get_command(app))
@@ -46,7 +48,7 @@ def main() -> int:
     if options.check:
         names = list(stale(options.folder, files))
         for name in names:
-            print(f"completions/{name} does not fit the commands any more: run {COMMAND}")
+            print(f"completions/{name} is out of date: run {COMMAND}")
         return 1 if names else 0
     options.folder.mkdir(exist_ok=True)
     for name, text in files.items():

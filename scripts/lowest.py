@@ -3,7 +3,7 @@
     .venv/bin/python scripts/lowest.py [EXTRA...] > lowest.txt
     pip install --constraint lowest.txt '.[EXTRA...]'
 
-The extras' own bounds are among them. Exit 1 for a dependency without a lower bound.
+The bounds of the given extras are included. Exit 1 if a dependency has no lower bound.
 """
 
 import sys
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def lowest(texts: list[str], own: str) -> Iterator[str]:
-    """Yield `name==version` for each requirement but the project's `own` name."""
+    """Yield `name==version` for each requirement, except for the project itself (`own`)."""
     for requirement in map(Requirement, texts):
         if requirement.name == own:
             continue

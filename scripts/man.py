@@ -1,15 +1,15 @@
-"""Write what the manual pages have from the app, and check what a person has to write there.
+"""Generate parts of the manual pages from the app, and check the parts written by hand.
 
     .venv/bin/python scripts/man.py          rewrites the generated parts of man/
-    .venv/bin/python scripts/man.py --check  changes nothing; exit 1 if a page is behind
+    .venv/bin/python scripts/man.py --check  changes nothing; exit 1 if a page is out of date
 
-A page is edited where it stands: everything but what is between a line
-`.\\" Generated: WHAT` and the next `.\\" End.`. WHAT is one of
+Edit the pages in man/, except for the lines between `.\\" Generated: WHAT` and the next
+`.\\" End.`. WHAT is one of
 
     synopsis COMMAND     options COMMAND     subcommands COMMAND
     commands             settings SCOPE      environment COMMAND
 
-Examples are written as they are typed, lines as long as you like: the script sees to it.
+Write examples as they are typed, and lines of any length: the script escapes and breaks them.
 """
 
 import re
@@ -37,12 +37,12 @@ GROUP = typer.main.get_group(app)
 
 
 def shown_commands(group: Any) -> dict[str, Any]:
-    """Return the commands that `--help` lists."""
+    """Return the commands in `--help`."""
     return {name: each for name, each in group.commands.items() if not each.hidden}
 
 
 def find(words: list[str]) -> Any:
-    """Return the command that `words` name after `crontify`."""
+    """Return the command `crontify WORDS`."""
     found: Any = GROUP
     for word in words:
         found = found.commands[word]
@@ -50,7 +50,7 @@ def find(words: list[str]) -> Any:
 
 
 def options_of(command: Any) -> list[Any]:
-    """Return the options that `--help` lists, help itself left out."""
+    """Return the options in `--help`, except help itself."""
     named = [each for each in command.params if each.param_type_name == "option"]
     return [each for each in named if not each.hidden]
 
@@ -60,11 +60,11 @@ def arguments_of(command: Any) -> list[Any]:
     return [each for each in command.params if each.param_type_name == "argument"]
 
 
-# What is generated. Each function yields lines of mdoc.
+# The generated parts. Each function yields lines of mdoc.
 
 
 def synopsis(*words: str) -> Iterator[str]:
-    """Every option of a command, and its arguments."""
+    """All options and arguments of a command."""
     command = find(list(words))
     yield " ".join((".Nm crontify", *words))
     for option in options_of(command):
@@ -78,7 +78,7 @@ def synopsis(*words: str) -> Iterator[str]:
 
 
 def options(*words: str) -> Iterator[str]:
-    """A list of a command's options with help and default, under the headings of its help."""
+    """The options of a command with help and default, under the headings of its help."""
     command = find(list(words))
     panels = dict.fromkeys(option.rich_help_panel for option in options_of(command))
     for panel in panels:
@@ -99,7 +99,7 @@ def _item(macros: str, words: str, default: str) -> Iterator[str]:
 
 
 def subcommands(*words: str) -> Iterator[str]:
-    """What each command of a group does, and its arguments and options."""
+    """The commands of a group with their help, arguments and options."""
     for name, command in shown_commands(find(list(words))).items():
         path = (*words, name)
         if hasattr(command, "commands"):
@@ -125,7 +125,7 @@ def subcommands(*words: str) -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    """The commands with their pages."""
+    """The commands and their manual pages."""
     yield ".Bl -tag -width Ds"
     for name, command in sorted(shown_commands(GROUP).items()):
         yield f".It Xr crontify-{name} 1"
@@ -141,7 +141,7 @@ def settings(scope: str) -> Iterator[str]:
             continue
         yield f".It Ic {key.name} Pq {key.kind.name}"
         yield from mdoc.prose(key.help)
-        if key.scope != "monitor":  # its help says what holds instead
+        if key.scope != "monitor":  # the help says it
             yield rf"Default: {mdoc.literal(_default_of(key))}."
         if key.env:
             yield "Environment:"
@@ -155,7 +155,7 @@ def settings(scope: str) -> Iterator[str]:
 
 
 def _default_of(key: keys.Key) -> str:
-    """Return the default as a person would write it into the file."""
+    """Return the default in the notation of the config file."""
     if key.default is None:
         same = [option.default for option in OPTIONS if option.name == key.name]
         return (same[0] if same else "") or ("false" if key.kind is kinds.SWITCH else "none")
@@ -165,7 +165,7 @@ def _default_of(key: keys.Key) -> str:
 
 
 def environment(command: str = "") -> Iterator[str]:
-    """The variables that stand for settings of a command, or of any."""
+    """The environment variables for the settings of a command; all of them without one."""
     for key in keys.KEYS:
         if key.env in uses.variables(command):
             yield f".It Ev {key.env}"
@@ -185,7 +185,7 @@ _KINDS: dict[str, Callable[..., Iterator[str]]] = {
 
 
 def rewritten(page: str) -> str:
-    """Return a page with its generated parts as the app has them now."""
+    """Return a page with its generated parts updated."""
 
     def block(found: re.Match[str]) -> str:
         kind, *words = found[1].split()
@@ -195,19 +195,19 @@ def rewritten(page: str) -> str:
     return mdoc.tidy(_BLOCK.sub(block, page))
 
 
-# What only a person can write.
+# Checks of the parts written by hand.
 
 
 def problems() -> Iterator[str]:
-    """Yield what is missing in which page, and what to do."""
+    """Yield what is missing on which page, and what to do."""
     wanted = {"crontify.1", "crontify.toml.5"} | {
         f"crontify-{name}.1" for name in shown_commands(GROUP)
     }
     there = {file.name for file in MAN.iterdir()}
     for name in sorted(wanted - there):
-        yield f"man/{name} is missing: write it, as crontify-flush.1 is, then run {COMMAND_LINE}"
+        yield f"man/{name} is missing: write it like crontify-flush.1, then run {COMMAND_LINE}"
     for name in sorted(there - wanted):
-        yield f"man/{name} is the page of nothing: remove it"
+        yield f"man/{name} belongs to no command: remove it"
     for name in sorted(wanted & there):
         for line in _problems_of(name, (MAN / name).read_text()):
             yield f"man/{name}: {line}"
@@ -223,29 +223,29 @@ def _problems_of(name: str, page: str) -> Iterator[str]:
             yield f"no section {section}: write it"
     blocks = {found[1].split()[0]: found[1] for found in _BLOCK.finditer(page)}
     if is_command and not blocks.keys() & {"options", "subcommands"}:
-        yield f'no line `.\\" Generated: options {command}`: put it where they belong'
+        yield f'no line `.\\" Generated: options {command}`: add it'
     subject = command if is_command else ""
     for code in sorted(uses.exit_codes(subject)):
         if name.endswith(".1") and not re.search(rf"\b{code}\b", parts.get("EXIT STATUS", "")):
-            yield f"EXIT STATUS does not say what {code} means: write it there"
+            yield f"EXIT STATUS does not explain {code}: add it"
     for variable in sorted(uses.variables(subject)):
         if name.endswith(".1") and not re.search(rf"^\.It Ev .*\b{variable}\b", page, re.M):
-            yield f"ENVIRONMENT does not say what {variable} does: write it there"
+            yield f"ENVIRONMENT does not explain {variable}: add it"
     for other, number in re.findall(r"\bXr (crontify\S*) (\d)", page):
         if not (MAN / f"{other}.{number}").exists():
-            yield f"there is no page {other} {number}: take it out"
+            yield f"there is no page {other}({number}): remove the reference"
     for line in mdoc.typed(page):
         for flag in _unknown_flags(line):
-            yield f"an example has {flag}, which is no option there: change it: {line}"
+            yield f"an example has the unknown option {flag}: correct it: {line}"
     known = {flag for each in _every_command(GROUP) for o in each.params for flag in o.opts}
     for macro in re.findall(r"\bFl (\S+)", page):
         flag = "-" + macro.replace("\\", "")
         if flag not in known | {"--help", "-h", "--"}:
-            yield f"there is no option {flag}: take it out"
+            yield f"there is no option {flag}: remove it"
 
 
 def _unknown_flags(line: str) -> Iterator[str]:
-    """Yield the options in a command line of an example that the command does not have."""
+    """Yield the unknown options in the command line of an example."""
     for call in re.findall(r"\bcrontify ([a-z][^|;]*)", line):
         words = call.split(" -- ")[0].split()
         command: Any = GROUP
@@ -264,20 +264,20 @@ def _every_command(group: Any) -> Iterator[Any]:
 
 
 def sections(page: str) -> dict[str, str]:
-    """Return a page's sections by their headings."""
+    """Return the sections of a page by heading."""
     parts = re.split(r"^\.Sh (.+)\n", page, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def main() -> int:
-    """Rewrite, or check with --check; return the exit code."""
+    """Rewrite the pages, or check them with --check; return the exit code."""
     check = sys.argv[1:] == ["--check"]
     found = []
     for file in sorted(MAN.iterdir()):
         before = file.read_text()
         after = rewritten(before)
         if before != after and check:
-            found.append(f"man/{file.name} is behind the app: run {COMMAND_LINE}")
+            found.append(f"man/{file.name} is out of date: run {COMMAND_LINE}")
         elif before != after:
             file.write_text(after)
             print(f"wrote man/{file.name}")

@@ -1,31 +1,34 @@
-"""What mdoc(7) wants of a text: escapes, short lines, one a sentence, macros for options."""
+"""Formats text for mdoc(7): escapes, short lines, one sentence per line, option macros."""
 
 import re
 import textwrap
 from typing import Any
 
 _ASCII = {"-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
-# Whose words are typed as they stand: `-` must stay the key's character when it is pasted.
+# Macros whose words a reader may copy: a `-` must remain the ASCII character.
 _LITERAL = ("It", "Op", "Fl", "Cm", "Dl", "Ql", "Li", "Ic", "Pa")
+# Macros for whole command lines. A bare double quote is removed from a macro's arguments.
+_COMMAND_LINE = ("Dl", "Ql")
+_QUOTED = {**_ASCII, '"': r"\(dq"}
 _ESCAPE = re.compile(r"\\(?:\(..|.)")
 WIDTH = 78
 _BLOCKS = {".Bd -literal": ".Ed"}
 
 
 def literal(text: str) -> str:
-    """Return `text` so that what is pasted from the page is what was written."""
+    """Escape `text`, so that what is copied from the page is what was written."""
     for char, escape in {"\\": r"\e", **_ASCII}.items():
         text = text.replace(char, escape)
     return rf"\&{text}" if text.startswith(".") else text
 
 
 def hyphens(text: str) -> str:
-    """Return `text` with every hyphen the key's own, as in an option's name."""
+    """Return `text` with every hyphen escaped, as in an option's name."""
     return text.replace("-", r"\-")
 
 
 def prose(text: str) -> list[str]:
-    """Return the lines of a paragraph: one a sentence; options and `quoted` words literal."""
+    """Return the lines of a paragraph, one per sentence; options and `quoted` words are literal."""
     text = " ".join(text.split()).replace("\\", r"\e")
     text = re.sub(r"(?<![\w-])--?[a-z][\w-]*", lambda found: hyphens(found[0]), text)
     text = re.sub(r"`([^`]+)`", lambda found: rf"\fB{hyphens(found[1])}\fR", text)
@@ -35,10 +38,10 @@ def prose(text: str) -> list[str]:
 
 
 def tidy(page: str) -> str:
-    """Return a page as mandoc -T lint wants it, whatever its writer has typed.
+    """Return a page that passes `mandoc -T lint`.
 
-    Displays and literal macros have the keys' own characters, so that an example is
-    written as it is; long lines are broken. What is right already stays as it is.
+    Characters in displays and literal macros are escaped, so that an example can be written
+    as it is typed, and long lines are broken. Correct lines are not changed.
     """
     lines: list[str] = []
     end = ""
@@ -47,18 +50,19 @@ def tidy(page: str) -> str:
             lines.append(_escaped(line, _ASCII))
             continue
         if re.match(rf"\.({'|'.join(_LITERAL)}) (?!Xr)", line):
-            line = _escaped(line, {"-": r"\-"})
+            is_typed = line.startswith(tuple(f".{macro} " for macro in _COMMAND_LINE))
+            line = _escaped(line, _QUOTED if is_typed else {"-": r"\-"})
         end = next((_BLOCKS[start] for start in _BLOCKS if line.startswith(start)), "")
         lines += [line] if line.startswith(".") else _broken(line)
     return "\n".join(lines)
 
 
 def typed(page: str) -> list[str]:
-    """Return the lines of a page that a reader may type, as they would be typed."""
+    """Return the command lines on a page, unescaped."""
     displays = re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", page, re.MULTILINE)
     lines = [line for display in displays for line in display.splitlines()]
     lines += re.findall(r"^\.(?:Dl|Ql) (.*)$", page, re.MULTILINE)
-    plain = {escape: char for char, escape in {"\\": r"\e", **_ASCII}.items()}
+    plain = {escape: char for char, escape in {"\\": r"\e", **_QUOTED}.items()}
     return [_ESCAPE.sub(lambda found: plain.get(found[0], ""), line) for line in lines]
 
 
@@ -72,7 +76,7 @@ def _escaped(line: str, escapes: dict[str, str]) -> str:
 
 
 def metavar(param: Any) -> str:
-    """Return what stands for the value of an option or argument, bare: MONITOR, allow|skip."""
+    """Return the placeholder of an option's or argument's value: MONITOR, allow|skip."""
     choices = getattr(param.type, "choices", None)
     name = param.metavar or ("|".join(choices) if choices else _name(param))
     return str(name).removesuffix("...").strip("[]")
@@ -85,7 +89,7 @@ def _name(param: Any) -> str:
 
 
 def value(text: str) -> str:
-    """Return the macros of a value: words to choose from, or names as KEY=NUMBER."""
+    """Return the macros for a value: choices, or placeholders as KEY=NUMBER."""
     words = text.split("|")
     if len(words) > 1 or text.islower():
         return " Ns | Ns ".join(f"Ar {word}" if word.isupper() else f"Cm {word}" for word in words)
@@ -98,14 +102,14 @@ def is_flag(option: Any) -> bool:
 
 
 def option_macros(option: Any) -> str:
-    """Return `Fl q , Fl \\-quiet` or `Fl \\-tolerate Ar N`, the short one first."""
+    """Return `Fl q , Fl \\-quiet` or `Fl \\-tolerate Ar N`, the short flag first."""
     flags = sorted(option.opts, key=len)
     names = " , ".join(f"Fl {hyphens(flag[1:])}" for flag in flags)
     return names if is_flag(option) else f"{names} {value(metavar(option))}"
 
 
 def default(param: Any) -> str:
-    """Return what holds where the option is not given, "" where that is not said."""
+    """Return the default value of an option as shown in the help, "" if none is shown."""
     shown = param.show_default
     if isinstance(shown, str):
         return shown

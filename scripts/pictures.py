@@ -1,10 +1,10 @@
-"""Draw the README's pictures: the real commands on a terminal, over a made history, as SVG.
+"""Draw the pictures in the README: real commands on a terminal, with invented runs, as SVG.
 
     .venv/bin/python scripts/pictures.py            # docs/runs.svg, docs/stats.svg
-    .venv/bin/python scripts/pictures.py FOLDER     # all of them, at 80 and 140 columns
+    .venv/bin/python scripts/pictures.py FOLDER     # all pictures, with 80 and 140 columns
 
-The clock stands still and the history is made from a fixed seed, so that the same code
-draws the same pictures. No network.
+The clock is fixed and the runs come from a fixed random seed, so that the same code draws
+the same pictures. The network is not used.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ MONITORS = {
     "sync-inventory": (600.0, 600.0, 3.1, 0.01),
     "newsletter": (4 * 86400.0, 7 * 86400.0, 1910.0, 0.0),
 }
-"""For each: seconds since its newest run, between runs, and of a run; how often it fails."""
+"""Seconds since the latest run, between two runs, and of a run; rate of failures."""
 TRACEBACK = """\
 importing invoices of 2026-11-12
   1 of 214 …
@@ -61,7 +61,7 @@ PICTURES = {
 }
 README = (("runs", 84), ("stats", 84))
 
-# No font from elsewhere: a README's pictures may not fetch any, and need none.
+# Without rich's web font: pictures in a README cannot load one.
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -83,7 +83,7 @@ FORMAT = """\
 
 
 def main() -> int:
-    """Draw; return the exit code."""
+    """Draw the pictures; return the exit code."""
     folder = Path(__file__).resolve().parent.parent / "docs"
     wanted = [(name, columns) for name, columns in README]
     named = len(sys.argv) > 1
@@ -154,7 +154,7 @@ def _make_history(state: str) -> None:
 
 
 def _screen(args: list[str], columns: int, state: str) -> str:
-    """Return what the command writes on a terminal of so many columns."""
+    """Return the output of a command on a terminal with that many columns."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
     environ = {
@@ -178,7 +178,7 @@ def _screen(args: list[str], columns: int, state: str) -> str:
     try:
         while part := os.read(ours, 65536):
             parts.append(part)
-    except OSError:  # EIO: the last end of the terminal was closed
+    except OSError:  # EIO: the other end of the terminal was closed
         pass
     process.wait()
     os.close(ours)
@@ -186,7 +186,7 @@ def _screen(args: list[str], columns: int, state: str) -> str:
 
 
 def _as_left_standing(shown: str) -> str:
-    """Take out what a live line wrote and wiped again: a picture has no time."""
+    """Remove live lines, which were erased again."""
     shown = re.sub(r"[^\n]*\n(?:\x1b\[\?25h)?\r?\x1b\[1A\x1b\[2K", "", shown)
     return re.sub(r"[^\n]*\r?\x1b\[2K", "", shown)
 

@@ -1,4 +1,4 @@
-"""What the source says of exit codes and environment variables, read from its syntax trees."""
+"""Finds the exit codes and environment variables of each command in the source code."""
 
 import ast
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ _EXEC = (
     "places.py",
     "__main__.py",
 )
-_NOT_A_SETTING = {"LESS", "LC_ALL", "LC_CTYPE"}  # passed on, to the pager and to the job
-_OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # httpx reads them
+_NOT_A_SETTING = {"LESS", "LC_ALL", "LC_CTYPE"}  # passed on to the pager and to the job
+_OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # read by httpx
 _NOT_OF_EXEC = {"CRONTIFY_TOKEN", "CRONTIFY_TOKEN_FILE"}  # exec reads no log
 
 
 def modules(command: str) -> list[Path]:
-    """Return the files that a command's page answers for; all of them for "", the first page."""
+    """Return the source files of a command; all of them for "", which means crontify(1)."""
     patterns = {"": ("**/*.py",), "exec": _EXEC}
     own = (f"cli/{command}.py", f"cli/{command}_*.py", f"cli/{command}/*.py")
     chosen = patterns.get(command, own)
@@ -32,15 +32,15 @@ def modules(command: str) -> list[Path]:
 
 
 def exit_codes(command: str) -> set[int]:
-    """Return the exit codes that the page of `command` ("" for the first) is to explain.
+    """Return the exit codes that the manual page of `command` has to explain.
 
-    Those that its modules name, with 0 and the one for wrong usage.
+    These are the ones that its modules use, 0, and the one for usage errors.
     """
     codes = {ExitCode.OK, ExitCode.USAGE}
     for node in _nodes(command):
         if isinstance(node, ast.Attribute) and _name(node.value) == "ExitCode":
             codes.add(getattr(ExitCode, node.attr))
-        # exec makes a warning of it.
+        # exec prints it as a warning.
         is_raised = isinstance(node, ast.Call) and _name(node.func) == "CrontifyError"
         if is_raised and len(node.args) == 1 and command != "exec":
             codes.add(ExitCode.FAILURE)
@@ -49,9 +49,9 @@ def exit_codes(command: str) -> set[int]:
 
 @cache
 def variables(command: str) -> set[str]:
-    """Return the environment variables that the page of `command` ("" for the first) is to name.
+    """Return the environment variables that the manual page of `command` has to explain.
 
-    Those that its modules read, or set for a job.
+    These are the ones that its modules read, or set for a job.
     """
     found = {name for node in _nodes(command) for name in _variables(node)}
     if command in ("", "exec"):
@@ -60,7 +60,7 @@ def variables(command: str) -> set[str]:
 
 
 def _variables(node: ast.AST) -> set[str]:
-    """Return NAME of `environ.get(NAME)` or `environ[NAME]`, or all of a loop that does that."""
+    """Return NAME in `environ.get(NAME)` or `environ[NAME]`, or all names of a loop over them."""
     if isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple):
         names = {each.value for each in node.iter.elts if isinstance(each, ast.Constant)}
         inside = (each for line in node.body for each in ast.walk(line))
@@ -70,7 +70,7 @@ def _variables(node: ast.AST) -> set[str]:
 
 
 def _looked_up(node: ast.AST) -> ast.AST | None:
-    """Return what is looked up in an environment by this expression, if anything is."""
+    """Return the name that this expression looks up in an environment, or None."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         is_get = node.func.attr in ("get", "pop", "setdefault")
         return node.args[0] if is_get and _is_environ(node.func.value) else None
@@ -84,7 +84,7 @@ def _is_environ(node: ast.AST) -> bool:
 
 
 def _name(node: ast.AST) -> str:
-    """Return the last word of `a.b.name`, "" for another expression."""
+    """Return `name` of `a.b.name`, "" for any other expression."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

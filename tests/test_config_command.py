@@ -83,18 +83,18 @@ def test_a_value_is_written_with_its_type_and_got_back(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["keep_runz", "1"], "keep_runz: unknown key: did you mean keep_runs?"),
-        (["id", "x"], "id: this key stands in [monitors.NAME] only"),
-        (["monitors.a.api_key_file", "x"], "this key stands at the top only"),
+        (["keep_runz", "1"], "keep_runz: unknown key; did you mean keep_runs?"),
+        (["id", "x"], "id: only allowed in [monitors.NAME]"),
+        (["monitors.a.api_key_file", "x"], "only allowed at the top of the file"),
         (["monitors.a", "x"], "write monitors.NAME.KEY"),
-        (["monitors.a/b.timeout", "1"], "not a monitor"),
-        (["timeout", "soon"], "timeout: not a duration: 'soon'"),
-        (["timeout", "1", "2"], "timeout: one value, not 2"),
-        (["http_timeout", "0"], "not a duration above zero"),
-        (["keep_runs", "many"], "not a whole number"),
-        (["allow_http", "perhaps"], "not true or false"),
-        (["redact", "a", "("], "not a regular expression"),
-        (["monitors.a.id", "../x"], "not a monitor"),
+        (["monitors.a/b.timeout", "1"], "invalid monitor"),
+        (["timeout", "soon"], "timeout: invalid duration 'soon'"),
+        (["timeout", "1", "2"], "timeout: expected one value, got 2"),
+        (["http_timeout", "0"], "greater than zero"),
+        (["keep_runs", "many"], "whole number"),
+        (["allow_http", "perhaps"], "not a boolean"),
+        (["redact", "a", "("], "invalid regular expression"),
+        (["monitors.a.id", "../x"], "invalid monitor"),
         (["headers", "x"], "use headers.NAME"),
     ],
 )
@@ -267,7 +267,7 @@ def test_a_file_that_does_not_parse_is_never_overwritten(crontify: Crontify, fil
     for words in (["set", "keep_days", "1"], ["unset", "keep_days"]):
         done = crontify("config", *words)
         assert done.returncode == 1
-        assert "not TOML" in done.stderr
+        assert "not valid TOML" in done.stderr
         assert file.read_text() == "keep_runs = "
 
 
@@ -417,7 +417,7 @@ def test_edit_keeps_the_old_after_asking_where_something_is_wrong(
     for answer in ("n\n", ""):
         done = crontify("config", "edit", env=env, input=answer)
         assert done.returncode == 1
-        assert f"{file}: not TOML" in done.stderr
+        assert f"{file}: not valid TOML" in done.stderr
         assert file.read_text() == "keep_runs = 1\n"
     again = editor("grep -q x $1 && sed -i s/x/5/ $1 || echo keep_days = x >> $1")
     assert crontify("config", "edit", env=again, input="y\n").returncode == 0

@@ -96,7 +96,7 @@ def test_a_pipe_can_hold_the_key(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings = configured(home, 'api_key_file = "fifo"')
     with monkeypatch.context() as patch:
         patch.setattr(credentials, "OBTAIN_SECONDS", 0.1)
-        assert "nothing within" in refusal(settings)  # nobody writes
+        assert "no data within" in refusal(settings)  # nobody writes
     keep_open = os.open(home / "fifo", os.O_RDWR)
     late = threading.Timer(0.2, os.write, (keep_open, f"{KEY}\n".encode()))
     late.start()
@@ -134,7 +134,7 @@ def test_a_failing_command_gives_no_key_and_shows_nothing_of_its_output(
         home, "import sys; print('hunter2'); print('hunter2', file=sys.stderr); sys.exit(3)"
     )
     message = refusal(settings)
-    assert "exit code 3" in message
+    assert "exited with code 3" in message
     assert "hunter2" not in message + str(capfd.readouterr())
     assert "signal 9" in refusal(by_command(home, "import os; os.kill(os.getpid(), 9)"))
     assert "empty" in refusal(by_command(home, ""))
@@ -171,7 +171,7 @@ def test_a_command_that_does_not_end_is_killed_with_its_children(
         "print(child.pid, file=open('pid', 'w'), flush=True)\n"
         "time.sleep(300)",
     )
-    assert "did not end within 1 s, killed" in refusal(settings)
+    assert "killed because it did not end within 1 s" in refusal(settings)
     child = int((home / "pid").read_text())
     deadline = time.monotonic() + 10
     while is_alive(child) and time.monotonic() < deadline:

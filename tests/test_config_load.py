@@ -180,49 +180,57 @@ def test_the_first_place_that_has_a_file_is_read(home: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "path", "says"),
     [
-        ("keep_runz = 1", "keep_runz", "unknown key: did you mean keep_runs?"),
-        ("[monitors.a]\ntimout = 1", "monitors.a.timout", "unknown key: did you mean timeout?"),
-        ('id = "x"', "id", "this key stands in [monitors.NAME] only"),
-        ('[monitors.a]\napi_key = "x"', "monitors.a.api_key", "this key stands at the top only"),
-        ('[monitors.a]\ntimeout = "5 minutes"', "monitors.a.timeout", "not a duration"),
-        ("timeout = true", "timeout", "not a duration"),
-        ("timeout = -1", "timeout", "not a duration"),
-        ("timeout = inf", "timeout", "not a duration"),
-        ("timeout = nan", "timeout", "not a duration"),
-        ('timeout = "99999d"', "timeout", "not a duration"),
-        ("http_timeout = 0", "http_timeout", "not a duration above zero"),
-        ('keep_runs = "5"', "keep_runs", "not a whole number"),
-        ("keep_runs = true", "keep_runs", "not a whole number"),
-        ("keep_runs = -1", "keep_runs", "not a whole number"),
-        ("keep_runs = 9999999", "keep_runs", "not a whole number"),
-        ('allow_http = "yes"', "allow_http", "not true or false"),
-        ("success_codes = []", "success_codes", "no exit code"),
-        ("success_codes = [256]", "success_codes", "not exit codes"),
-        ("success_codes = [true]", "success_codes", "not exit codes"),
-        ('success_codes = "a"', "success_codes", "not a list of exit codes"),
-        ('output = "some"', "output", "not one of all, on-failure, none"),
-        ('redact = "("', "redact", "not a regular expression"),
+        ("keep_runz = 1", "keep_runz", "unknown key; did you mean keep_runs?"),
+        ("[monitors.a]\ntimout = 1", "monitors.a.timout", "unknown key; did you mean timeout?"),
+        ('id = "x"', "id", "only allowed in [monitors.NAME]"),
+        (
+            '[monitors.a]\napi_key = "x"',
+            "monitors.a.api_key",
+            "only allowed at the top of the file",
+        ),
+        ('[monitors.a]\ntimeout = "5 minutes"', "monitors.a.timeout", "invalid duration"),
+        ("timeout = true", "timeout", "invalid duration"),
+        ("timeout = -1", "timeout", "invalid duration"),
+        ("timeout = inf", "timeout", "invalid duration"),
+        ("timeout = nan", "timeout", "invalid duration"),
+        ('timeout = "99999d"', "timeout", "invalid duration"),
+        ("http_timeout = 0", "http_timeout", "greater than zero"),
+        ('keep_runs = "5"', "keep_runs", "whole number"),
+        ("keep_runs = true", "keep_runs", "whole number"),
+        ("keep_runs = -1", "keep_runs", "whole number"),
+        ("keep_runs = 9999999", "keep_runs", "whole number"),
+        ('allow_http = "yes"', "allow_http", "not a boolean"),
+        ("success_codes = []", "success_codes", "list of exit codes is empty"),
+        ("success_codes = [256]", "success_codes", "invalid exit codes"),
+        ("success_codes = [true]", "success_codes", "invalid exit codes"),
+        ('success_codes = "a"', "success_codes", "invalid list of exit codes"),
+        ('output = "some"', "output", "expected one of all, on-failure, none"),
+        ('redact = "("', "redact", "invalid regular expression"),
         ('redact = ["a", 1]', "redact", "not a string"),
         ('meta_regex = "(a)"', "meta_regex", "no named group"),
-        ('base_url = "ftp://host"', "base_url", "not a URL with http or https"),
-        ('base_url = "https://"', "base_url", "not a URL with http or https"),
-        ('base_url = "https://u:hunter2@host"', "base_url", "no user and password"),
-        ('base_url = "https://host/?a=b"', "base_url", "no query"),
-        ('base_url = "https://host:99999"', "base_url", "host or port is wrong"),
+        ('base_url = "ftp://host"', "base_url", "invalid URL"),
+        ('base_url = "https://"', "base_url", "invalid URL"),
+        ('base_url = "https://u:hunter2@host"', "base_url", "must not contain a user"),
+        ('base_url = "https://host/?a=b"', "base_url", "must not contain a query"),
+        ('base_url = "https://host:99999"', "base_url", "check the host and the port"),
         ('base_url = "https://ho st"', "base_url", "a space"),
-        ('proxy = "host:3128"', "proxy", "not a URL"),
+        ('proxy = "host:3128"', "proxy", "invalid URL"),
         ("ca_bundle = 1", "ca_bundle", "not a string"),
         ('api_key_file = ""', "api_key_file", "not a file name"),
         ("api_key_command = []", "api_key_command", "names no program"),
         ('api_key_command = "a \'b"', "api_key_command", "no closing quotation"),
         ('headers = "a"', "headers", "not a table"),
-        ('[headers]\n"a b" = "c"', 'headers."a b"', "not a header's name"),
-        ('[headers]\nA = "b\\r\\nC: hunter2"', "headers.A", "not a header's value"),
-        ('[headers]\nx-api-key = "hunter2"', "headers.x-api-key", "crontify's own"),
+        ('[headers]\n"a b" = "c"', 'headers."a b"', "not a valid header name"),
+        ('[headers]\nA = "b\\r\\nC: hunter2"', "headers.A", "invalid header value"),
+        (
+            '[headers]\nx-api-key = "hunter2"',
+            "headers.x-api-key",
+            "crontify sets this header itself",
+        ),
         ('monitors = "a"', "monitors", "not a table"),
-        ("[monitors]\na = 1", "monitors.a", "not a table: write [monitors.a]"),
-        ('[monitors."a/b"]\nid = "x"', 'monitors."a/b"', "not a monitor"),
-        ('[monitors.a]\nid = "../x"', "monitors.a.id", "not a monitor"),
+        ("[monitors]\na = 1", "monitors.a", "not a table; write [monitors.a]"),
+        ('[monitors."a/b"]\nid = "x"', 'monitors."a/b"', "invalid monitor"),
+        ('[monitors.a]\nid = "../x"', "monitors.a.id", "invalid monitor"),
         ('[monitors."a.b"]\nx = 1', 'monitors."a.b".x', "unknown key"),
         ('"a\\nb\\u001b[31m" = 1', r'"a\nb\x1b[31m"', "unknown key"),
         ('api_key = "hunter2 is secret"', "api_key", "not a key or token"),
@@ -247,7 +255,7 @@ def test_what_is_wrong_is_named_with_file_and_full_path_and_left_out(
 def test_of_a_credential_only_one_may_stand_in_the_file(home: Path) -> None:
     loaded = read(home, f'api_key_file = "/x"\napi_key = "{KEY}"')
     (problem,) = loaded.problems
-    assert "only one of api_key, api_key_file can stand here" in problem
+    assert "set only one of api_key, api_key_file" in problem
     assert key_of(loaded) == KEY
 
 
@@ -280,13 +288,13 @@ def test_a_file_of_another_kind_is_not_listed_line_by_line(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"a = ", "not TOML"),
-        (b"a = 1\nb = 2\n\xff", "not UTF-8 (at line 3)"),
-        (b"a = " + b"[" * 100_000, "not TOML: nested too deeply"),
-        (b"a = " + b"1" * 10_000, "not TOML"),
-        (b"a = 2020-99-99", "not TOML"),
+        (b"a = ", "not valid TOML"),
+        (b"a = 1\nb = 2\n\xff", "not valid UTF-8 (at line 3)"),
+        (b"a = " + b"[" * 100_000, "not valid TOML: nested too deeply"),
+        (b"a = " + b"1" * 10_000, "not valid TOML"),
+        (b"a = 2020-99-99", "not valid TOML"),
         (b".".join([b"a"] * 500_000) + b" = 1", "too many dots on a line"),
-        (b"# " + b"x" * 1024 * 1024, "larger than 1 MiB"),
+        (b"# " + b"x" * 1024 * 1024, "the file is larger than 1 MiB"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_problem(home: Path, content: bytes, says: str) -> None:
@@ -326,7 +334,7 @@ def test_others_who_can_read_a_secret_are_warned_of(home: Path) -> None:
     file.chmod(0o640)
     (warning,) = load(environ={}).warnings
     assert warning == (
-        f"{file}: holds api_key and others can read it (mode 0640): chmod 600 {file}"
+        f"{file} contains api_key and is readable by others (mode 0640); run: chmod 600 {file}"
     )
     assert key_of(load(environ={})) == KEY
     for harmless in ("keep_runs = 1", 'proxy = "http://proxy.example"'):
@@ -340,9 +348,9 @@ def test_others_who_can_read_a_key_file_are_warned_of(home: Path) -> None:
     key = home / "key"
     key.write_text(KEY)
     key.chmod(0o604)
-    file = write(home, f'api_key_file = "{key}"')
+    write(home, f'api_key_file = "{key}"')
     (warning,) = load(environ={}).warnings
-    assert f"{key}: is {file}: api_key_file and others can read it (mode 0604)" in warning
+    assert f"{key} is the api_key_file and is readable by others (mode 0604); run: chmod" in warning
     key.chmod(0o600)
     assert load(environ={}).warnings == ()
 

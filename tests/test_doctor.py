@@ -286,7 +286,7 @@ def test_a_broken_config_is_a_line_a_problem(doctor: Doctor, config: Path) -> No
     config.write_text("api_key = ")
     found = doctor()
     assert found.code == 1
-    assert f"{config}: not TOML" in found["config"]
+    assert f"{config}: not valid TOML" in found["config"]
     config.write_text(f'api_key = "{KEY}"\nkeep_runz = 1\ntimeout = "soon"\n')
     problems = [each["found"] for each in doctor().by_check["config"]]
     assert len(problems) == 2
@@ -356,7 +356,7 @@ def test_a_key_that_cannot_be_had_is_said_with_its_place(config: Path) -> None:
     config.write_text('api_key_file = "/no/such"')
     assert "cannot read /no/such" in said(check_key(load().settings))
     config.write_text('api_key_command = "false"')
-    assert "ended with exit code 1" in said(check_key(load().settings))
+    assert "exited with code 1" in said(check_key(load().settings))
 
 
 def jwt(end: float | None) -> str:

@@ -106,7 +106,7 @@ def test_without_a_place_for_the_file_the_line_still_comes(
     done = crontify("config", "list", env=env)
     assert done.returncode == 70
     assert len(done.stderr.splitlines()) == 1
-    assert "no file with the traceback could be written: Not a directory" in done.stderr
+    assert "the traceback could not be written to a file: Not a directory" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_monitor_that_no_url_can_hold_is_a_usage_error(
 ) -> None:
     done = crontify("exec", monitor, "--", "touch", "ran", env=settings(api))
     assert done.returncode == 2
-    assert "not a monitor" in done.stderr
+    assert "invalid monitor" in done.stderr
     assert not (tmp_path / "ran").exists()
     assert api.requests == []
 

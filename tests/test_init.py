@@ -92,7 +92,7 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
         *(("Monitor (", "../x"), ("Monitor (", "clxxx"), ("Job", "job"), ("Test", "n")),
     )
     assert "not a key or token" in output
-    assert "not a monitor: '../x'" in output
+    assert "invalid monitor '../x'" in output
     assert tomllib.loads(file.read_text()) == {"api_key": KEY}
 
 
@@ -103,10 +103,10 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
         (("",), "empty"),
         (("hunter2 x",), "not a key or token"),
         ((KEY,), "no answer on stdin"),
-        ((KEY, "a/b"), "not a monitor"),
-        ((KEY, "a=b/c"), "not a monitor"),
-        ((KEY, "clxxx", ""), "the command is missing"),
-        ((KEY, "clxxx", "0 3 * * *"), "the command is missing"),
+        ((KEY, "a/b"), "invalid monitor"),
+        ((KEY, "a=b/c"), "invalid monitor"),
+        ((KEY, "clxxx", ""), "no command in it"),
+        ((KEY, "clxxx", "0 3 * * *"), "no command in it"),
         ((KEY, "clxxx", "a 'b"), "no closing quotation"),
     ],
 )

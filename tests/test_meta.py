@@ -62,9 +62,7 @@ def test_a_file_that_is_gone_or_empty_is_no_warning(file: Path) -> None:
 
 def test_what_the_job_put_in_the_files_place_is_a_warning(file: Path) -> None:
     os.mkfifo(file)
-    assert read_meta_file(str(file))[1] == [
-        "$CRONTIFY_META could not be read: it is not a file any more"
-    ]
+    assert read_meta_file(str(file))[1] == ["cannot read $CRONTIFY_META: not a regular file"]
     file.unlink()
     file.mkdir()
     assert len(read_meta_file(str(file))[1]) == 1
@@ -74,7 +72,7 @@ def test_a_huge_file_is_read_up_to_a_bound(file: Path) -> None:
     file.write_bytes(b"first=1\n" + b"#" * 2**20 + b"\nlast=1\n")
     assert read_meta_file(str(file)) == (
         {"first": 1},
-        ["$CRONTIFY_META: what is past 1,048,576 bytes was not read"],
+        ["$CRONTIFY_META: only the first 1,048,576 bytes were read"],
     )
     file.write_bytes(b"first=1\n#" + b"x" * (2**20 - 17) + b"\nlast=1234\n")
     assert read_meta_file(str(file))[0] == {"first": 1}  # not last=12

@@ -11,7 +11,7 @@ from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
 if TYPE_CHECKING:
     from crontify_cli.cli.config_show import Row
     from crontify_cli.config.file import Written
-    from crontify_cli.config.keys import Address
+    from crontify_cli.config.keys import KeyPath
     from crontify_cli.config.settings import Loaded
 
 config = App(
@@ -67,9 +67,9 @@ def list_(
 def get(key: KeyArgument) -> None:
     """Print the current value, a list as one item per line; exit 1 if there is none."""
     from crontify_cli.cli.config_show import find_settings
-    from crontify_cli.config.keys import parse_address
+    from crontify_cli.config.keys import parse_key_path
 
-    address = parse_address(key)
+    address = parse_key_path(key)
     found = find_settings(_load(), address.names, address.key)
     for row in found:
         for item in row.value if isinstance(row.value, tuple) else [row.value]:
@@ -100,9 +100,9 @@ def set_(
     enter it when asked, or pipe it in. Comments in the file are lost, but
     the old file is kept as config.toml.bak; `config edit` keeps comments.
     """
-    from crontify_cli.config.keys import parse_address
+    from crontify_cli.config.keys import parse_key_path
 
-    address = parse_address(key)
+    address = parse_key_path(key)
     if address.names == ("headers",):
         raise CrontifyError("headers is not a single setting; use headers.NAME", ExitCode.USAGE)
     words = list(values) if values else [_ask(address)]
@@ -227,7 +227,7 @@ def _json(row: "Row") -> dict[str, object]:
     return {"key": row.path, "value": row.value, "source": row.source, "from": row.where or None}
 
 
-def _ask(address: "Address") -> str:
+def _ask(address: "KeyPath") -> str:
     from crontify_cli.cli import person
 
     answer = (person.secret if address.key.secret else person.line)(f"{address.path}:")
@@ -236,12 +236,12 @@ def _ask(address: "Address") -> str:
     return answer
 
 
-def _is_secret(address: "Address", words: list[str]) -> bool:
+def _is_secret(address: "KeyPath", words: list[str]) -> bool:
     # A proxy URL is a secret only if it contains a password.
     return address.key.secret and (address.key.name != "proxy" or "@" in "".join(words))
 
 
-def _parse(address: "Address", words: list[str], file: str) -> object:
+def _parse(address: "KeyPath", words: list[str], file: str) -> object:
     """Return the value to write; raises CrontifyError (usage) if it is not valid for the key."""
     from crontify_cli.config.kinds import read_header
     from crontify_cli.config.load import read_value
@@ -257,7 +257,7 @@ def _parse(address: "Address", words: list[str], file: str) -> object:
     return raw
 
 
-def _check_conflict(content: dict[str, object], address: "Address", file: str) -> None:
+def _check_conflict(content: dict[str, object], address: "KeyPath", file: str) -> None:
     """Raise CrontifyError if the file already has another key for the same credential."""
     from crontify_cli.config.keys import CREDENTIALS
 

@@ -1,4 +1,4 @@
-"""Settings: found, checked, and the secrets among them fetched when they are needed."""
+"""Settings: finds, checks and merges them, and reads the API key and the token on demand."""
 
 from crontify_cli.config.credentials import api_key, check_base_url, token
 from crontify_cli.config.load import load

@@ -1,7 +1,9 @@
-"""Gets the API key and the user token from where the settings say that they are."""
+"""Reads the API key and the user token from the place that the settings name."""
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crontify_cli import children
@@ -16,73 +18,70 @@ OBTAIN_SECONDS = 10.0
 
 
 def api_key(settings: Settings) -> str | None:
-    """Return the API key, None where none is configured.
+    """Return the API key, or None if none is configured.
 
-    Reads its file or runs its command, for at most `OBTAIN_SECONDS`: not before the spawn.
-    Raises CrontifyError that names the setting to mend.
+    Reading its file or running its command takes at most `OBTAIN_SECONDS`.
+    Raises CrontifyError that names the setting to correct.
     """
     return obtain(settings.api_key) if settings.api_key else None
 
 
 def token(settings: Settings) -> str | None:
-    """Return the user JWT, None where none is configured; else as `api_key`."""
+    """Return the user token (a JWT), or None if none is configured; otherwise as `api_key`."""
     return obtain(settings.token) if settings.token else None
 
 
 def obtain(credential: Credential) -> str:
-    """Return the secret; raises CrontifyError that names the setting to mend."""
+    """Return the secret; raises CrontifyError that names the setting to correct."""
     value = credential.value
+    source = "" if isinstance(value, Secret) else value if isinstance(value, str) else value[0]
     try:
         if isinstance(value, Secret):
             line = value.reveal()
-        elif isinstance(value, tuple):
-            line = _first_line_of_command(value)
-        else:
+        elif isinstance(value, str):
             line = _first_line_of_file(value)
+        else:
+            line = _first_line_of_command(value)
         return parse_secret(line)
     except OSError as error:
-        problem = error.strerror or str(error)
-        if isinstance(value, str):
-            problem = f"cannot read {value}: {problem}"
-        elif isinstance(value, tuple):
-            problem = f"cannot run {value[0]}: {problem}"
+        action = "read" if isinstance(value, str) else "run"
+        problem = f"cannot {action} {source}: {error.strerror or error}"
     except ValueError as error:
-        problem = str(error)
-        if isinstance(value, str):
-            problem = f"{value}: {problem}"
-        elif isinstance(value, tuple):
-            problem = f"{value[0]}: {problem}"
+        problem = f"{source}: {error}" if source else str(error)
     raise CrontifyError(f"{credential.setting}: {problem}")
 
 
 def _first_line_of_file(path: str) -> str:
-    # Not blocking, so that a FIFO without a writer cannot stop us in open().
+    # Non-blocking, so that open() does not wait for the writer of a FIFO.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        return _first_line(fd, _deadline(), over=lambda: False)
+        return _first_line(fd, time.monotonic() + OBTAIN_SECONDS, has_ended=lambda: False)
     finally:
         os.close(fd)
 
 
 def _first_line_of_command(command: tuple[str, ...]) -> str:
-    """Return the first line that `command` prints, if it then exits with 0.
+    """Return the first line that `command` prints, if its exit code is 0.
 
-    What it says on stderr is dropped: a failing command may print the secret there.
+    Its stderr is discarded: a failing command may print the secret there.
     """
     import subprocess
 
-    # In a session of its own: no terminal to ask on, and one group to kill.
+    # In its own session: it has no terminal to prompt on, and its process group can be killed.
     process = children.start([os.path.expanduser(command[0]), *command[1:]])
-    deadline = _deadline()
+    deadline = time.monotonic() + OBTAIN_SECONDS
     assert process.stdout
     try:
         line = _first_line(
-            process.stdout.fileno(), deadline, over=lambda: process.poll() is not None, drain=True
+            process.stdout.fileno(),
+            deadline,
+            has_ended=lambda: process.poll() is not None,
+            drain=True,
         )
-        code = process.wait(timeout=max(0.0, deadline - _now()))
+        code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):
         _kill(process)
-        raise ValueError(f"did not end within {OBTAIN_SECONDS:.0f} s, killed") from None
+        raise ValueError(f"killed because it did not end within {OBTAIN_SECONDS:.0f} s") from None
     except BaseException:
         _kill(process)
         raise
@@ -90,27 +89,28 @@ def _first_line_of_command(command: tuple[str, ...]) -> str:
         process.stdout.close()
         children.ended(process)
     if code:
-        ending = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise ValueError(f"ended with {ending}: run it by hand to see why")
+        ending = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        raise ValueError(f"the command {ending}; run it by hand to see why")
     return line
 
 
 def _kill(process: "Popen[bytes]") -> None:
     import signal
-    from contextlib import suppress
 
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bool = False) -> str:
-    """Return the first line that comes from `fd`, without its end, as UTF-8.
+def _first_line(
+    fd: int, deadline: float, *, has_ended: Callable[[], bool], drain: bool = False
+) -> str:
+    """Return the first line that can be read from `fd`, decoded as UTF-8.
 
-    over: whether nobody is left who would write, whoever else holds the other end.
-    drain: read on to the end, so that the writer does not die of SIGPIPE.
+    has_ended: tells whether the writer has ended, even if another process holds the pipe.
+    drain: read until the end, so that the writer does not die of SIGPIPE.
 
-    Raises TimeoutError at the deadline, ValueError for a line without end.
+    Raises TimeoutError at the deadline. A line without end is cut after `LONGEST` bytes.
     """
     import select
 
@@ -118,13 +118,13 @@ def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bo
     poll.register(fd, select.POLLIN)
     head = b""
     while True:
-        ended = over()
-        # A slice, since an end held open by a grandchild never tells that the writer is gone.
+        ended = has_ended()
+        # In slices of 50 ms: if a grandchild holds the pipe open, there is no end of file.
         if not poll.poll(0 if ended else 50):
             if ended:
                 break
-            if _now() > deadline:
-                raise TimeoutError(f"nothing within {OBTAIN_SECONDS:.0f} s")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no data within {OBTAIN_SECONDS:.0f} s")
             continue
         chunk = os.read(fd, 65536)
         if len(head) <= LONGEST and b"\n" not in head:
@@ -133,26 +133,15 @@ def _first_line(fd: int, deadline: float, *, over: Callable[[], bool], drain: bo
             break
         if len(head) > LONGEST and not drain:
             break
-        if _now() > deadline:
-            raise TimeoutError(f"no end within {OBTAIN_SECONDS:.0f} s")
-    line = head.split(b"\n", 1)[0]
-    return line.decode("utf-8", "replace")
-
-
-def _now() -> float:
-    import time
-
-    return time.monotonic()
-
-
-def _deadline() -> float:
-    return _now() + OBTAIN_SECONDS
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no end of data within {OBTAIN_SECONDS:.0f} s")
+    return head.split(b"\n", 1)[0].decode("utf-8", "replace")
 
 
 def check_base_url(settings: Settings) -> None:
-    """Raise CrontifyError where a key would go unencrypted over a network.
+    """Raise CrontifyError if the API key would be sent over a network unencrypted.
 
-    Plain http:// is for loopback only, unless `allow_http = true`.
+    Plain http:// is allowed to loopback addresses, and elsewhere with `allow_http = true`.
     """
     if settings.allow_http or not settings.base_url.lower().startswith("http://"):
         return
@@ -160,7 +149,7 @@ def check_base_url(settings: Settings) -> None:
 
     if not _is_loopback(urlsplit(settings.base_url).hostname or ""):
         raise CrontifyError(
-            f"base_url: {settings.base_url} would send the key unencrypted:"
+            f"base_url: {settings.base_url} would send the API key unencrypted;"
             " use https://, or set allow_http = true"
         )
 

@@ -1,4 +1,4 @@
-"""The config file as it stands on disk: found, read, parsed, never trusted."""
+"""The config file on disk: finds, reads, parses and replaces it."""
 
 import fcntl
 import os
@@ -10,17 +10,22 @@ from typing import NamedTuple
 
 from crontify_cli.errors import CrontifyError, one_line
 
-LARGEST = 1024 * 1024  # bytes
-_DOTS = 4_000_000  # the sum of the lines' squares: 2,000 on one line
+LARGEST = 1024 * 1024
+"""The maximum size of a config file in bytes."""
+
+LOCK_SECONDS = 10.0
+"""How long to wait for another process that is changing the file."""
+
+_DOTS = 4_000_000  # the maximum sum of each line's dots squared: 2,000 dots on one line
 
 
 class Document(NamedTuple):
-    """A config file's content.
+    """The content of a config file.
 
-    file: its name; None where there is no file, which is no problem.
-    table: what it says; empty where there is a problem.
+    file: its name; None if there is no config file, which is not an error.
+    table: the parsed content; empty if there is a problem.
     problem: why it could not be read, in one line that names the file; "" if it could.
-    exposed: how others than its owner can read it, as `mode 0644`; "" if they cannot.
+    exposed: its mode if users other than its owner can read it, as `mode 0644`; else "".
     """
 
     file: str | None
@@ -30,35 +35,31 @@ class Document(NamedTuple):
 
 
 def find(config_file: str | None, environ: Mapping[str, str]) -> Document:
-    """Read `config_file`, else what CRONTIFY_CONFIG names, else the first default place.
+    """Read `config_file`, or the file in CRONTIFY_CONFIG, or the first default file found.
 
-    A named file has to exist; of the default places none has to. Raises nothing.
+    A file that is named explicitly must exist; the default files need not. Raises nothing.
     """
     if named := config_file or environ.get("CRONTIFY_CONFIG"):
         return read(os.path.expanduser(named))
     from crontify_cli.places import config_files
 
     for place in config_files():
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             return read_existing(place)
-        except FileNotFoundError:
-            continue
-        except NotADirectoryError:
-            continue
     return Document(None, {})
 
 
 def read(file: str) -> Document:
-    """Read one file; that it does not exist is a problem. Raises nothing."""
+    """Read a file that must exist. Raises nothing."""
     try:
         return read_existing(file)
     except OSError as error:
-        return Document(file, {}, f"{plain(file)}: {error.strerror or error}")
+        return Document(file, {}, f"cannot read {plain(file)}: {error.strerror or error}")
 
 
 def read_existing(file: str) -> Document:
-    """Read one file; raises FileNotFoundError or NotADirectoryError where there is none."""
-    if file == os.devnull:  # the usual way to say: no file
+    """Read a file; raises FileNotFoundError or NotADirectoryError if it does not exist."""
+    if file == os.devnull:  # the usual way to ask for no file
         return Document(file, {})
     try:
         content, mode = read_bytes(file)
@@ -66,18 +67,18 @@ def read_existing(file: str) -> Document:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        return Document(file, {}, f"{plain(file)}: {error.strerror or error}")
+        return Document(file, {}, f"cannot read {plain(file)}: {error.strerror or error}")
     except ValueError as error:
         return Document(file, {}, f"{plain(file)}: {error}")
     return Document(file, table, exposed=mode)
 
 
 def read_bytes(file: str) -> tuple[bytes, str]:
-    """Return a config file's bytes, and how it is exposed to others (see `exposure`).
+    """Return the bytes of a config file, and its `exposure`.
 
-    Raises OSError, and ValueError for what is no such file or larger than `LARGEST`.
+    Raises OSError, and ValueError if it is not a regular file or larger than `LARGEST`.
     """
-    # Not blocking: a FIFO in this place must not hold a report back.
+    # Non-blocking, so that a FIFO cannot delay a report.
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
@@ -89,20 +90,20 @@ def read_bytes(file: str) -> tuple[bytes, str]:
     finally:
         os.close(fd)
     if len(content) > LARGEST:
-        raise ValueError("larger than 1 MiB")
+        raise ValueError("the file is larger than 1 MiB")
     return content, exposure(status)
 
 
 def parse(content: bytes) -> dict[str, object]:
-    """Return the TOML table in `content`; raises ValueError with a message for a person."""
+    """Parse TOML; raises ValueError with a message for the user."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"not UTF-8 (at line {line})") from None
+        raise ValueError(f"not valid UTF-8 (at line {line})") from None
     if not text.strip():
         return {}
-    # tomllib keeps every prefix of a dotted key: a line of 100 kB could take all memory.
+    # tomllib stores every prefix of a dotted key: a line of 100 kB could use up the memory.
     if sum(line.count(".") ** 2 for line in text.split("\n")) > _DOTS:
         raise ValueError("too many dots on a line")
     import tomllib
@@ -110,15 +111,16 @@ def parse(content: bytes) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise ValueError("not TOML: nested too deeply") from None
-    except ValueError as error:  # int() of thousands of digits raises it bare
-        raise ValueError(f"not TOML: {one_line(str(error))}") from None
+        raise ValueError("not valid TOML: nested too deeply") from None
+    except ValueError as error:  # also from int(), for thousands of digits
+        raise ValueError(f"not valid TOML: {one_line(str(error))}") from None
 
 
 def exposure(status: os.stat_result) -> str:
-    """Return `mode 0644` where others can read the file, "" where they cannot.
+    """Return the mode, as `mode 0644`, if other users can read the file; else "".
 
-    The group's right counts only on a file of our own: on root's it is what lets us read it.
+    Group permissions count only for our own file: in root's file they may be what allows us
+    to read it.
     """
     group = stat.S_IRGRP if status.st_uid == os.geteuid() else 0
     exposed = status.st_mode & (stat.S_IROTH | group)
@@ -126,18 +128,15 @@ def exposure(status: os.stat_result) -> str:
 
 
 def plain(name: str) -> str:
-    """Return a file's name for a message: as it is, quoted where it would break the line."""
+    """Return a file name for a message, quoted if it has control characters."""
     return name if name.isprintable() else repr(name)
 
 
-LOCK_SECONDS = 10.0
-
-
 class Written(NamedTuple):
-    """What a change did beside changing the file.
+    """What else a change did.
 
-    backup: where the old file with its comments is, "" for no such need.
-    narrowed: the mode that the file had when others could still read it, "" if they could not.
+    backup: the copy of the old file, made because it has comments; "" if there is none.
+    narrowed: the old mode if other users could read the file before; else "".
     """
 
     backup: str = ""
@@ -145,49 +144,49 @@ class Written(NamedTuple):
 
 
 def change(file: str, edit: Callable[[dict[str, object]], None]) -> Written:
-    """Let `edit` change the table in `file`, and put the result in its place.
+    """Let `edit` change the table in `file`, and replace the file with the result.
 
-    A missing file is made, its directories too. A file that does not parse stays as it is.
-    Raises CrontifyError.
+    A missing file is created with its directories. A file that cannot be parsed is not
+    changed. Raises CrontifyError.
     """
     import tomli_w
 
     with _locked(file) as target:
-        old = _content(target)
+        old = _read_target(target)
         try:
             content = parse(old or b"")
         except ValueError as error:
             raise CrontifyError(
-                f"{plain(file)}: {error}: not changed; mend it with: crontify config edit"
+                f"{plain(file)} was not changed: {error}; correct it with: crontify config edit"
             ) from None
         edit(content)
         try:
             new = tomli_w.dumps(content).encode()
         except UnicodeEncodeError:
-            raise CrontifyError(f"{plain(file)}: not changed: a value is not UTF-8") from None
+            raise CrontifyError(f"{plain(file)} was not changed: a value is not UTF-8") from None
         backup = ""
         if old and b"#" in old and parse(new) != parse(old):
             backup = f"{target}.bak"
-            _put(backup, old, target)
-        return Written(backup, _put(target, new, target))
+            _write_atomically(backup, old, target)
+        return Written(backup, _write_atomically(target, new, target))
 
 
 def replace(file: str, old: bytes | None, new: bytes) -> Written:
-    """Put `new` in the place of `file` if its bytes are still `old` (None: no such file).
+    """Replace `file` with `new` if its content is still `old` (None: the file did not exist).
 
-    Raises CrontifyError if they are not.
+    Raises CrontifyError if it is not.
     """
     with _locked(file) as target:
-        if _content(target) != old:
-            raise CrontifyError(f"{plain(file)}: changed by someone else in the meantime")
-        return Written("", _put(target, new, target))
+        if _read_target(target) != old:
+            raise CrontifyError(f"{plain(file)} was not changed: another process has changed it")
+        return Written("", _write_atomically(target, new, target))
 
 
 @contextmanager
 def _locked(file: str) -> Iterator[str]:
-    """Hold the file's lock, and give the file that is to be replaced: a symlink's target.
+    """Hold the lock, and yield the file to replace: the target if `file` is a symlink.
 
-    The lock is a file beside it, since the file itself is another one after each change.
+    The lock is a separate file next to it, because each change replaces the file itself.
     """
     target = os.path.realpath(file)
     directory, name = os.path.split(target)
@@ -209,11 +208,13 @@ def _wait_for(lock: int, file: str) -> None:
         with suppress(BlockingIOError):
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.monotonic() > deadline:
-            raise CrontifyError(f"{plain(file)}: another crontify is changing it; try again")
+            raise CrontifyError(
+                f"cannot write {plain(file)}: another crontify is changing it; try again"
+            )
         time.sleep(0.01)
 
 
-def _content(target: str) -> bytes | None:
+def _read_target(target: str) -> bytes | None:
     try:
         return read_bytes(target)[0]
     except FileNotFoundError:
@@ -222,16 +223,17 @@ def _content(target: str) -> bytes | None:
         raise CrontifyError(f"cannot write {plain(target)}: {error}") from None
 
 
-def _put(target: str, content: bytes, like: str) -> str:
-    """Write beside, sync, rename; only the lock's holder comes here, so one name is enough.
+def _write_atomically(target: str, content: bytes, like: str) -> str:
+    """Replace `target` atomically: write a new file, sync it, rename it.
 
-    Return the mode of the replaced file if others could read it.
+    The caller holds the lock, so the new file can have a fixed name. Returns the mode of the
+    replaced file if other users could read it.
     """
     directory, name = os.path.split(target)
-    beside = f"{directory}/.{name}.new"
+    new = f"{directory}/.{name}.new"
     with suppress(FileNotFoundError):
-        os.unlink(beside)
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(new)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
             narrowed = _keep_owner(fd, like)
@@ -240,10 +242,10 @@ def _put(target: str, content: bytes, like: str) -> str:
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(beside, target)
+        os.rename(new, target)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(new)
         raise
     directory_fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -254,13 +256,13 @@ def _put(target: str, content: bytes, like: str) -> str:
 
 
 def _keep_owner(fd: int, like: str) -> str:
-    """Give the new file the old one's owner: root's change must not lock a user out."""
+    """Give the new file the owner of the old one, so that root does not lock a user out."""
     try:
         before = os.stat(like)
     except FileNotFoundError:
         return ""
     if before.st_uid != os.geteuid():
-        with suppress(PermissionError):  # only root may
+        with suppress(PermissionError):  # only root is allowed to
             os.fchown(fd, before.st_uid, before.st_gid)
     mode = stat.S_IMODE(before.st_mode)
     return f"{mode:04o}" if mode & 0o077 else ""

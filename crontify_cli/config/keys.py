@@ -1,10 +1,10 @@
-"""The settings: one row a key. Loading, checking, showing and the manual are derived from it."""
+"""The table of settings. Reading, checking, showing and documenting them all follow it."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from crontify_cli.config import kinds
-from crontify_cli.config.kinds import Kind
+from crontify_cli.config.kinds import COMMAND, COUNT, DURATION, PATH, PAUSE, SECRET, SWITCH, Kind
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.values import parse_monitor
 
@@ -12,11 +12,11 @@ from crontify_cli.values import parse_monitor
 class Key(NamedTuple):
     """A row of the table.
 
-    scope: where in the file it may stand: "top"; "monitor" for [monitors.NAME] alone;
-        "both" for a monitor's setting that at the top holds for every monitor.
-    env: the environment variable, "" for none.
-    default: the typed value that holds where nothing is said, None for none.
-    secret: whether it is masked when shown, and never taken from the command line.
+    scope: where in the file the key is allowed: at the "top", in a "monitor"'s section, or
+        in "both"; at the top it then applies to every monitor.
+    env: the environment variable, "" if there is none.
+    default: the typed value that applies if nothing is set, None for no value.
+    secret: whether it is masked when shown and never taken from the command line.
     """
 
     name: str
@@ -28,124 +28,101 @@ class Key(NamedTuple):
     secret: bool = False
 
 
+def _for_monitors(name: str, kind: Kind, help: str) -> Key:  # noqa: A002 - the column's name
+    return Key(name, kind, help, scope="both")
+
+
 KEYS = (
-    Key("api_key", kinds.SECRET, "The API key.", env="CRONTIFY_API_KEY", secret=True),
-    Key(
-        "api_key_file",
-        kinds.PATH,
-        "The file whose first line is the API key.",
-        env="CRONTIFY_API_KEY_FILE",
-    ),
+    Key("api_key", SECRET, "The API key.", env="CRONTIFY_API_KEY", secret=True),
+    Key("api_key_file", PATH, "File whose first line is the API key.", env="CRONTIFY_API_KEY_FILE"),
     Key(
         "api_key_command",
-        kinds.COMMAND,
-        "The command whose first line of output is the API key; run without a shell.",
+        COMMAND,
+        "Command whose first line of output is the API key. It is run without a shell.",
     ),
     Key(
         "token",
-        kinds.SECRET,
-        "The user token (a JWT), to read logs with.",
+        SECRET,
+        "The user token (a JWT), for reading logs from the API.",
         env="CRONTIFY_TOKEN",
         secret=True,
     ),
-    Key(
-        "token_file",
-        kinds.PATH,
-        "The file whose first line is the user token.",
-        env="CRONTIFY_TOKEN_FILE",
-    ),
+    Key("token_file", PATH, "File whose first line is the user token.", env="CRONTIFY_TOKEN_FILE"),
     Key(
         "token_command",
-        kinds.COMMAND,
-        "The command whose first line of output is the user token; run without a shell.",
+        COMMAND,
+        "Command whose first line of output is the user token. It is run without a shell.",
     ),
     Key(
         "base_url",
         kinds.BASE_URL,
-        "The API's address.",
+        "Base URL of the API.",
         env="CRONTIFY_BASE_URL",
         default="https://api.crontify.com/api/v1",
     ),
     Key(
         "allow_http",
-        kinds.SWITCH,
-        "Send the key over plain http:// to other hosts than this one, too.",
+        SWITCH,
+        "Allow a base_url with http:// on another host, which sends the API key unencrypted.",
         default=False,
     ),
     Key(
         "proxy",
         kinds.PROXY,
-        "The proxy for all requests; without it HTTPS_PROXY and its like hold.",
+        "Proxy for all requests. If it is not set, HTTPS_PROXY and NO_PROXY apply.",
         secret=True,
     ),
     Key(
         "ca_bundle",
-        kinds.PATH,
-        "The file with the certificates to trust; without it SSL_CERT_FILE holds.",
+        PATH,
+        "File with the CA certificates to trust. If it is not set, SSL_CERT_FILE applies.",
     ),
-    Key("headers", kinds.HEADERS, "Headers to send with every request.", secret=True),
-    Key("connect_timeout", kinds.PAUSE, "How long a connection may take.", default=5.0),
-    Key("http_timeout", kinds.PAUSE, "How long one request may take.", default=10.0),
+    Key("headers", kinds.HEADERS, "Additional headers for every request.", secret=True),
+    Key("connect_timeout", PAUSE, "Timeout for connecting to the server.", default=5.0),
+    Key("http_timeout", PAUSE, "Timeout for one request.", default=10.0),
     Key(
         "report_timeout",
-        kinds.DURATION,
-        "How long after the job's end its report is tried before it is left queued.",
+        DURATION,
+        "How long to try to deliver the report after the job has ended; then it stays queued.",
         default=20.0,
     ),
     Key(
         "rate_limit_wait",
-        kinds.DURATION,
-        "How long to wait after the job's end where the plan's minimum interval asks for it.",
+        DURATION,
+        "How long to wait after the job has ended if the server limits the rate of pings.",
         default=90.0,
     ),
-    Key("keep_runs", kinds.COUNT, "How many runs are kept in the journal.", default=10_000),
-    Key("keep_days", kinds.COUNT, "How many days runs are kept in the journal.", default=90),
-    Key("keep_log_mb", kinds.COUNT, "How many MiB of logs are kept.", default=256),
-    Key("id", kinds.MONITOR, "The monitor's id; without it the section's NAME.", scope="monitor"),
-    Key(
+    Key("keep_runs", COUNT, "Number of runs to keep in the journal.", default=10_000),
+    Key("keep_days", COUNT, "Number of days to keep runs in the journal.", default=90),
+    Key("keep_log_mb", COUNT, "Size of the logs to keep, in MiB.", default=256),
+    Key("id", kinds.MONITOR, "Id of the monitor. Default: NAME, as in the section.", "monitor"),
+    _for_monitors(
         "timeout",
-        kinds.DURATION,
-        "Stop the job after this long: TERM to its process group, then KILL; exit 124.",
-        scope="both",
+        DURATION,
+        "Time limit for the job. After it, its process group gets TERM, then KILL; exit 124.",
     ),
-    Key(
-        "kill_after",
-        kinds.DURATION,
-        "How long after the TERM of the timeout comes the KILL.",
-        scope="both",
+    _for_monitors("kill_after", DURATION, "Time between the TERM and the KILL of the timeout."),
+    _for_monitors(
+        "success_codes", kinds.CODES, 'Exit codes that mean success, as "0,20-25" or [0, 24].'
     ),
-    Key(
-        "success_codes",
-        kinds.CODES,
-        'Exit codes that mean success, as "0,20-25" or [0, 24].',
-        scope="both",
-    ),
-    Key("min_duration", kinds.DURATION, "A run that ends sooner is a failure.", scope="both"),
-    Key(
-        "tolerate",
-        kinds.COUNT,
-        "Report up to this many failures in a row as success.",
-        scope="both",
-    ),
-    Key(
+    _for_monitors("min_duration", DURATION, "Treat a run as failed if it ends sooner."),
+    _for_monitors("tolerate", COUNT, "Report up to this many failures in a row as successes."),
+    _for_monitors(
         "output",
         kinds.OUTPUT_MODE,
-        "Pass the job's output on always, only if the job fails, or never.",
-        scope="both",
+        "Print the job's output always, only if the job fails, or never.",
     ),
-    Key("no_start", kinds.SWITCH, "Report the end only, not the start.", scope="both"),
-    Key("no_log", kinds.SWITCH, "Report no log with a failure.", scope="both"),
-    Key(
+    _for_monitors("no_start", SWITCH, "Report only the end of the job, not its start."),
+    _for_monitors("no_log", SWITCH, "Do not send the log of a failure."),
+    _for_monitors(
         "meta_regex",
         kinds.META_REGEXES,
-        "Report numbers found in the output: named groups. Top and section add up.",
-        scope="both",
+        "Report numbers found in the output by named groups. Adds to the patterns at the top.",
     ),
-    Key(
+    _for_monitors(
         "redact",
         kinds.REGEXES,
-        "Mask what matches, beside the built-in masks. Top and section add up.",
-        scope="both",
+        "Mask additional text in the logs. Adds to the patterns at the top.",
     ),
 )
 
@@ -153,30 +130,27 @@ BY_NAME = {key.name: key for key in KEYS}
 TOP = {key.name: key for key in KEYS if key.scope != "monitor"}
 MONITOR = {key.name: key for key in KEYS if key.scope != "top"}
 
-# Of each only one may stand in a file.
 CREDENTIALS = {
     "api_key": ("api_key", "api_key_file", "api_key_command"),
     "token": ("token", "token_file", "token_command"),
 }
+"""The keys for each credential. A file may contain only one of them."""
 
 
-class Address(NamedTuple):
-    """A place in the config file: the names that lead there, and the row of the table."""
+class KeyPath(NamedTuple):
+    """The path of a key in the config file, and its row of the table."""
 
     names: tuple[str, ...]
     key: Key
 
     @property
     def path(self) -> str:
-        """The full key path, as TOML writes it."""
+        """The path in TOML's notation."""
         return key_path(*self.names)
 
 
-def parse_address(text: str) -> Address:
-    """Return what `text` names; raises CrontifyError (usage) for what is no key.
-
-    A monitor's name may have dots, a key has none, so the last word is the key.
-    """
+def parse_key_path(text: str) -> KeyPath:
+    """Return the key that `text` names; raises CrontifyError (usage) if there is none."""
     names = split(text)
     if len(names) == 3:
         try:
@@ -184,27 +158,30 @@ def parse_address(text: str) -> Address:
         except ValueError as error:
             raise CrontifyError(f"{text}: {error}", ExitCode.USAGE) from None
     if names[0] == "monitors" and len(names) < 3:
-        raise CrontifyError(f"{text}: not a key: write monitors.NAME.KEY", ExitCode.USAGE)
+        raise CrontifyError(f"{text}: not a key; write monitors.NAME.KEY", ExitCode.USAGE)
     known = MONITOR if names[0] == "monitors" else TOP
     name = names[0] if names[0] == "headers" else names[-1]
     if name not in known:
         raise CrontifyError(f"{text}: {explain_unknown(name, known)}", ExitCode.USAGE)
-    return Address(names, known[name])
+    return KeyPath(names, known[name])
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return the names in a key path, known or not."""
+    """Return the names in a key path, whether the key exists or not.
+
+    The name of a monitor may contain dots, a key does not, so the last word is the key.
+    """
     first, dot, rest = text.partition(".")
     if first == "monitors" and dot:
         alias, dot, name = rest.rpartition(".")
-        if dot and alias[:1] + alias[-1:] == '""':  # as `config check` writes it
+        if dot and alias[:1] + alias[-1:] == '""':  # quoted, as `config check` prints it
             alias = alias[1:-1]
         return ("monitors", alias, name) if dot else ("monitors", name)
     return ("headers", rest) if first == "headers" and dot else (text,)
 
 
 def key_path(*names: str) -> str:
-    """Return a key's full path as TOML writes it: `monitors."a.b".timeout`."""
+    """Return a key path in TOML's notation: `monitors."a.b".timeout`."""
     return ".".join(name if _is_bare(name) else _quoted(name) for name in names)
 
 
@@ -219,11 +196,11 @@ def _quoted(name: str) -> str:
 
 
 def explain_unknown(name: str, known: Mapping[str, Key]) -> str:
-    """Return what is wrong with a name that is none of the keys `known` in its place."""
+    """Return the error message for a key that is not one of those `known` in its place."""
     if name in BY_NAME:
-        place = "in [monitors.NAME] only" if name in MONITOR else "at the top only"
-        return f"this key stands {place}"
+        place = "in [monitors.NAME]" if name in MONITOR else "at the top of the file"
+        return f"only allowed {place}"
     from difflib import get_close_matches
 
     nearest = get_close_matches(name[:60], known, 1)
-    return "unknown key" + (f": did you mean {nearest[0]}?" if nearest else "")
+    return "unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")

@@ -1,7 +1,8 @@
-"""The kinds of value that a setting can have: what is accepted, and what it becomes.
+"""The types of settings: which values are accepted, and what they are converted to.
 
-`read` takes what stands in TOML, in the environment or behind a flag; `write` takes
-the words of `crontify config set` and returns what to put in the file.
+`read` converts a value from TOML, the environment or a flag; `write` converts the
+arguments of `crontify config set` to what is written to the file. Their ValueErrors hold
+a message for the user, never with a secret in it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +22,11 @@ from crontify_cli.values import (
 
 
 class Kind(NamedTuple):
-    """One kind of value.
+    """One type of setting.
 
     name: what the manual calls it.
-    read: raw value to typed value; raises ValueError with a message that never
-        holds a secret.
-    write: words to raw value; raises ValueError. Its result still has to pass `read`.
+    read: raw value to typed value; raises ValueError.
+    write: arguments to raw value, which `read` then checks; raises ValueError.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 def _one(words: Sequence[str]) -> str:
     if len(words) != 1:
-        raise ValueError(f"one value, not {len(words)}: put it in quotes")
+        raise ValueError(f"expected one value, got {len(words)}: put it in quotes")
     return words[0]
 
 
@@ -50,20 +50,28 @@ def _text_kind(name: str, parse: Callable[[str], object]) -> Kind:
     return Kind(name, lambda value: parse(_text(value)), _one)
 
 
+def _list_kind(name: str, parse: Callable[[str], str]) -> Kind:
+    def read(value: object) -> tuple[str, ...]:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(parse(_text(item)) for item in items)
+
+    return Kind(name, read, list)
+
+
 def _read_duration(value: object) -> float:
     if isinstance(value, str):
         value = parse_duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError('not a duration: write a number of seconds, or "90s", "5m", "1h30m"')
-    if not 0 <= value <= LONGEST:  # NaN among it
-        raise ValueError("not a duration from 0 to 10000d")
+        raise ValueError('invalid duration: write a number of seconds, or "90s", "5m", "1h30m"')
+    if not 0 <= value <= LONGEST:  # also rejects NaN
+        raise ValueError("invalid duration: write one from 0 to 10000d")
     return float(value)
 
 
 def _read_pause(value: object) -> float:
     seconds = _read_duration(value)
     if seconds <= 0:
-        raise ValueError("not a duration above zero")
+        raise ValueError("invalid duration: it must be greater than zero")
     return seconds
 
 
@@ -75,13 +83,13 @@ def _write_duration(words: Sequence[str]) -> object:
 def _read_count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("not a whole number")
-    # Digits without end would fail in str() (Python's limit is 4300) before parse_count.
+    # str() fails for more than 4300 digits.
     return parse_count(str(value) if abs(value) < 10**9 else "too large")
 
 
 def _read_switch(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("not true or false")
+        raise ValueError("not a boolean: write true or false")
     return value
 
 
@@ -89,39 +97,31 @@ def _write_switch(words: Sequence[str]) -> bool:
     switches = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     text = _one(words).lower()
     if text not in switches:
-        raise ValueError("not true or false")
+        raise ValueError("not a boolean: write true or false")
     return switches[text]
 
 
 def _read_codes(value: object) -> Codes:
     if isinstance(value, str):
         return parse_codes(value)
-    if isinstance(value, tuple):  # a flag's, already parsed
+    if isinstance(value, tuple):  # from a flag, already parsed
         return value
     ranges = []
     for code in value if isinstance(value, list) else [value]:
         if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code <= 255:
-            raise ValueError('not exit codes from 0 to 255: write [0, 24] or "0,20-25"')
+            raise ValueError('invalid exit codes: write [0, 24] or "0,20-25", from 0 to 255')
         ranges.append((code, code))
     if not ranges:
-        raise ValueError("no exit code in the list")
+        raise ValueError("the list of exit codes is empty")
     return tuple(ranges)
 
 
-def _list_kind(name: str, parse: Callable[[str], str]) -> Kind:
-    def read(value: object) -> tuple[str, ...]:
-        items = value if isinstance(value, list | tuple) else [value]
-        return tuple(parse(_text(item)) for item in items)
-
-    return Kind(name, read, list)
-
-
-OUTPUT = ("all", "on-failure", "none")  # as --output of exec; a test holds the two equal
+OUTPUT = ("all", "on-failure", "none")  # the same as exec's --output; checked by a test
 
 
 def _parse_output(text: str) -> str:
     if text not in OUTPUT:
-        raise ValueError(f"not one of {', '.join(OUTPUT)}")
+        raise ValueError(f"expected one of {', '.join(OUTPUT)}")
     return text
 
 
@@ -134,20 +134,20 @@ def _parse_path(text: str) -> str:
 
 
 def _read_command(value: object) -> tuple[str, ...]:
-    """Return program and arguments; a string is split as a shell would, without one."""
+    """Return a program and its arguments; a string is split like a shell does it."""
     if isinstance(value, str):
         import shlex
 
         try:
             words = shlex.split(value)
         except ValueError as error:
-            raise ValueError(f"not a command: {str(error).lower()}") from None
+            raise ValueError(f"invalid command: {str(error).lower()}") from None
     elif isinstance(value, list) and all(isinstance(word, str) for word in value):
         words = list(value)
     else:
-        raise ValueError("not a command: write a string or a list of strings")
+        raise ValueError("invalid command: write a string or a list of strings")
     if not words or not words[0] or any("\0" in word for word in words):
-        raise ValueError("not a command: it names no program")
+        raise ValueError("invalid command: it names no program")
     return tuple(words)
 
 
@@ -155,54 +155,54 @@ def _write_command(words: Sequence[str]) -> object:
     return words[0] if len(words) == 1 else list(words)
 
 
-def _check_url(text: str, schemes: tuple[str, ...], *, with_user: bool) -> None:
-    """Raise ValueError, never with the URL's text in it: a password may stand there."""
+def _check_url(text: str, *, with_user: bool) -> None:
+    """Raise ValueError for a bad URL. The URL is not in the message: it may hold a password."""
     from urllib.parse import urlsplit
 
-    if not text.isprintable() or " " in text:  # urlsplit would drop some of these
-        raise ValueError("not a URL: it has a space or a control character")
+    if not text.isprintable() or " " in text:  # urlsplit would remove some of these
+        raise ValueError("invalid URL: it contains a space or a control character")
     try:
         url = urlsplit(text)
-        port_or_default = url.port  # raises for a bad one
+        port = url.port
     except ValueError:
-        raise ValueError("not a URL: host or port is wrong") from None
-    if url.scheme not in schemes or not url.hostname or port_or_default == 0:
-        raise ValueError(f"not a URL with {' or '.join(schemes)} and a host")
+        raise ValueError("invalid URL: check the host and the port") from None
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+        raise ValueError("invalid URL: write http:// or https:// and a host")
     if "@" in url.netloc and not with_user:
-        raise ValueError("a URL here has no user and password")
+        raise ValueError("invalid URL: it must not contain a user or a password")
     if url.query or url.fragment:
-        raise ValueError("a URL here has no query and no fragment")
+        raise ValueError("invalid URL: it must not contain a query or a fragment")
 
 
 def _parse_base_url(text: str) -> str:
-    _check_url(text, ("http", "https"), with_user=False)
+    _check_url(text, with_user=False)
     return text.rstrip("/?#")
 
 
 def _parse_proxy(text: str) -> Secret:
-    _check_url(text, ("http", "https"), with_user=True)
+    _check_url(text, with_user=True)
     return Secret(text)
 
 
-# Ours to set: overwritten, they would break the request or hide the key's origin.
+# Overriding these would break the request, or send another key than the settings name.
 _OWN_HEADERS = ("x-api-key", "content-type", "content-length", "transfer-encoding", "host")
 
 
 def read_header(name: str, value: object) -> Secret:
-    """Return a header's value; raises ValueError for what HTTP does not allow (RFC 9110, 5)."""
+    """Return the value of a header; raises ValueError if HTTP forbids it (RFC 9110, 5)."""
     if not name or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name):
-        raise ValueError("not a header's name")
+        raise ValueError("not a valid header name")
     if name.lower() in _OWN_HEADERS:
-        raise ValueError("this header is crontify's own")
+        raise ValueError("crontify sets this header itself; remove it")
     text = _text(value).strip()
     if not text.isascii() or not text.isprintable():
-        raise ValueError("not a header's value: only printable ASCII")
+        raise ValueError("invalid header value: use printable ASCII characters only")
     return Secret(text)
 
 
 def _read_headers(value: object) -> Mapping[str, Secret]:
     if not isinstance(value, Mapping):
-        raise ValueError("not a table of headers")
+        raise ValueError('not a table: write headers = { NAME = "VALUE" }')
     return {name: read_header(name, text) for name, text in value.items()}
 
 

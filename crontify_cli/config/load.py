@@ -1,11 +1,12 @@
-"""From flags, environment and file to Settings: the precedence, and what is wrong.
+"""Loads the settings: merges flags, environment, config file and defaults, and checks them.
 
-Flag > environment > [monitors.NAME] > top of the file > default. It runs while a job
-runs, so nothing in a file can make it raise: what is wrong is named and left out.
+The precedence is flag > environment > [monitors.NAME] > top of the file > default. This
+runs while a job runs, so no content of a file may raise an exception: a wrong setting is
+reported as a problem and ignored.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +20,13 @@ from crontify_cli.errors import one_line
 from crontify_cli.values import parse_monitor
 
 Values = dict[str, Value]
-_SHOWN = 100
+_MOST_PROBLEMS = 100
 _NONE: Mapping[str, object] = MappingProxyType({})
+_DEFAULTS: Values = {
+    key.name: Value(key.default, key.default, "default")
+    for key in keys.KEYS
+    if key.default is not None
+}
 
 
 def load(
@@ -28,12 +34,12 @@ def load(
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] = _NONE,
 ) -> Loaded:
-    """Return the settings in force, and what was wrong; raises nothing for any content.
+    """Return the settings in effect, and what is wrong with them. Raises nothing.
 
-    config_file: the file named by a flag, else CRONTIFY_CONFIG and the default places.
-    environ: where `CRONTIFY_…` and CREDENTIALS_DIRECTORY are looked up.
-    overrides: what flags say, by the key's name, as text or already of its type; None
-        counts as nothing said. A monitor's key holds for every monitor.
+    config_file: the file named by a flag; otherwise CRONTIFY_CONFIG and the default files.
+    environ: the source of the `CRONTIFY_…` variables and CREDENTIALS_DIRECTORY.
+    overrides: the values of flags by the key's name, as text or already converted; None
+        means not given. The key of a monitor applies to every monitor.
     """
     document = find(config_file, environ)
     problems = [document.problem] if document.problem else []
@@ -44,142 +50,36 @@ def load(
     levels = (flags, from_environ, from_systemd, top, _DEFAULTS)
 
     credentials = {name: _first_credential(name, levels) for name in keys.CREDENTIALS}
-    values = _in_force(levels, credentials)
+    values = _in_effect(levels, credentials)
     every = _monitor_settings("", top, flags)
-    settings = _settings(
-        values,
-        credentials,
-        every,
-        {name: _monitor_settings(name, top, section, flags) for name, section in sections.items()},
-    )
+    monitors = {
+        name: _monitor_settings(name, top, section, flags) for name, section in sections.items()
+    }
+    settings = _settings(values, credentials, every, monitors)
     for alias, section in sections.items():
         for name, value in section.items():
-            path = key_path("monitors", alias, name)
-            values[path] = flags.get(name, value)
+            values[key_path("monitors", alias, name)] = flags.get(name, value)
     warnings = [*_exposed_config(document, top), *_exposed_files(credentials)]
-    if len(problems) > _SHOWN:  # a file of another kind, and cron would mail every line
-        problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more"]
+    if len(problems) > _MOST_PROBLEMS:  # not a config file; and cron mails every line
+        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
     return Loaded(settings, tuple(problems), tuple(warnings), document.file, values)
-
-
-def from_table(
-    content: Mapping[str, object], file: str, problems: list[str]
-) -> tuple[Values, dict[str, Values]]:
-    """Return the values at the top of a config file and in its sections, by alias.
-
-    Adds to `problems` a line for each key that is left out.
-    """
-    top: Values = {}
-    sections: dict[str, Values] = {}
-    for name, raw in content.items():
-        if name == "monitors":
-            continue
-        _take(top, keys.TOP, name, raw, (file, name), problems)
-    for names in keys.CREDENTIALS.values():
-        said = [name for name in names if name in top]
-        if len(said) > 1:
-            problems.append(f"{_at(file, said[1])}: only one of {', '.join(said)} can stand here")
-    monitors = content.get("monitors", {})
-    if not isinstance(monitors, Mapping):
-        problems.append(f"{_at(file, 'monitors')}: not a table: write [monitors.NAME]")
-        return top, sections
-    for alias, section in monitors.items():
-        path = (file, "monitors", alias)
-        if not isinstance(section, Mapping):
-            problems.append(f"{_at(*path)}: not a table: write [{key_path('monitors', alias)}]")
-            continue
-        try:
-            parse_monitor(alias)
-        except ValueError as error:
-            problems.append(f"{_at(*path)}: {one_line(str(error))}")
-            continue
-        sections[alias] = {}
-        for name, raw in section.items():
-            _take(sections[alias], keys.MONITOR, name, raw, (*path, name), problems)
-    return top, sections
-
-
-def read_value(key: Key, raw: object, file: str = "") -> object:
-    """Return `raw` as the key's type; raises ValueError with a message without secrets.
-
-    A relative file name is relative to the config `file` that names it.
-    """
-    typed = key.kind.read(raw)
-    if key.kind is PATH and file and isinstance(typed, str):
-        return os.path.join(os.path.dirname(file), typed)
-    return typed
-
-
-def _at(file: str, *names: str) -> str:
-    return f"{plain(file)}: {key_path(*names)}" if file else key_path(*names)
-
-
-def _take(
-    values: Values,
-    known: Mapping[str, Key],
-    name: str,
-    raw: object,
-    path: tuple[str, ...],
-    problems: list[str],
-) -> None:
-    """Put one key of the file into `values`, or say in `problems` why not."""
-    key, file = known.get(name), path[0]
-    if key is None:
-        # The nearest of the known takes time: not for a file that is of another kind anyway.
-        words = explain_unknown(name, known) if len(problems) < _SHOWN else "unknown key"
-        problems.append(f"{_at(*path)}: {words}")
-        return
-    if name == "headers" and isinstance(raw, Mapping):
-        raw = _good_headers(raw, path, problems)
-    try:
-        typed = read_value(key, raw, file)
-    except ValueError as error:
-        problems.append(f"{_at(*path)}: {one_line(str(error))}")
-        return
-    values[name] = Value(typed if key.secret else raw, typed, "file", file)
-
-
-def _good_headers(
-    raw: Mapping[str, object], path: tuple[str, ...], problems: list[str]
-) -> Mapping[str, object]:
-    good = {}
-    for name, value in raw.items():
-        try:
-            read_header(name, value)
-        except ValueError as error:
-            problems.append(f"{_at(*path, name)}: {error}")
-            continue
-        good[name] = value
-    return good
 
 
 def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> Values:
     values: Values = {}
     for name, raw in overrides.items():
-        if raw is None or raw == [] or raw == ():
-            continue
-        key = keys.BY_NAME[name]
-        try:
-            typed = read_value(key, raw)
-        except ValueError as error:
-            problems.append(f"--{name.replace('_', '-')}: {one_line(str(error))}")
-            continue
-        values[name] = Value(typed if key.secret else raw, typed, "flag")
+        if raw is not None and raw != [] and raw != ():
+            flag = f"--{name.replace('_', '-')}"
+            _add(values, keys.BY_NAME[name], raw, "flag", "", flag, problems)
     return values
 
 
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Values:
     values: Values = {}
     for key in keys.KEYS:
-        # Set but empty is not said: a crontab has no `unset`.
-        if not key.env or not (raw := environ.get(key.env)):
-            continue
-        try:
-            typed = read_value(key, raw)
-        except ValueError as error:
-            problems.append(f"{key.env}: {one_line(str(error))}")
-            continue
-        values[key.name] = Value(typed if key.secret else raw, typed, "env", key.env)
+        # An empty variable counts as unset, because a crontab cannot unset one.
+        if key.env and (raw := environ.get(key.env)):
+            _add(values, key, raw, "env", key.env, key.env, problems)
     return values
 
 
@@ -192,14 +92,104 @@ def _from_systemd(environ: Mapping[str, str]) -> Values:
     return {"api_key_file": Value(file, file, "systemd", file)}
 
 
-_DEFAULTS: Values = {
-    key.name: Value(key.default, key.default, "default")
-    for key in keys.KEYS
-    if key.default is not None
-}
+def from_table(
+    content: Mapping[str, object], file: str, problems: list[str]
+) -> tuple[Values, dict[str, Values]]:
+    """Return the values at the top of a config file, and those of each [monitors.NAME].
+
+    A line is added to `problems` for each key that is ignored.
+    """
+    top: Values = {}
+    sections: dict[str, Values] = {}
+    for name, raw in content.items():
+        if name != "monitors":
+            _add_from_file(top, keys.TOP, name, raw, (file, name), problems)
+    for names in keys.CREDENTIALS.values():
+        given = [name for name in names if name in top]
+        if len(given) > 1:
+            problems.append(f"{_at(file, given[1])}: set only one of {', '.join(given)}")
+    monitors = content.get("monitors", {})
+    if not isinstance(monitors, Mapping):
+        problems.append(f"{_at(file, 'monitors')}: not a table; write [monitors.NAME]")
+        return top, sections
+    for alias, section in monitors.items():
+        path = (file, "monitors", alias)
+        if not isinstance(section, Mapping):
+            problems.append(f"{_at(*path)}: not a table; write [{key_path('monitors', alias)}]")
+            continue
+        try:
+            parse_monitor(alias)
+        except ValueError as error:
+            problems.append(f"{_at(*path)}: {one_line(str(error))}")
+            continue
+        sections[alias] = {}
+        for name, raw in section.items():
+            _add_from_file(sections[alias], keys.MONITOR, name, raw, (*path, name), problems)
+    return top, sections
 
 
-def _first_credential(name: str, levels: Iterable[Mapping[str, Value]]) -> "Credential | None":
+def _add_from_file(
+    values: Values,
+    known: Mapping[str, Key],
+    name: str,
+    raw: object,
+    path: tuple[str, ...],
+    problems: list[str],
+) -> None:
+    """Add a key of the file to `values`, or a line to `problems`."""
+    key, file = known.get(name), path[0]
+    if key is None:
+        # Finding the most similar key takes time; many unknown keys mean it is another file.
+        words = explain_unknown(name, known) if len(problems) < _MOST_PROBLEMS else "unknown key"
+        problems.append(f"{_at(*path)}: {words}")
+        return
+    if name == "headers" and isinstance(raw, Mapping):
+        raw = dict(_valid_headers(raw, path, problems))
+    _add(values, key, raw, "file", file, _at(*path), problems)
+
+
+def _valid_headers(
+    raw: Mapping[str, object], path: tuple[str, ...], problems: list[str]
+) -> Iterator[tuple[str, object]]:
+    for name, value in raw.items():
+        try:
+            read_header(name, value)
+            yield name, value
+        except ValueError as error:
+            problems.append(f"{_at(*path, name)}: {error}")
+
+
+def _add(
+    values: Values, key: Key, raw: object, source: str, where: str, label: str, problems: list[str]
+) -> None:
+    """Add the value of `key` to `values`; if it is wrong, add a line to `problems` instead.
+
+    label: what the line calls the setting.
+    """
+    try:
+        typed = read_value(key, raw, where if source == "file" else "")
+    except ValueError as error:
+        problems.append(f"{label}: {one_line(str(error))}")
+        return
+    values[key.name] = Value(typed if key.secret else raw, typed, source, where)
+
+
+def read_value(key: Key, raw: object, file: str = "") -> object:
+    """Convert `raw` to the type of the key; raises ValueError without a secret in its message.
+
+    A relative file name is relative to the config `file` that contains it.
+    """
+    typed = key.kind.read(raw)
+    if key.kind is PATH and file and isinstance(typed, str):
+        return os.path.join(os.path.dirname(file), typed)
+    return typed
+
+
+def _at(file: str, *names: str) -> str:
+    return f"{plain(file)}: {key_path(*names)}" if file else key_path(*names)
+
+
+def _first_credential(name: str, levels: Iterable[Mapping[str, Value]]) -> Credential | None:
     for level in levels:
         for key in keys.CREDENTIALS[name]:
             if value := level.get(key):
@@ -222,8 +212,8 @@ def _credential(key: str, value: Value) -> Credential:
     return Credential("file", str(typed), setting, key)
 
 
-def _in_force(levels: tuple[Values, ...], credentials: Mapping[str, Credential | None]) -> Values:
-    """Return the strongest value of each key; of a credential's keys the chosen one alone."""
+def _in_effect(levels: tuple[Values, ...], credentials: Mapping[str, Credential | None]) -> Values:
+    """Return the value of each key that wins; of a credential only the key that is used."""
     values: Values = {}
     for level in reversed(levels):
         values |= {name: value for name, value in level.items() if name in keys.TOP}
@@ -235,8 +225,8 @@ def _in_force(levels: tuple[Values, ...], credentials: Mapping[str, Credential |
 
 
 def _monitor_settings(alias: str, *levels: Mapping[str, Value]) -> MonitorSettings:
-    """Return what the levels, the weakest first, say for one monitor; lists add up."""
-    merged: dict[str, Any] = {"id": alias}  # Any: the table's kinds give each field its type
+    """Merge the levels for one monitor; later levels win, but lists are concatenated."""
+    merged: dict[str, Any] = {"id": alias}  # Any: `Key.kind` determines the types
     for level in levels:
         for name, value in level.items():
             if name not in keys.MONITOR:
@@ -254,7 +244,7 @@ def _settings(
     every: MonitorSettings,
     monitors: Mapping[str, MonitorSettings],
 ) -> Settings:
-    plain_keys: dict[str, Any] = {  # Any: the table's kinds give each field its type
+    plain_keys: dict[str, Any] = {  # Any: `Key.kind` determines the types
         name: values[name].typed if name in values else None
         for name in ("proxy", "ca_bundle", *_DEFAULTS)
     }
@@ -270,10 +260,10 @@ def _settings(
 
 
 def _exposed_config(document: Document, top: Values) -> list[str]:
-    held = [name for name, value in top.items() if _holds_secret(value.typed)]
-    if not document.exposed or not held or not document.file:
+    secrets = [name for name, value in top.items() if _holds_secret(value.typed)]
+    if not document.exposed or not secrets or not document.file:
         return []
-    return [_advice(document.file, f"holds {', '.join(held)}", document.exposed)]
+    return [_advice(document.file, f"contains {', '.join(secrets)}", document.exposed)]
 
 
 def _holds_secret(typed: object) -> bool:
@@ -290,11 +280,11 @@ def _exposed_files(credentials: Mapping[str, Credential | None]) -> list[str]:
         try:
             mode = exposure(os.stat(credential.value))
         except (OSError, ValueError):
-            continue  # obtaining it will say so
+            continue  # reported when the credential is read
         if mode:
-            advice.append(_advice(credential.value, f"is {credential.setting}", mode))
+            advice.append(_advice(credential.value, f"is the {credential.key}", mode))
     return advice
 
 
 def _advice(file: str, what: str, mode: str) -> str:
-    return f"{plain(file)}: {what} and others can read it ({mode}): chmod 600 {plain(file)}"
+    return f"{plain(file)} {what} and is readable by others ({mode}); run: chmod 600 {plain(file)}"

@@ -1,21 +1,16 @@
-"""What a secret is among the settings: a text that hides itself, and where one is to be had."""
+"""Secrets: API keys, user tokens and other values that must not be shown."""
 
 import base64
 import json
 import math
 from typing import Literal, NamedTuple
 
-LONGEST = 16 * 1024  # characters; a header line of a server has at most 8 KiB as a rule
+LONGEST = 16 * 1024  # characters; servers usually accept at most 8 KiB in a header
 _held: dict[str, None] = {}
 
 
-def held_secrets() -> tuple[str, ...]:
-    """Return every secret that this process has come to know, for a mask to hide."""
-    return tuple(_held)
-
-
 class Secret:
-    """A text that does not show itself: only `reveal()` gives it out."""
+    """A text that is not shown by repr(); only `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -24,7 +19,7 @@ class Secret:
         _held[text] = None
 
     def reveal(self) -> str:
-        """Return the text, for a request and nothing else."""
+        """Return the text, to send it in a request or to mask it in other texts."""
         return self._text
 
     def __repr__(self) -> str:
@@ -38,11 +33,11 @@ class Secret:
 
 
 class Credential(NamedTuple):
-    """Where a key or token is to be had; `obtain` goes and gets it.
+    """Where an API key or a token comes from; `credentials.obtain` reads it.
 
-    kind: what `value` is: the text itself, a file's name, or a program with arguments.
-    setting: what a person has to mend when it cannot be had.
-    key: the setting's name, as `api_key_file`.
+    kind: what `value` is: the secret itself, the name of a file, or a command.
+    setting: where it was configured, for messages.
+    key: the name of the setting, such as `api_key_file`.
     """
 
     kind: Literal["text", "file", "command"]
@@ -52,23 +47,33 @@ class Credential(NamedTuple):
 
 
 def parse_secret(text: str) -> str:
-    """Return `text` without the space around it if it can stand in a header.
+    """Return `text`, stripped, if it can be sent in a header.
 
-    Raises ValueError, with a message that does not hold it.
+    Raises ValueError with a message that does not contain the text.
     """
     text = text.strip()
     if not text:
-        raise ValueError("empty")
+        raise ValueError("empty: expected a key or token")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("not a key or token: it has a space, a control or a non-ASCII character")
+        raise ValueError(
+            "not a key or token: it contains a space, a control or a non-ASCII character"
+        )
     if len(text) > LONGEST:
-        raise ValueError("not a key or token: too long")
+        raise ValueError("not a key or token: it is too long")
     _held[text] = None
     return text
 
 
+def held_secrets() -> tuple[str, ...]:
+    """Return every secret that this process has read, so that all can be masked."""
+    return tuple(_held)
+
+
 def mask(text: str) -> str:
-    """Return what may be shown of a secret: `ck_live_…1234`, or its last four, or nothing."""
+    """Return the part of a secret that may be shown: its prefix and at most four characters.
+
+    For example `ck_live_…1234`, `…1234`, or `…` for a short one.
+    """
     start = text[:8] if text.startswith(("ck_live_", "ck_test_")) else ""
     end = text[-4:] if len(text) - len(start) >= 16 else ""
     return f"{start}…{end}"
@@ -77,14 +82,14 @@ def mask(text: str) -> str:
 def expires_at(token: str) -> float | None:
     """Return the `exp` of a JSON Web Token, in seconds since the epoch (RFC 7519, 4.1.4).
 
-    None where the text is no such token or has no end. The signature is not checked:
-    that is the server's to do, and only it has the key.
+    None if `token` is no such token or does not expire. The signature is not checked:
+    only the server has the key for that.
     """
     parts = token.split(".")
     if len(parts) != 3:
         return None
     try:
-        # base64url without its padding (RFC 7515, 2); too much of it is ignored.
+        # base64url has no padding (RFC 7515, 2); Python ignores padding in excess.
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=="))
         end = float(claims["exp"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):

@@ -1,4 +1,4 @@
-"""The settings as the rest of the program reads them."""
+"""The data types of the settings, as the rest of the program reads them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from crontify_cli.values import Codes
 
 
 class MonitorSettings(NamedTuple):
-    """What holds for one monitor; None or empty where nothing was said. Durations are seconds.
+    """The settings of one monitor; None or empty if not set. Durations are in seconds.
 
-    The section's value, or else the one at the top of the file; `meta_regex` and
-    `redact` hold the top's and then the section's.
+    A value from the monitor's section wins over one at the top of the file, but `meta_regex`
+    and `redact` hold both, the top's first.
     """
 
     id: str
@@ -29,12 +29,12 @@ class MonitorSettings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Every setting, in force. Durations are seconds, `keep_log_mb` MiB.
+    """All settings in effect. Durations are in seconds, `keep_log_mb` is in MiB.
 
-    api_key, token: where they are to be had, None for nowhere; `credentials.api_key`
-        and `credentials.token` go and get them.
-    every_monitor: what the top of the file says for all monitors; its id is empty.
-    monitors: the sections by their alias.
+    api_key, token: where they come from, None if not configured; `credentials.api_key`
+        and `credentials.token` read them.
+    every_monitor: the settings at the top of the file for all monitors; its id is empty.
+    monitors: the settings of each section [monitors.NAME], by NAME.
     """
 
     api_key: Credential | None
@@ -55,17 +55,17 @@ class Settings(NamedTuple):
     monitors: Mapping[str, MonitorSettings]
 
     def monitor(self, name: str) -> MonitorSettings:
-        """Return what holds for the monitor that the command line calls `name`, alias or id."""
+        """Return the settings of a monitor by the name of its section, or by its id."""
         return self.monitors.get(name) or self.every_monitor._replace(id=name)
 
 
 class Value(NamedTuple):
-    """One setting that was said somewhere.
+    """The value of one setting, and where it comes from.
 
-    raw: as it was written; secrets hidden in a `Secret`.
-    typed: what became of it.
+    raw: as it was written; a secret is wrapped in a `Secret`.
+    typed: the converted value.
     source: "flag", "env", "systemd", "file" or "default".
-    where: the variable's or the file's name, "" for the others.
+    where: the name of the variable or of the file, otherwise "".
     """
 
     raw: object
@@ -75,12 +75,13 @@ class Value(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What `load` found.
+    """The result of `load`.
 
-    problems: what was wrong and left out, each one line that names file and full key path.
-    warnings: what is used but should be mended, each one line.
-    file: the config file that was read, or that should have been; None where there is none.
-    values: what was said, by its full key path (`base_url`, `monitors.backup.timeout`).
+    problems: settings that were ignored because they are wrong; each is one line that
+        names the file and the full key path.
+    warnings: settings that work but should be corrected, one line each.
+    file: the config file that was read, or could not be read; None if there is none.
+    values: every value by its full key path (`base_url`, `monitors.backup.timeout`).
     """
 
     settings: Settings
@@ -91,10 +92,7 @@ class Loaded(NamedTuple):
 
 
 def require(loaded: Loaded) -> Settings:
-    """Return the settings if nothing is wrong with them.
-
-    Raises CrontifyError that lists every problem, a line each.
-    """
+    """Return the settings; raises CrontifyError with a line for each problem."""
     if loaded.problems:
         raise CrontifyError("\ncrontify: ".join(loaded.problems))
     return loaded.settings

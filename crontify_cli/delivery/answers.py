@@ -9,7 +9,7 @@ import re
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from crontify_cli.report.excerpt import _LONGEST_WORDS, Mask, _as_it_is, one_line
+from crontify_cli.report.excerpt import LONGEST_LINE, Mask, one_line, unmasked
 
 ASKS_TO_WAIT = (408, 425, 429)
 """The statuses with which a server asks for the same again, later."""
@@ -40,7 +40,7 @@ def log(body: bytes) -> tuple[bool, str | None]:
     return True, content.encode("utf-8", "replace").decode()  # JSON can escape half a pair
 
 
-def server_words(status: int, body: bytes, mask: Mask = _as_it_is) -> str:
+def server_words(status: int, body: bytes, mask: Mask = unmasked) -> str:
     """Return in one line what the server says about its refusal.
 
     Its `message` (a string or a list), `error`, or `error.message`; else the first 200
@@ -48,7 +48,7 @@ def server_words(status: int, body: bytes, mask: Mask = _as_it_is) -> str:
     """
     whole = _json(body)
     words = _words(whole) if isinstance(whole, dict) else ""
-    most = _LONGEST_WORDS if words else _LONGEST_TEXT
+    most = LONGEST_LINE if words else _LONGEST_TEXT
     text = words or body[:4096].decode("utf-8", "replace")
     return one_line(text, most, mask) or _phrase(status)
 
@@ -145,7 +145,7 @@ def _in_words(words: str) -> float | None:
     Where no word says which of several is meant, the longest: waiting too long is
     never refused again.
     """
-    words = words[: 2 * _LONGEST_WORDS]
+    words = words[: 2 * LONGEST_LINE]
     if asked := re.search(_ASKED, words):
         wanted = words[asked.end() :]
         bare = re.match(r"(?a)\d{1,6}", wanted)

@@ -144,36 +144,36 @@ _OUTCOME, _REPORT, _SETTINGS = "What counts as a failure", "The report", "Settin
 OPTIONS = (
     Option(
         ("--timeout",),
-        "Stop the job after this long; exit 124.",
+        "Stop the job after this time; exit 124.",
         convert=parse_duration,
         metavar="DURATION",
         default="none",
     ),
     Option(
         ("--kill-after",),
-        "From the timeout's TERM to the KILL.",
+        "Time between the TERM and the KILL of the timeout.",
         convert=parse_duration,
         metavar="DURATION",
         default="10s",
     ),
     Option(
         ("--overlap",),
-        "While another run of the monitor goes on here: start, skip (exit 75), or wait.",
+        "If another run of the monitor is still active: start anyway, skip (exit 75), or wait.",
         convert=_choice(*OVERLAP),
         metavar="|".join(OVERLAP),
         choices=OVERLAP,
         default="allow",
     ),
-    Option(("--shell",), "COMMAND is one string for $SHELL, or /bin/sh."),
+    Option(("--shell",), "Run COMMAND, one string, with $SHELL or /bin/sh."),
     Option(
         ("--output",),
-        "When to pass the job's output on.",
+        "When to print the job's output.",
         convert=_choice(*OUTPUT),
         metavar="|".join(OUTPUT),
         choices=OUTPUT,
         default="all",
     ),
-    Option(("-q", "--quiet"), "The same as --output none."),
+    Option(("-q", "--quiet"), "Same as --output none."),
     Option(
         ("--success-codes",),
         "Exit codes that mean success, as 0,20-25.",
@@ -184,7 +184,7 @@ OPTIONS = (
     ),
     Option(
         ("--min-duration",),
-        "A run that ends sooner is a failure.",
+        "Treat the run as failed if it ends sooner.",
         convert=parse_duration,
         metavar="DURATION",
         default="none",
@@ -192,7 +192,7 @@ OPTIONS = (
     ),
     Option(
         ("--tolerate",),
-        "Report up to this many failures in a row as success, with tolerated_failures in the meta.",
+        "Report up to N failures in a row as successes, with tolerated_failures in the meta.",
         convert=parse_count,
         metavar="N",
         default="0",
@@ -200,7 +200,7 @@ OPTIONS = (
     ),
     Option(
         ("--meta",),
-        "A number to report with the run; may be repeated.",
+        "Number to report with the run; may be repeated.",
         convert=parse_meta,
         metavar="KEY=NUMBER",
         repeat=True,
@@ -208,8 +208,8 @@ OPTIONS = (
     ),
     Option(
         ("--meta-regex",),
-        "Report numbers of the output, by named groups: 'copied (?P<files>\\d+)'. The last match"
-        " wins; may be repeated.",
+        "Report numbers found in the output by named groups: 'copied (?P<files>\\d+)'. The last"
+        " match wins; may be repeated.",
         convert=parse_meta_regex,
         metavar="REGEX",
         repeat=True,
@@ -217,14 +217,14 @@ OPTIONS = (
     ),
     Option(
         ("--redact",),
-        "Mask what matches in both logs; may be repeated.",
+        "Mask matching text in both logs; may be repeated.",
         convert=parse_regex,
         metavar="REGEX",
         repeat=True,
         panel=_REPORT,
     ),
-    Option(("--no-start",), "Report the end only, not the start.", panel=_REPORT),
-    Option(("--no-log",), "Report no log with a failure.", panel=_REPORT),
+    Option(("--no-start",), "Report only the end of the job, not its start.", panel=_REPORT),
+    Option(("--no-log",), "Do not send the log of a failure.", panel=_REPORT),
     Option(
         ("--config",),
         "Read this config file.",
@@ -235,7 +235,7 @@ OPTIONS = (
     ),
     Option(
         ("--base-url",),
-        "The API's address.",
+        "Base URL of the API.",
         convert=str,
         metavar="URL",
         default="https://api.crontify.com/api/v1",
@@ -243,12 +243,16 @@ OPTIONS = (
     ),
     Option(
         ("--api-key-file",),
-        "The file whose first line is the API key.",
+        "File whose first line is the API key.",
         convert=str,
         metavar="FILE",
         panel=_SETTINGS,
     ),
-    Option(("-v", "--verbose"), "Say on stderr what is sent and answered.", panel=_SETTINGS),
+    Option(
+        ("-v", "--verbose"),
+        "Show on stderr what is sent and what the server answers.",
+        panel=_SETTINGS,
+    ),
 )
 
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}

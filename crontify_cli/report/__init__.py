@@ -1,1 +1,1 @@
-"""What a report says: the excerpt, the message, the masks, the numbers."""
+"""What a report says: the excerpt of the log, the error message, masking, and the numbers."""

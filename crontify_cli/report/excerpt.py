@@ -1,57 +1,82 @@
-"""What of a job's output goes into `logOutput`: readable, masked, and within its limit.
+"""Turns a job's output into `logOutput`: readable, masked, and within the server's limit.
 
-CONTRACT.md, "Requests": the server keeps the first 10,000 characters (UTF-16
-units) and drops the rest, and a traceback stands at the end; so what is too
-long loses its middle here. Everything takes time linear in its input, whatever
-the job printed.
+CONTRACT.md, "Requests": the server keeps the first 10,000 characters (UTF-16 units). A
+traceback is at the end, so the middle of a longer log is left out here. Every function
+takes time linear in the size of its input, whatever the job has printed.
 """
 
 import re
 from collections.abc import Callable
 
+Mask = Callable[[str], str]
+"""A function that masks the secrets in a text."""
+
 LIMIT = 10_000
 """UTF-16 units of `logOutput` that the server keeps."""
 
+LONGEST_LINE = 300
+"""UTF-16 units of other people's text in one of our messages."""
+
 _HEAD_SHARE = 5
-"""A fifth of an excerpt is the beginning of the output, the rest its end."""
+"""One fifth of an excerpt is the beginning of the output, the rest is its end."""
 
 _GAP_LINE = 4096
-"""Bytes at a gap in the recording that may belong to a line torn by it."""
+"""How many bytes next to a gap may belong to a line that the gap cut in two."""
+
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
-# Patterns are compiled when they are first used: most runs need none of them.
+# The patterns are compiled on first use, because most runs need none of them.
 #
-# ECMA-48's and xterm's escape sequences, in their seven-bit form only: in UTF-8 the
-# eight-bit one is more often a mangled quotation mark. Possessive, so that what does
-# not match is never tried again; a string without its end loses only its introducer.
+# Escape sequences of ECMA-48 and xterm, but only the seven-bit ones: in UTF-8 the
+# eight-bit ones are more often mangled quotation marks. The quantifiers are possessive,
+# so that there is no backtracking; of an unterminated string only the introducer is removed.
 _ESCAPES = r"""(?x)
         (?: \x1b\[ [0-?]*+ [ -/]*+ [@-~]?                  # CSI: colours, cursor
           | \x1b\] [^\x07\x1b\n\r]*+ (?:\x07|\x1b\\)       # OSC: titles, links
           | \x1b[PX^_] [^\x1b]*+ \x1b\\                    # DCS, SOS, PM, APC
           | \x1b [ -/]*+ [0-~]?                            # ESC and one character
         )++"""
-# All but tab, newline, carriage return and backspace, which mean something below.
+# All except tab, newline, carriage return and backspace, which are handled below.
 _CONTROLS = r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]++"
 
 
-def clean(data: bytes) -> str:
-    """Return output as a person would have seen it on a terminal, as plain text.
+def excerpt(head: bytes, dropped: int, tail: bytes, mask: Mask, limit: int = LIMIT) -> str:
+    """Return the log to send, at most `limit` UTF-16 units.
 
-    UTF-8, with U+FFFD for what is none; no escape sequences and no control
-    characters but tab and newline; of a line that was overwritten after carriage
-    returns only what was written last; backspaces erase.
+    head, dropped, tail: the beginning of the recorded output, the number of bytes missing
+        after it, and its end. If none are missing, the output is `head + tail`.
+    mask: called on cleaned text before anything is cut, so that no half secret remains.
+
+    If the output is too long, its middle is replaced by a line with the number of bytes
+    (UTF-8) left out. About a fifth of the excerpt is the beginning. Both parts are cut at
+    line ends if possible.
+    """
+    if dropped:
+        head, tail, torn = _untorn(head, tail)
+        first, last = mask(clean(head)), mask(clean(tail))
+        return _shortened(first, last, dropped + torn + _size(first) + _size(last), limit)
+    text = mask(clean(head + tail))
+    return text if units(text) <= limit else _shortened(text, text, _size(text), limit)
+
+
+def clean(data: bytes) -> str:
+    """Return output as plain text, as it would be seen on a terminal.
+
+    Invalid UTF-8 becomes U+FFFD. Escape sequences and control characters except tab and
+    newline are removed. A carriage return discards the line before it, a backspace the
+    character before it.
     """
     text = data.decode("utf-8", "replace")
     text = re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text)).replace("\r\n", "\n")
     if "\r" in text or "\b" in text:
-        text = "\n".join(map(_standing, text.split("\n")))
+        text = "\n".join(map(_visible, text.split("\n")))
     return text
 
 
-def _standing(line: str) -> str:
-    if "\r" in line:
-        line = line.rstrip("\r")
-        line = line[line.rfind("\r") + 1 :]
+def _visible(line: str) -> str:
+    """Apply the carriage returns and backspaces of a line."""
+    line = line.rstrip("\r")
+    line = line[line.rfind("\r") + 1 :]
     if "\b" not in line:
         return line
     left: list[str] = []
@@ -63,32 +88,10 @@ def _standing(line: str) -> str:
     return "".join(left)
 
 
-def excerpt(
-    head: bytes, dropped: int, tail: bytes, mask: Callable[[str], str], limit: int = LIMIT
-) -> str:
-    """Return the log to report, at most `limit` UTF-16 units.
-
-    head, dropped, tail: the recording: its beginning, how many bytes are missing,
-        and its end. Without missing bytes it is `head + tail`.
-    mask: takes the secrets out of cleaned text; called before anything is cut, so
-        that no cut can leave half a secret.
-
-    What does not fit loses its middle: about a fifth of the excerpt is the head,
-    cut at line ends where there are some, and a line between says how many bytes
-    (UTF-8) are missing.
-    """
-    if dropped:
-        head, tail, torn = _untorn(head, tail)
-        first, last = mask(clean(head)), mask(clean(tail))
-        return _shortened(first, last, dropped + torn + _size(first) + _size(last), limit)
-    text = mask(clean(head + tail))
-    return text if units(text) <= limit else _shortened(text, text, _size(text), limit)
-
-
 def _untorn(head: bytes, tail: bytes) -> tuple[bytes, bytes, int]:
-    """Take the lines away that the gap tore: half a secret would stand there unmasked.
+    """Remove the lines that the gap has cut in two: half a secret would not be masked.
 
-    Where no line ends nearby, a piece as long as a secret can be, and what is left
+    If no line ends near the gap, remove as many bytes as a secret may have, and the rest
     of a character.
     """
     far = len(head) - min(_GAP_LINE, len(head) // 16)
@@ -101,28 +104,25 @@ def _untorn(head: bytes, tail: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _begins_longer(data: bytes, length: int) -> bool:
-    """Say whether `data` begins a UTF-8 character of more than `length` bytes."""
+    """Tell whether `data` is the start of a UTF-8 character of more than `length` bytes."""
     return len(data) == length and data[0] >= (0xC0, 0xE0, 0xF0)[length - 1]
 
 
 def _shortened(head: str, tail: str, size: int, limit: int) -> str:
-    """Return the beginning of `head` and the end of `tail` around the marker.
+    """Return the beginning of `head` and the end of `tail` with the marker between them.
 
-    size: the bytes of everything, of which the marker counts what is not shown.
+    size: the size of the whole output in bytes, from which the marker's number is computed.
     """
-    room = limit - len(_marker(size)) - 2  # and its line ends
+    room = limit - len(_marker(size)) - 2  # two line ends around the marker
     if room < 2:
         return _last(tail, limit)
     space = max(room // _HEAD_SHARE, room - units(tail))
     first = head if units(head) <= space else _to_line_end(cut(head, space))
     space = room - units(first)
     last = tail if units(tail) <= space else _from_line_start(_last(tail, space))
-    return _around(first, size - _size(first) - _size(last), last)
-
-
-def _around(head: str, missing: int, tail: str) -> str:
-    head += "\n" if head and not head.endswith("\n") else ""
-    return f"{head}{_marker(missing)}\n{tail}"
+    missing = size - _size(first) - _size(last)
+    first += "\n" if first and not first.endswith("\n") else ""
+    return f"{first}{_marker(missing)}\n{last}"
 
 
 def _marker(missing: int) -> str:
@@ -130,13 +130,13 @@ def _marker(missing: int) -> str:
 
 
 def _to_line_end(text: str) -> str:
-    """Cut back to the last whole line, if that costs at most half."""
+    """Cut after the last complete line, unless that removes more than half."""
     end = text.rfind("\n") + 1
     return text[:end] if end > len(text) // 2 else text
 
 
 def _from_line_start(text: str) -> str:
-    """Cut forward to the first whole line, if that costs at most an eighth."""
+    """Cut before the first complete line, unless that removes more than an eighth."""
     start = text.find("\n") + 1
     return text[start:] if start <= len(text) // 8 else text
 
@@ -147,7 +147,7 @@ def units(text: str) -> int:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return as much of the beginning of `text` as fits into `limit` UTF-16 units."""
+    """Return the beginning of `text`, at most `limit` UTF-16 units."""
     if len(text) <= limit // 2:
         return text
     kept = _utf16(text[:limit])[: 2 * limit]
@@ -157,7 +157,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _last(text: str, limit: int) -> str:
-    """Return as much of the end of `text` as fits into `limit` UTF-16 units."""
+    """Return the end of `text`, at most `limit` UTF-16 units."""
     if limit <= 0:
         return ""
     kept = _utf16(text[-limit:])[-2 * limit :]
@@ -174,18 +174,13 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-Mask = Callable[[str], str]
-
-
-_LONGEST_WORDS = 300
-
-
-def _as_it_is(text: str) -> str:
+def unmasked(text: str) -> str:
+    """Return `text` as it is: the mask for texts without secrets."""
     return text
 
 
-def one_line(text: str, most: int = _LONGEST_WORDS, mask: Mask = _as_it_is) -> str:
-    """Return a stranger's text fit for our stderr: one line of at most `most` units.
+def one_line(text: str, most: int = LONGEST_LINE, mask: Mask = unmasked) -> str:
+    """Return other people's text as one line for our stderr, at most `most` UTF-16 units.
 
     mask: called before the line is cut.
     """

@@ -1,4 +1,4 @@
-"""The output of a run while it goes on, read from its record as the wrapper writes it."""
+"""Reads the output of a running job from its record, while the wrapper writes it."""
 
 import codecs
 import os
@@ -7,13 +7,15 @@ from crontify_cli import record
 from crontify_cli.report.excerpt import clean
 
 HOLD = 1.0
-"""Seconds for which a line without its end is held back: half a secret cannot be masked."""
+"""Seconds to wait for the end of a line: half a secret cannot be masked."""
 
 
 class LiveLog:
-    """An open record of a run. Raises OSError and ValueError if there is none.
+    """An open record of a run. The file may be removed while it is open.
 
-    position: bytes of output that were read. The file may be removed meanwhile.
+    position: the number of bytes of output that were read or skipped.
+
+    Raises OSError, and ValueError if the file is not a record.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,46 +32,36 @@ class LiveLog:
         os.close(self._fd)
 
     def record(self) -> record.Record:
-        """Return the whole record as it is now."""
+        """Return the current content of the record."""
         return record.Record(os.pread(self._fd, record.SIZE, 0))
 
     def read(self) -> tuple[int, bytes]:
-        """Return how many bytes were overwritten before they could be read, and the new ones."""
-        if self._total() == self.position:
+        """Return the number of bytes lost because they were overwritten, and the new bytes."""
+        if self._word(record.AT_TOTAL) == self.position:
             return 0, b""
         now = self.record()
-        kept = now.head + now.tail
-        if self.position < len(now.head):
-            missed, new = now.dropped, now.head[self.position :]
-            if not now.dropped:
-                new = kept[self.position :]
-            else:
-                # First what is left of the head, then, next time, what is behind the gap.
-                self.position = len(now.head)
-                return 0, new
-        else:
-            missed = max(0, now.total - len(now.tail) - self.position)
-            new = now.tail[max(0, len(now.tail) - (now.total - self.position)) :]
+        if now.dropped and self.position < len(now.head):
+            # The rest of the head now, and the bytes after the gap with the next call.
+            new, self.position = now.head[self.position :], len(now.head)
+            return 0, new
+        kept = now.tail if now.dropped else now.head + now.tail
+        first = now.total - len(kept)
+        missed, new = max(0, first - self.position), kept[max(0, self.position - first) :]
         self.position = now.total
         return missed, new
 
     def has_ended(self) -> bool:
-        """Tell whether the wrapper has judged the run, or is gone."""
-        if self._word(record.AT_STATE) != record.RUNNING:
-            return True
-        return not record.is_written(self._fd)
-
-    def _total(self) -> int:
-        return self._word(record.AT_TOTAL)
+        """Tell whether the run has ended, or its wrapper has died."""
+        return self._word(record.AT_STATE) != record.RUNNING or not record.is_written(self._fd)
 
     def _word(self, index: int) -> int:
         return int.from_bytes(os.pread(self._fd, 8, index * 8), "little")
 
 
 class Lines:
-    """Cuts output into whole lines, ready to be masked and shown.
+    """Splits output into complete lines, which can then be masked and shown.
 
-    raw: leave escape sequences and control characters in.
+    raw: keep escape sequences and control characters.
     """
 
     def __init__(self, *, raw: bool = False) -> None:
@@ -79,9 +71,9 @@ class Lines:
         self._since = 0.0
 
     def feed(self, data: bytes, now: float) -> str:
-        """Take output; return the lines that are whole, or have waited long enough for their end.
+        """Add output, and return the lines that are complete or whose end is overdue.
 
-        now: seconds on a clock that only goes forward.
+        now: seconds on a monotonic clock.
         """
         if data:
             self._since = self._since if self._rest else now
@@ -95,7 +87,7 @@ class Lines:
         return self._shown(ready)
 
     def finish(self) -> str:
-        """Return what is left."""
+        """Return the rest."""
         ready, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
         return self._shown(ready)
 

@@ -1,4 +1,4 @@
-"""The local copies of runs' logs: masked, one file a run, bounded as a whole."""
+"""The local copies of the logs: one masked file for each run, with a limited total size."""
 
 import contextlib
 import os
@@ -6,12 +6,12 @@ import stat
 
 
 def log_path(state: str, run_id: str) -> str:
-    """Return where the run's log is kept in the state directory `state`."""
+    """Return the path of a run's log in the state directory `state`."""
     return os.path.join(state, "logs", f"{run_id}.log")
 
 
 def write_log(state: str, run_id: str, text: str) -> None:
-    """Keep `text` as the run's log; complete or not at all. Raises OSError."""
+    """Write the log of a run atomically. Raises OSError."""
     path = log_path(state, run_id)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     scratch = f"{path}.new"
@@ -27,7 +27,7 @@ def write_log(state: str, run_id: str, text: str) -> None:
 
 
 def read_log(state: str, run_id: str) -> str | None:
-    """Return the run's kept log, None if there is none (any more). Raises OSError."""
+    """Return the log of a run, or None if it does not exist or was removed. Raises OSError."""
     try:
         with open(log_path(state, run_id), encoding="utf-8", newline="") as file:
             return file.read()
@@ -36,7 +36,7 @@ def read_log(state: str, run_id: str) -> str | None:
 
 
 def prune_logs(state: str, keep_bytes: int, keep_seconds: float, now: float) -> None:
-    """Remove the oldest logs beyond `keep_bytes` in all, and those older than `keep_seconds`."""
+    """Remove logs older than `keep_seconds`, and the oldest beyond `keep_bytes` in total."""
     kept, entries = 0, []
     with contextlib.suppress(OSError):
         entries = list(os.scandir(os.path.join(state, "logs")))

@@ -1,7 +1,6 @@
-"""What counts as a secret, and taking it out of text that leaves this machine.
+"""Finds secrets, and masks them in texts that leave this machine.
 
-DESIGN.md, promise 3. What a mask cannot know by value or by an unmistakable
-shape stays: a log full of `[masked]` helps nobody.
+Only known values and unmistakable shapes are masked: a log full of `[masked]` is useless.
 """
 
 import base64
@@ -14,12 +13,11 @@ from urllib.parse import quote, quote_plus, unquote
 MASKED = "[masked]"
 
 _SHORTEST = 8
-"""Characters of a value found in the environment; what is shorter is a word."""
+"""Shorter values from the environment are likely to be ordinary words and are not masked."""
 _SHORTEST_OWN = 4
 
-# Shapes that nothing else has; what stands before the secret is kept. Each begins
-# with a literal, and is bounded or cannot begin again inside itself: a search stays
-# linear, and fast.
+# Shapes that only secrets have; the first group is kept. Each begins with a literal, and
+# is bounded or cannot begin again inside itself, so that a search takes linear time.
 _SHAPES = (
     r"()ck_(?:live|test)_[A-Za-z0-9_-]{4,}+",
     r"(?a)()eyJ(?<![A-Za-z0-9_-]eyJ)[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+",
@@ -31,15 +29,15 @@ _SHAPES = (
 
 
 class Masker:
-    """Callable that returns its text with every secret replaced by `[masked]`.
+    """A function that replaces every secret in a text by `[masked]`.
 
-    secrets: values from the environment; what has fewer than 8 characters is let be.
-    own: our key and token, from 4 characters on.
+    secrets: values from the environment, of which those under 8 characters are ignored.
+    own: crontify's own API key and token, of at least 4 characters.
 
-    A secret is found as it is and as it would stand in a URL, in JSON, in a repr or
-    in base64; of one with several lines each line counts. Our keys' shape, JSON Web
-    Tokens, private keys, and the secret part of an authorization header or of a
-    URL are masked whoever's they are.
+    A secret is found as it is, and as it is written in a URL, in JSON, in a Python repr or
+    in base64. If it has several lines, each line is a secret. Independent of these values,
+    API keys of Crontify, JSON Web Tokens, private keys, and the secret parts of
+    authorization headers and URLs are always masked.
     """
 
     def __init__(self, secrets: Iterable[str] = (), own: Iterable[str] = ()) -> None:
@@ -54,9 +52,10 @@ class Masker:
     def __call__(self, text: str) -> str:
         spans = sorted(span for needle in self._needles for span in _found(needle, text))
         parts, done = [], 0
-        for start, end in _union(spans):
-            parts += [text[done:start], MASKED]
-            done = end
+        for start, end in spans:
+            if start >= done:  # else it overlaps with the span before
+                parts += [text[done:start], MASKED]
+            done = max(done, end)
         masked = "".join([*parts, text[done:]])
         for shape in _SHAPES:
             masked = re.sub(shape, rf"\1{MASKED}", masked)
@@ -69,11 +68,11 @@ def _forms(value: str, shortest: int) -> Iterator[str]:
         if len(text) < shortest:
             continue
         data = text.encode("utf-8", "surrogateescape")
-        yield from (text, data.decode("utf-8", "replace"))  # as it is, and as cleaned text has it
+        yield from (text, data.decode("utf-8", "replace"))  # also as `clean` decodes it
         yield from (quote(data, safe=""), quote(data), quote_plus(data))
         yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-        yield from (repr(text)[1:-1], text.replace("'", "'\\''"))  # Python's, and sh -x's
-        # Whole, and as the beginning of something longer: `echo $SECRET | base64`.
+        yield from (repr(text)[1:-1], text.replace("'", "'\\''"))  # in Python, and by sh -x
+        # Alone, and followed by other text, as in `echo $SECRET | base64`.
         for part in (data, data[: len(data) // 3 * 3]):
             if len(part) >= shortest:
                 yield base64.b64encode(part).decode().rstrip("=")
@@ -81,7 +80,7 @@ def _forms(value: str, shortest: int) -> Iterator[str]:
 
 
 def _found(needle: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the needle stands; occurrences that overlap each other as one."""
+    """Yield where `needle` occurs; occurrences that overlap are yielded as one."""
     start = text.find(needle)
     while start >= 0:
         last, end = start, start + len(needle)
@@ -91,25 +90,11 @@ def _found(needle: str, text: str) -> Iterator[tuple[int, int]]:
         start = text.find(needle, end)
 
 
-def _union(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the sorted spans, with those that overlap made one."""
-    whole: tuple[int, int] | None = None
-    for start, end in spans:
-        if whole and start < whole[1]:
-            whole = (whole[0], max(whole[1], end))
-            continue
-        if whole:
-            yield whole
-        whole = (start, end)
-    if whole:
-        yield whole
-
-
-# A word of a variable's name: NPM_TOKEN, PGPASSWORD, SECRET_KEY_BASE; or its last one.
+# Any word of a variable's name, as in NPM_TOKEN, PGPASSWORD, SECRET_KEY_BASE; or the last one.
 _SECRET_WORD = r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|APIKEY|CREDENTIAL|WEBHOOK)S?$"
 _SECRET_END = r"(?:^|_)(?:PASS|PWD|KEYS?|PAT|AUTH|AUTHORIZATION|COOKIE|JWT)$"
 _SECRET_PART = r"(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION)_KEY"
-# The last word where the value is not the secret but something about it.
+# The last word of a variable whose value is not a secret, but something about one.
 _ABOUT = (
     r"(?:^|_)(?:FILES?|PATH|DIR|DIRECTORY|SOCK|SOCKET|INFO|TTL|LIFETIME|EXPIRY|EXPIRES|TIMEOUT|NAME"
     r"|TYPE|ID|HOST|PORT|USER|USERNAME|ENABLED|COMMAND|CMD|HELPER|METHOD|ALGORITHM|VERSION)$"
@@ -125,9 +110,9 @@ _USERINFO = r"(?i)[a-z][a-z0-9+.-]*+://([^\s:/@]*+)(?::([^\s/@]*+))?@"
 def secret_values(environ: Mapping[str, str]) -> list[str]:
     """Return the secrets among the values of environment variables.
 
-    A value of 8 characters or more counts if the variable's name says so
-    (`DB_PASSWORD`, `NPM_TOKEN`, `STRIPE_API_KEY`; not `SSH_AUTH_SOCK`, `TOKEN_FILE`)
-    and it is no path; of a URL with userinfo, under any name, its password.
+    A value of 8 or more characters is a secret if the variable's name says so
+    (`DB_PASSWORD`, `NPM_TOKEN`, `STRIPE_API_KEY`, but not `SSH_AUTH_SOCK`, `TOKEN_FILE`)
+    and if it is not a path. The password in a URL is a secret in every variable.
     """
     found: dict[str, None] = {}
     for name, value in environ.items():
@@ -139,10 +124,9 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
 
 
 def known_secrets() -> list[str]:
-    """Return what this process knows of secrets, beside its own key and token.
+    """Return the secrets in the environment and in the settings that were loaded so far.
 
-    Those of the environment and, once they were loaded, of the settings: a header may
-    hold one, and a proxy's URL its password.
+    A header may be a secret, and a proxy's URL may contain one.
     """
     from crontify_cli.config.secret import held_secrets
 
@@ -152,7 +136,7 @@ def known_secrets() -> list[str]:
 
 
 def full_mask() -> Masker:
-    """Return a mask for everything that this process knows to be secret."""
+    """Return a mask for all secrets that this process knows."""
     from crontify_cli.config.secret import held_secrets
 
     return Masker(known_secrets(), held_secrets())

@@ -1,7 +1,4 @@
-"""The numbers of a final report: ours, and those that the job and its user add.
-
-DESIGN.md, "Report": the user's win over ours.
-"""
+"""The numbers in a report: those that crontify measures, and those that the user adds."""
 
 import os
 import stat
@@ -14,11 +11,11 @@ from crontify_cli.values import parse_meta
 _MOST_BYTES = 1024 * 1024
 _MOST_NAMES = 100
 _MOST_NAMED = 3
-"""Bad lines that the warning quotes; the others it counts."""
+"""How many invalid lines a warning quotes; further ones are only counted."""
 
 
 class Usage(Protocol):
-    """What `os.wait4` says of a job; `resource.struct_rusage` is one."""
+    """The resource usage that `os.wait4` returns: `resource.struct_rusage`."""
 
     @property
     def ru_utime(self) -> float: ...
@@ -31,12 +28,12 @@ class Usage(Protocol):
 def usage_meta(
     exit_code: int | None, duration: float, usage: Usage | None, output_bytes: int
 ) -> dict[str, int | float]:
-    """Return what we know of every run.
+    """Return the numbers that are reported for every run.
 
-    exit_code: the job's, 128 + N for a signal; None where the job never ended.
+    exit_code: of the job, 128 + N for a signal; None if the job did not end.
     duration: seconds.
-    usage: the job's, with the children that it waited for; None where it is unknown.
-    output_bytes: everything it printed, on both streams.
+    usage: of the job and the children it waited for; None if unknown.
+    output_bytes: the size of its output, on both streams.
     """
     meta: dict[str, int | float] = {} if exit_code is None else {"exit_code": exit_code}
     meta["duration_ms"] = round(duration * 1000)
@@ -50,21 +47,21 @@ def usage_meta(
 
 
 def read_meta_file(path: str) -> tuple[dict[str, int | float], list[str]]:
-    """Return the numbers that a job wrote to `$CRONTIFY_META`, and warnings for a person.
+    """Return the numbers that a job wrote to `$CRONTIFY_META`, and warnings for the user.
 
-    A line is `name=number`, the last of a name counts; blank lines and lines that
-    begin with `#` are comments. At most 1 MiB is read, and 100 names are kept. What
-    is wrong is named in one warning and costs nothing else; a file that the job has
-    removed is as good as an empty one.
+    Each line is `name=number`; the last line with a name wins. Blank lines and lines that
+    begin with `#` are ignored. At most 1 MiB is read, and at most 100 names are kept.
+    Invalid lines are listed in one warning, and the others still count. A missing file is
+    treated like an empty one.
     """
     try:
         data = _read(path)
     except FileNotFoundError:
         return {}, []
     except OSError as error:
-        return {}, [f"$CRONTIFY_META could not be read: {error.strerror}"]
+        return {}, [f"cannot read $CRONTIFY_META: {error.strerror}"]
     too_long = len(data) > _MOST_BYTES
-    if too_long:  # half a number would be another number
+    if too_long:  # the last line may be cut within a number
         data = data[: data.rfind(b"\n") + 1]
     meta: dict[str, int | float] = {}
     bad: list[str] = []
@@ -80,16 +77,16 @@ def read_meta_file(path: str) -> tuple[dict[str, int | float], list[str]]:
         except ValueError as error:
             bad.append(f"line {number}: {error}")
     if too_long:
-        bad.append(f"what is past {_MOST_BYTES:,} bytes was not read")
+        bad.append(f"only the first {_MOST_BYTES:,} bytes were read")
     return meta, [_warning(bad)] if bad else []
 
 
 def _read(path: str) -> bytes:
-    # The job could have put anything there; a FIFO must not hang us.
+    # Non-blocking, because the job may have put a FIFO there.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a file any more")
+            raise OSError(0, "not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(_MOST_BYTES + 1)
     finally:
@@ -101,11 +98,6 @@ def _warning(bad: list[str]) -> str:
     return "$CRONTIFY_META: " + "; ".join(bad[:_MOST_NAMED]) + more
 
 
-def merge(
-    automatic: Mapping[str, int | float], *users: Mapping[str, int | float]
-) -> dict[str, int | float]:
-    """Return all numbers; of one name the user's win over ours, and a later over an earlier."""
-    merged = dict(automatic)
-    for numbers in users:
-        merged |= numbers
-    return merged
+def merge(*sources: Mapping[str, int | float]) -> dict[str, int | float]:
+    """Return all numbers; if a name occurs twice, the later source wins."""
+    return {name: number for source in sources for name, number in source.items()}

@@ -1,1 +1,1 @@
-"""What scripts/completions.py writes: the app as a shell sees it, and a writer a shell."""
+"""Used by scripts/completions.py: reads the app, and writes a completion script per shell."""

@@ -1,4 +1,4 @@
-"""The completion for bash."""
+"""Writes the completion script for bash."""
 
 from completion.commands import (
     Command,
@@ -13,7 +13,7 @@ from completion.template import fill, quoted
 
 
 def write(program: Command) -> str:
-    """Return the table of bash's completion: a case for each command."""
+    """Return the script, with a `case` branch for each command."""
     lines = []
     for command in program.all():
         lines.append(f"        {quoted(' '.join(command.path))})")
@@ -47,5 +47,5 @@ def _option(option: Option) -> str:
 
 
 def _value(value: Value) -> str:
-    """Return a kind and its choices."""
+    """Return the kind of a value and its choices."""
     return " ".join([value.kind + ("+" if value.many else ""), *value.choices])

@@ -1,4 +1,4 @@
-"""The app as a TAB sees it: which commands, options and values there are."""
+"""Reads the commands, options and values from the Typer app."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,34 +14,34 @@ KINDS = {
     "KEY": "key",
     "VALUE": "setting",
 }
-"""What a metavar stands for; any other is a thing that nobody can guess."""
+"""How to complete a value by its metavar; other values cannot be completed."""
 SAID: Mapping[str, Mapping[str, str]] = {
     "allow|skip|wait": {
         "allow": "start anyway",
         "skip": "skip this run, exit 75",
-        "wait": "wait for the other to end",
+        "wait": "wait for the other run",
     },
     "all|on-failure|none": {
-        "all": "pass everything on as it comes",
-        "on-failure": "pass it on only if the job fails",
-        "none": "pass nothing on",
+        "all": "print all output immediately",
+        "on-failure": "print it only if the job fails",
+        "none": "print nothing",
     },
     "start|success|fail": {
-        "start": "the job begins",
-        "success": "the job is done",
+        "start": "the job starts",
+        "success": "the job succeeded",
         "fail": "the job failed",
     },
     "lt|gt|eq|ne": {"lt": "less than", "gt": "greater than", "eq": "equal", "ne": "not equal"},
     "free|pro": {"free": "60s between two pings", "pro": "no pause"},
 }
-"""What is said beside a choice, where its own word is not enough."""
+"""Descriptions for choices that are not obvious."""
 
-
-LONGEST = 64  # characters beside a word
+LONGEST = 64
+"""The maximum length of a description in characters."""
 
 
 class Value(NamedTuple):
-    """What an option or an argument takes: its metavar, its kind, and the choices if any."""
+    """The value of an option or argument: its metavar, its kind, and the choices if any."""
 
     metavar: str
     kind: str
@@ -50,7 +50,7 @@ class Value(NamedTuple):
 
 
 class Option(NamedTuple):
-    """An option: as typed, what is said of it, the value if it takes one."""
+    """An option: its flags, its description (`said`), and its value if it takes one."""
 
     flags: tuple[str, ...]
     said: str
@@ -59,7 +59,7 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command or a group of them; `path` is empty for the program itself."""
+    """A command or a group; `path` is empty for the program itself."""
 
     path: tuple[str, ...]
     said: str
@@ -68,15 +68,15 @@ class Command(NamedTuple):
     commands: "tuple[Command, ...]"
 
     def all(self) -> "Iterator[Command]":
-        """Yield this and everything below it."""
+        """Yield this command and its subcommands."""
         yield self
         for command in self.commands:
             yield from command.all()
 
 
-# Typer's own parameters: a vendored Click of which mypy is told nothing.
+# `Any`: mypy has no types for the copy of Click inside Typer.
 def read(command: Any, path: tuple[str, ...] = (), parent: Any = None) -> Command:
-    """Return what `command` and its subcommands take; what the app hides is left out."""
+    """Read `command` and its subcommands, except the hidden ones."""
     context = command.context_class(command, parent=parent, **command.context_settings)
     parameters = [
         each for each in command.get_params(context) if not getattr(each, "hidden", False)
@@ -94,20 +94,20 @@ def read(command: Any, path: tuple[str, ...] = (), parent: Any = None) -> Comman
 
 
 def _option(parameter: Any) -> Option:
-    """Return an option of Typer's; the short flag first, as the help has it."""
+    """Read an option; its short flag comes first, as in the help."""
     flags = tuple(sorted((*parameter.opts, *parameter.secondary_opts), key=len))
     takes = None if parameter.is_flag or parameter.count else _value(parameter)
     return Option(flags, _brief(parameter.help or ""), takes, bool(parameter.multiple))
 
 
 def _value(parameter: Any) -> Value:
-    """Return what a parameter takes, by its type or else by its metavar."""
+    """Read the value of a parameter from its type, or else from its metavar."""
     many = parameter.nargs == -1
     choices = tuple(map(str, getattr(parameter.type, "choices", ())))
     written = parameter.metavar or "|".join(choices) or parameter.name.upper()
     name = re.sub(r"[\[\].…]", "", written)
     if not choices and "|" in name:
-        # `free|pro|DURATION`: a word to choose is written small.
+        # In `free|pro|DURATION`, only the words in lower case are choices.
         choices = tuple(word for word in name.split("|") if not word.isupper())
     if choices:
         said = SAID.get("|".join(choices), {})
@@ -118,24 +118,24 @@ def _value(parameter: Any) -> Value:
 
 
 def _brief(text: str) -> str:
-    """Return the first clause, and what follows as far as it fits beside a word."""
+    """Return the first clause of a help text, and as many more as fit in `LONGEST`."""
     first = " ".join(text.strip().split("\n\n")[0].split()).removesuffix(".")
     ends = [len(first), *(found.start() for found in re.finditer(r"[.;:] ", first))]
     return first[: max((end for end in ends if end <= LONGEST), default=min(ends))]
 
 
 def top_keys() -> dict[str, str]:
-    """Return the config's keys, and what is said of each; headers have names of their own."""
+    """Return the keys at the top of the config with their descriptions, except headers."""
     return {key.name: _brief(key.help) for key in keys.TOP.values() if key.name != "headers"}
 
 
 def monitor_keys() -> dict[str, str]:
-    """Return the keys of a monitor's section, and what is said of each."""
+    """Return the keys of a monitor's section with their descriptions."""
     return {key.name: _brief(key.help) for key in keys.MONITOR.values()}
 
 
 def setting_choices() -> dict[str, tuple[str, ...]]:
-    """Return the values of the keys that have few, by the key."""
+    """Return the possible values of each key that has only a few."""
     found = {}
     for key in keys.KEYS:
         if key.kind is kinds.SWITCH:
@@ -146,5 +146,5 @@ def setting_choices() -> dict[str, tuple[str, ...]]:
 
 
 def setting_files() -> list[str]:
-    """Return the keys whose value is a file."""
+    """Return the keys whose value is the name of a file."""
     return [key.name for key in keys.KEYS if key.kind is kinds.PATH]

@@ -1,4 +1,4 @@
-"""The completion for fish."""
+"""Writes the completion script for fish."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from completion.template import fill
 
 
 def write(program: Command) -> str:
-    """Return fish's completion: a case for the walk and `complete` lines for each command."""
+    """Return the script, with a `case` branch and `complete` lines for each command."""
     cases, lines = [], []
     for command in program.all():
         path = quoted(" ".join(command.path))
@@ -54,7 +54,7 @@ def write(program: Command) -> str:
 
 
 def _option(path: str, option: Option) -> str:
-    """Return an option's condition, flags, value and description."""
+    """Return the condition, flags, value and description of an option."""
     flags = [] if option.repeats else list(option.flags)
     parts = [_condition("offers", path, *flags)]
     parts += [
@@ -69,17 +69,17 @@ def _option(path: str, option: Option) -> str:
 
 
 def _condition(name: str, path: str, *words: str) -> str:
-    """Return a condition, quoted once more."""
+    """Return a condition as one quoted word."""
     return quoted(" ".join([f"__crontify_{name}", path, *words]))
 
 
 def _kind(value: Value) -> str:
-    """Return an argument's kind as the walk knows it."""
+    """Return the kind of an argument; a plural means that there may be several."""
     return value.kind + ("s" if value.many and value.kind != "command" else "")
 
 
 def _choices(value: Value) -> str:
-    """Return choices with their descriptions: a tab between, a space or a line end after."""
+    """Return choices with their descriptions, separated by tabs."""
     return quoted(
         " ".join(
             f"{word}\\t{quoted(said)}" if said else word for word, said in value.choices.items()
@@ -88,12 +88,12 @@ def _choices(value: Value) -> str:
 
 
 def _items(words: Mapping[str, str]) -> str:
-    """Return a list's items, a line each: the word and what is said of it."""
+    """Return the items of a list, one per line: the word and its description."""
     return " \\\n".join(f"        {word}\\t{quoted(said)}" for word, said in words.items())
 
 
 def quoted(text: str) -> str:
-    """Return `text` in single quotes, as fish reads them; a bare word as it is."""
+    """Return `text` quoted for fish, if it needs quotes."""
     if re.fullmatch(r"[\w-]+", text):
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""The parts of a completion that do not change with the app: the walk along a command line."""
+"""The templates of the completion scripts: the parts that do not depend on the app."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def fill(name: str, **parts: str) -> str:
-    """Return a template with its `@PART@` lines replaced."""
+    """Return a template with every `@PART@` replaced."""
     text = (TEMPLATES / name).read_text(encoding="utf-8")
     for part, words in parts.items():
         text = text.replace(f"@{part.upper()}@", words)
@@ -14,5 +14,5 @@ def fill(name: str, **parts: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` in single quotes, as bash and zsh read them."""
+    """Return `text` quoted for bash and zsh."""
     return "'" + text.replace("'", "'\\''") + "'"

@@ -1,4 +1,4 @@
-"""The completion for zsh."""
+"""Writes the completion script for zsh."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from completion.template import fill, quoted
 
 
 def write(program: Command) -> str:
-    """Return zsh's completion: a function for each command."""
+    """Return the script, with a function for each command."""
     functions = []
     for command in program.all():
         specs = [spec for option in command.options for spec in _specs(option)]
@@ -56,12 +56,12 @@ def write(program: Command) -> str:
 
 
 def _items(words: Mapping[str, str]) -> str:
-    """Return an array's items, a line each."""
+    """Return the items of an array, one per line."""
     return "\n".join(f"    {quoted(f'{word}:{said}')}" for word, said in words.items())
 
 
 def _specs(option: Option) -> list[str]:
-    """Return an option's specs: one for each flag, of which any excludes all."""
+    """Return the specs of an option: one for each flag, and each excludes the others."""
     takes = f":{_value(option.value)}" if option.value else ""
     said = re.sub(r"([\\\]\[:])", r"\\\1", option.said)
     specs = []
@@ -74,14 +74,14 @@ def _specs(option: Option) -> list[str]:
 
 
 def _argument(number: int, value: Value) -> str:
-    """Return a positional's spec; of a command's words none is ours any more."""
+    """Return the spec of an argument; after a COMMAND no options are ours."""
     if value.kind == "command":
         return quoted(f"(-)*:::{value.metavar}:_crontify_command")
     return quoted(f"{'*' if value.many else number}:{_value(value)}")
 
 
 def _value(value: Value) -> str:
-    """Return a message and an action."""
+    """Return the message and the action of a value."""
     action = {"file": "_files", "other": " "}.get(value.kind, f"_crontify_{value.kind}s")
     if value.choices:
         words = (f'{word}\\:"{said}"' if said else word for word, said in value.choices.items())

@@ -60,9 +60,7 @@ def test_a_change_without_its_completions_is_named_with_the_command_to_run(chang
     assert done.returncode == 1, done.stderr
     command = ".venv/bin/python scripts/completions.py"
     for name in ("_crontify", "crontify.fish") if change == _OTHER_HELP else FILES:
-        assert f"completions/{name} does not fit the commands any more: run {command}" in (
-            done.stdout
-        )
+        assert f"completions/{name} is out of date: run {command}" in (done.stdout)
     assert command in (ROOT / "CONTRIBUTING.md").read_text()
 
 

@@ -194,7 +194,7 @@ def test_options_are_listed_with_what_they_do(terminal: Terminal) -> None:
     assert once(listed, "--overlap", "--meta-regex", "--redact", "--no-start")
     assert "--until-stdin-closes" not in listed
     if terminal.shell != "bash":
-        assert "A run that ends sooner is a failure" in listed
+        assert "Treat the run as failed if it ends sooner" in listed
 
 
 def test_choices_are_listed_with_what_they_mean(terminal: Terminal) -> None:

@@ -39,7 +39,7 @@ def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
 
 def _readable_config(loaded: Loaded) -> Iterator[Check]:
     for line in loaded.warnings:
-        found, _, mode = line.rpartition(": chmod ")
+        found, _, mode = line.rpartition("; run: chmod ")
         yield Check("modes", "warning", found, f"chmod {mode}")
     backup = f"{os.path.realpath(loaded.file)}.bak" if loaded.file else ""
     try:
