@@ -69,7 +69,7 @@ def test_the_file_holds_no_secret_and_no_local_variable(
     url = f"http://user:ijkl{SECRET}@proxy"
     env = broken(
         "crontify_cli.cli.config_show",
-        "rows",
+        "list_settings",
         "ValueError(f'abcd{local} efgh{local} {module.os.environ}')",
     ) | {"MY_TOKEN": f"mnop{SECRET}", "HTTPS_PROXY": url}
     site = Path(env["PYTHONPATH"], "sitecustomize.py")
@@ -113,7 +113,7 @@ def test_without_a_place_for_the_file_the_line_still_comes(
     ("module", "name"),
     [
         ("crontify_cli.report.verdict", "judge"),
-        ("crontify_cli.job.relay", "Relay.run"),
+        ("crontify_cli.job.relay", "Relay.until_exit"),
         ("crontify_cli.job.supervisor", "Supervisor.run"),
         ("crontify_cli.report.compose", "compose"),
     ],

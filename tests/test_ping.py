@@ -146,5 +146,5 @@ def test_a_full_disk_sends_it_directly(crontify: Crontify, api: ApiServer, tmp_p
     env = {**settings(api), "CRONTIFY_STATE_DIR": os.fspath(tmp_path / "file")}
     done = crontify("ping", "success", "backup", env=env)
     assert done.returncode == 0
-    assert "goes out directly" in done.stderr
+    assert "is sent directly" in done.stderr
     assert api.kinds() == ["success"]

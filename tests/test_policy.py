@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from crontify_cli.delivery.policy import (
     LONGEST_PAUSE,
     UNLIMITED,
-    UNSENT_BUDGET,
-    Budget,
-    Next,
+    UNSENT_PATIENCE,
+    Decision,
+    Remaining,
     decide,
 )
 from crontify_cli.model import Answer, Ping, PingKind
@@ -27,12 +27,14 @@ ANSWERS = st.builds(
 )
 PINGS = st.builds(Ping, st.just("backup"), st.sampled_from(KINDS))
 SECONDS = st.floats(0, 1000) | st.just(float("inf"))
-BUDGETS = st.builds(Budget, SECONDS, SECONDS, SECONDS)
+REMAINING = st.builds(Remaining, SECONDS, SECONDS, SECONDS)
 CHANCE = st.floats(0, 1)
 
 
-def after(kind: PingKind, answer: Answer, attempts: int = 1, budget: Budget = UNLIMITED) -> Next:
-    return decide(Ping("backup", kind), attempts, answer, budget, jitter=lambda: 1.0)
+def after(
+    kind: PingKind, answer: Answer, attempts: int = 1, left: Remaining = UNLIMITED
+) -> Decision:
+    return decide(Ping("backup", kind), attempts, answer, left, jitter=lambda: 1.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +69,7 @@ def test_what_the_server_will_never_take_is_given_up_with_a_word_what_to_mend(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [408, 425, 429])
-@pytest.mark.parametrize(("told", "waits"), [(2.0, 2.0), (42.0, 42.0), (0.0, 0.0), (None, 60.0)])
+@pytest.mark.parametrize(("told", "waits"), [(2.0, 2.0), (42.0, 42.0), (0.0, 1.0), (None, 60.0)])
 def test_a_server_that_asks_to_wait_is_given_that_long(
     kind: PingKind, status: int, told: float | None, waits: float
 ) -> None:
@@ -81,10 +83,10 @@ def test_a_server_that_asks_to_wait_is_given_that_long(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rate_limit_longer_than_its_own_budget_leaves_the_report_queued(kind: PingKind) -> None:
     answer = Answer("refused", 429, retry_after=120)
-    what = after(kind, answer, budget=Budget(rate_limit=90))
+    what = after(kind, answer, left=Remaining(rate_limit=90))
     assert (what.verdict, what.waits_for_rate_limit) == ("keep", True)
     assert what.pause >= 120, "when it is due again"
-    assert after(kind, answer, budget=Budget(report=1, rate_limit=121)).verdict == "retry"
+    assert after(kind, answer, left=Remaining(report=1, rate_limit=121)).verdict == "retry"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,6 +118,14 @@ def test_pauses_double_up_to_a_bound() -> None:
     assert after("fail", Answer("refused", 500), 10**6).pause == 8
 
 
+@pytest.mark.parametrize("status", [408, 425, 429])
+def test_what_the_server_tells_is_a_minimum_and_our_own_pauses_still_grow(status: int) -> None:
+    """`Retry-After: 0` is no permission to ask three times a second."""
+    answer = Answer("refused", status, retry_after=0.0)
+    pauses = [round(after("fail", answer, attempts).pause - 0.5) for attempts in range(1, 9)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
 def test_a_5xx_that_says_how_long_is_given_that_long() -> None:
     what = after("fail", Answer("refused", 503, retry_after=12))
     assert (what.pause, what.waits_for_rate_limit) == (12, False)
@@ -126,9 +136,9 @@ def test_a_server_out_of_reach_costs_at_most_its_budget(chances: list[float]) ->
     spent, attempts, chance = 0.0, 0, iter(chances)
     while True:
         attempts += 1
-        budget = Budget(report=20 - spent, unsent=UNSENT_BUDGET - spent)
+        left = Remaining(report=20 - spent, unsent=UNSENT_PATIENCE - spent)
         what = decide(
-            Ping("m", "fail"), attempts, Answer("unsent"), budget, jitter=lambda: next(chance, 1)
+            Ping("m", "fail"), attempts, Answer("unsent"), left, jitter=lambda: next(chance, 1)
         )
         if what.verdict == "keep":
             break
@@ -137,17 +147,17 @@ def test_a_server_out_of_reach_costs_at_most_its_budget(chances: list[float]) ->
 
 
 def test_a_server_that_answers_has_the_whole_budget() -> None:
-    budget = Budget(report=20, unsent=0)
-    assert after("fail", Answer("refused", 500), budget=budget).verdict == "retry"
-    assert after("fail", Answer("unknown"), budget=budget).verdict == "retry"
-    assert after("fail", Answer("unsent"), budget=budget).verdict == "keep"
+    left = Remaining(report=20, unsent=0)
+    assert after("fail", Answer("refused", 500), left=left).verdict == "retry"
+    assert after("fail", Answer("unknown"), left=left).verdict == "retry"
+    assert after("fail", Answer("unsent"), left=left).verdict == "keep"
 
 
-@given(PINGS, st.integers(1, 10_000), ANSWERS, BUDGETS, CHANCE)
+@given(PINGS, st.integers(1, 10_000), ANSWERS, REMAINING, CHANCE)
 def test_for_any_answer(
-    ping: Ping, attempts: int, answer: Answer, budget: Budget, chance: float
+    ping: Ping, attempts: int, answer: Answer, left: Remaining, chance: float
 ) -> None:
-    what = decide(ping, attempts, answer, budget, jitter=lambda: chance)
+    what = decide(ping, attempts, answer, left, jitter=lambda: chance)
     assert what.pause >= 0
     if answer.retry_after is None and not what.waits_for_rate_limit:
         assert what.pause <= LONGEST_PAUSE
@@ -156,7 +166,7 @@ def test_for_any_answer(
     if what.verdict in ("retry", "keep"):
         assert what.pause >= (answer.retry_after or 0)
     if what.verdict == "retry":
-        assert what.pause <= (budget.rate_limit if what.waits_for_rate_limit else budget.report)
+        assert what.pause <= (left.rate_limit if what.waits_for_rate_limit else left.report)
     if what.verdict == "drop":
         assert ping.kind == "start"
     assert (what.verdict == "delivered") == (answer.fate == "received")

@@ -86,7 +86,7 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
     """
     from crontify_cli import processes
     from crontify_cli.cli.person import pause
-    from crontify_cli.delivery.backlog import Budget
+    from crontify_cli.delivery.backlog import Deadlines, Delivery
     from crontify_cli.delivery.outbox import Outbox
     from crontify_cli.delivery.retention import tidy
     from crontify_cli.places import state_dir
@@ -95,7 +95,7 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
     # The environment of a dead run is lost; this process's own is the best substitute.
     mask = Masker(known_secrets(), (client.key,))
     settings, state = client.settings, state_dir()
-    outbox = Outbox(state, journal, settings, client.api, processes.identity(), mask)
+    outbox = Outbox(state, journal, settings, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:
             say(f"run {run} died before it was reported: its report is now queued")
@@ -111,8 +111,9 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
             counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
             say(f"{monitor}: {counts}, {backlog.refused} refused")
 
-    budget = Budget.after(time.monotonic(), wait, wait)
-    outbox.deliver_all(budget, partial(pause, "flush"), show, patient=True)
+    deadlines = Deadlines.after(time.monotonic(), wait, wait)
+    delivery = Delivery(client.api, deadlines, partial(pause, "flush"))
+    outbox.deliver_all(delivery, show, patient=True)
     if line := tidy(state, journal, settings):
         say(line)
     return failure

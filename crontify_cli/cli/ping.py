@@ -84,7 +84,7 @@ def _send(
 ) -> "Result":
     from crontify_cli.cli.client import open_client
     from crontify_cli.cli.person import pause
-    from crontify_cli.delivery.single import Way, report
+    from crontify_cli.delivery.single import Context, send_ping
     from crontify_cli.places import state_dir
     from crontify_cli.report.compose import error_message
     from crontify_cli.report.mask import Masker, known_secrets
@@ -99,8 +99,8 @@ def _send(
         mask = redaction(Masker(known_secrets(), (client.key,)), monitor.redact)
         words = error_message(mask(message), "") if message else None
         output = _excerpt(log, mask) if log else None
-        way = Way(state, client.settings, client.api, mask, partial(pause, name), say)
-        return report(name, Ping(monitor.id, kind, meta, words, output), way, queue=queue)
+        context = Context(state, client.settings, client.api, mask, partial(pause, name), say)
+        return send_ping(name, Ping(monitor.id, kind, meta, words, output), context, queue=queue)
 
 
 def _excerpt(log: str, mask: "Callable[[str], str]") -> str | None:

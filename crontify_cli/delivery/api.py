@@ -17,7 +17,7 @@ from urllib.parse import quote
 from crontify_cli import __version__
 from crontify_cli.delivery import answers
 from crontify_cli.delivery.http import (
-    Course,
+    ConnectionTrace,
     Network,
     Transport,
     checked_url,
@@ -210,9 +210,9 @@ class Api:
         return Probe(status, reply.message, seconds, ahead, self._via)
 
     @property
-    def course(self) -> Course:
+    def trace(self) -> ConnectionTrace:
         """How far the connection has come: for another thread to see where a request hangs."""
-        return self._network.course
+        return self._network.trace
 
     def get(self, path: str) -> dict[str, object]:
         """Fetch `path`, below the base URL, with the user's token: the object it answers with.

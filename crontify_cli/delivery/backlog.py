@@ -1,4 +1,4 @@
-"""Sends pings as the policy says: one within a budget, or a monitor's backlog in order."""
+"""Sends pings as the policy says: one by itself, or the queue of a monitor in order."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
-from crontify_cli.delivery.journal import Journal, Queued
+from crontify_cli.delivery.journal import Journal, MonitorQueue, Queued, ReportState
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
@@ -16,40 +16,40 @@ CLAIM = 100
 
 
 class Sender(Protocol):
-    """What sends one ping: `report.api.Api`, or something like it."""
+    """Sends one ping: `delivery.api.Api`, or something like it."""
 
     def ping(self, ping: Ping) -> Answer:
-        """Make one attempt and say what came of it."""
+        """Make one attempt and return what came of it."""
 
 
-class Budget(NamedTuple):
-    """Until when to try again, as time.monotonic().
+class Deadlines(NamedTuple):
+    """Until when to try again, in seconds of `time.monotonic()`.
 
-    until: in general. rate_limit_until: while the server says "wait". unsent_until: while
-    nothing of ours reaches it.
+    until: in general. rate_limit_until: while the server asks us to wait. unsent_until: while
+    the server cannot be reached.
     """
 
-    until: float
-    rate_limit_until: float
-    unsent_until: float
+    until: float = math.inf
+    rate_limit_until: float = math.inf
+    unsent_until: float = math.inf
 
-    def left(self) -> policy.Budget:
-        """Return what is left of it."""
+    def left(self) -> policy.Remaining:
+        """Return how many seconds are left until each."""
         now = time.monotonic()
-        return policy.Budget(self.until - now, self.rate_limit_until - now, self.unsent_until - now)
+        return policy.Remaining(*(moment - now for moment in self))
 
     @classmethod
-    def after(cls, moment: float, report_timeout: float, rate_limit_wait: float) -> "Budget":
-        """Return the budget of a report whose run ended at `moment`."""
-        unsent = moment + min(policy.UNSENT_BUDGET, report_timeout)
+    def after(cls, moment: float, report_timeout: float, rate_limit_wait: float) -> "Deadlines":
+        """Return the deadlines of a report whose run ended at `moment`."""
+        unsent = moment + min(policy.UNSENT_PATIENCE, report_timeout)
         return cls(moment + report_timeout, moment + rate_limit_wait, unsent)
 
 
-UNLIMITED = Budget(math.inf, math.inf, math.inf)
+UNLIMITED = Deadlines()
 """While the job runs there is time."""
 
 
-class Sent(NamedTuple):
+class SendResult(NamedTuple):
     """What became of a ping. `message` is one line for a person, empty when delivered."""
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
@@ -57,8 +57,13 @@ class Sent(NamedTuple):
     message: str = ""
 
     @property
-    def is_of_monitor(self) -> bool:
-        """Whether the failure says nothing of the server as a whole."""
+    def report_state(self) -> ReportState:
+        """The state of a report after this."""
+        return self.verdict if self.verdict in ("delivered", "refused") else "queued"
+
+    @property
+    def concerns_monitor_only(self) -> bool:
+        """Whether the failure says nothing about the server as a whole."""
         return self.verdict == "refused" or self.answer.status == 429
 
 
@@ -66,27 +71,44 @@ class Waits(Protocol):
     """How to spend a pause."""
 
     def __call__(self, seconds: float, *, rate_limited: bool) -> bool:
-        """Wait `seconds`; False, at once, if there is no time or no wish for it any more."""
+        """Wait `seconds`; return False, at once, if there is no time or no wish for it."""
 
 
-def send(sender: Sender, ping: Ping, budget: Budget, wait: Waits) -> Sent:
-    """Send `ping` until the server took or refused it, or until the budget is spent."""
-    attempts = 0
-    while True:
-        answer = sender.ping(ping)
-        attempts += 1
-        step = policy.decide(ping, attempts, answer, budget.left())
-        message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
-        if step.verdict == "delivered":
-            return Sent("delivered", answer)
-        if step.verdict in ("give_up", "drop"):
-            return Sent("refused" if step.verdict == "give_up" else "dropped", answer, message)
-        if step.verdict == "keep" or not wait(step.pause, rate_limited=step.waits_for_rate_limit):
-            return Sent("pending", answer, message)
+class Delivery(NamedTuple):
+    """Sends pings, again and again if need be.
+
+    sender: makes one attempt. deadlines: until when. wait: spends the pauses.
+    """
+
+    sender: Sender
+    deadlines: Deadlines
+    wait: Waits
+
+    def send(self, ping: Ping) -> SendResult:
+        """Send `ping` until the server accepts or refuses it, or until a deadline."""
+        attempts = 0
+        while True:
+            answer = self.sender.ping(ping)
+            attempts += 1
+            step = policy.decide(ping, attempts, answer, self.deadlines.left())
+            message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
+            if step.verdict == "delivered":
+                return SendResult("delivered", answer)
+            if step.verdict in ("give_up", "drop"):
+                verdict: Literal["refused", "dropped"]
+                verdict = "refused" if step.verdict == "give_up" else "dropped"
+                return SendResult(verdict, answer, message)
+            if step.verdict == "keep" or not self.wait(
+                step.pause, rate_limited=step.waits_for_rate_limit
+            ):
+                return SendResult("pending", answer, message)
 
 
 def mark_late(queued: Queued, now: float) -> Ping:
-    """Return the ping of a report that comes after its time, saying so in meta and message."""
+    """Return the ping of a delayed report, with the delay in its metadata and its message.
+
+    now: seconds since the epoch.
+    """
     late = max(0, round(now - queued.ended_at))
     ping = queued.ping._replace(meta={**queued.ping.meta, "late_seconds": late})
     if ping.kind != "fail":
@@ -96,52 +118,44 @@ def mark_late(queued: Queued, now: float) -> Ping:
 
 
 class Backlog(NamedTuple):
-    """What a delivery of queued reports came to.
+    """What became of the reports queued for a monitor.
 
-    left: True when reports of the monitor remain queued. failure: the last one that
-    was not delivered, None if all were.
+    left: whether reports of the monitor remain queued. failure: the last one that was not
+    delivered, None if all were.
     """
 
     delivered: int = 0
     superseded: int = 0
     refused: int = 0
     left: bool = False
-    failure: Sent | None = None
+    failure: SendResult | None = None
 
 
 def deliver_backlog(
     journal: Journal,
-    sender: Sender,
-    monitor: tuple[str, str],
-    owner: str,
-    budget: Budget,
-    wait: Waits,
+    delivery: Delivery,
+    queue: MonitorQueue,
     *,
     is_clear: Callable[[], bool],
     before_start: bool = False,
-    own_run: str = "",
-    own_report: int | None = None,
 ) -> Backlog:
-    """Deliver what is queued for `monitor` (base URL, monitor id), oldest first.
+    """Deliver what is queued for a monitor, oldest first.
 
-    Each failure goes out, marked late. A success is sent only if nothing newer is known
-    of its monitor; before a new start (`before_start`) there is, so none is.
-    is_clear: asked after reports were leased, whether no run of the monitor is open
-    here: a report sent then would close it (CONTRACT.md, "What the server makes").
-    own_run, own_report: what the caller sends apart, as for `Journal.claim`.
+    Each failure is sent, marked as late. A success is sent only if there is nothing newer
+    of its monitor; before a new start (`before_start`) there is, so none is sent.
+    is_clear: called after reports were leased; returns whether no run of the monitor is open
+    here: a report sent then would close it (CONTRACT.md, "What the server makes of them").
     Raises JournalError.
     """
     total = Backlog()
-    if journal.is_contested(*monitor, owner, own_report):
+    if journal.is_contested(queue):
         return total._replace(left=True)
-    while rows := journal.claim(
-        *monitor, owner, limit=CLAIM, own_run=own_run, own_report=own_report
-    ):
+    while rows := journal.claim(queue, CLAIM):
         # In this order: a run that ends commits its report, leased, before it is open no more.
-        if not is_clear() or journal.is_contested(*monitor, owner, own_report):
-            journal.release(owner, [row.id for row in rows])
+        if not is_clear() or journal.is_contested(queue):
+            journal.release(queue.owner, [row.id for row in rows])
             return total._replace(left=True)
-        newest = journal.newest_report(*monitor)
+        newest = journal.newest_report(queue)
         stale = {
             row.id
             for row in rows
@@ -151,16 +165,13 @@ def deliver_backlog(
         total = total._replace(superseded=total.superseded + len(stale))
         rows = [row for row in rows if row.id not in stale]
         for at, row in enumerate(rows):
-            sent = send(sender, mark_late(row, time.time()), budget, wait)
-            if sent.verdict == "delivered":
-                journal.settle(row.id, "delivered", run_id=sent.answer.run_id)
+            sent = delivery.send(mark_late(row, time.time()))
+            journal.settle(row.id, sent.report_state, sent.message, sent.answer.run_id)
+            if sent.report_state == "delivered":
                 total = total._replace(delivered=total.delivered + 1)
-                continue
-            if sent.verdict == "refused":
-                journal.settle(row.id, "refused", error=sent.message)
+            elif sent.report_state == "refused":
                 total = total._replace(refused=total.refused + 1, failure=sent)
-                continue
-            journal.settle(row.id, "queued", error=sent.message)
-            journal.release(owner, [later.id for later in rows[at + 1 :]])
-            return total._replace(left=True, failure=sent)
-    return total._replace(left=journal.is_contested(*monitor, owner, own_report))
+            else:
+                journal.release(queue.owner, [later.id for later in rows[at + 1 :]])
+                return total._replace(left=True, failure=sent)
+    return total._replace(left=journal.is_contested(queue))

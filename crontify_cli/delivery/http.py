@@ -39,7 +39,7 @@ with _without("httpx._main", "anyio", "trio"):
     import httpx as httpx
 
 
-class Course:
+class ConnectionTrace:
     """How far the last connection came; times on the monotonic clock, 0.0 for never.
 
     host: what was looked up, the proxy's name where there is one; addresses: what it is.
@@ -57,7 +57,7 @@ class Network(httpcore.SyncBackend):
     """Sockets whose every operation ends at `deadline`, on the monotonic clock."""
 
     deadline = math.inf
-    course = Course()
+    trace = ConnectionTrace()
 
     def left(self, timeout: float | None, late: type[Exception]) -> float:
         """Return the seconds for an operation; raises `late` if there are none left."""
@@ -75,14 +75,14 @@ class Network(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Try each of the host's addresses, so that a dead first one leaves time for the next."""
-        course = self.course = Course()
-        course.host, course.began = host, time.monotonic()
+        trace = self.trace = ConnectionTrace()
+        trace.host, trace.began = host, time.monotonic()
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
         addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
-        course.addresses, course.looked_up = tuple(addresses), time.monotonic()
+        trace.addresses, trace.looked_up = tuple(addresses), time.monotonic()
         until = time.monotonic() + self.left(timeout, httpcore.ConnectTimeout)
         failed: Exception | None = None
         for at, address in enumerate(addresses):
@@ -92,7 +92,7 @@ class Network(httpcore.SyncBackend):
             share = min(left, max(1.0, left / (len(addresses) - at)))
             try:
                 stream = super().connect_tcp(address, port, share, local_address, socket_options)
-                course.connected = time.monotonic()
+                trace.connected = time.monotonic()
                 return _Stream(stream, self)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
@@ -121,9 +121,9 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = self._network.left(timeout, httpcore.ConnectTimeout)
         stream = self._stream.start_tls(ssl_context, server_hostname, left)
-        course, secure = self._network.course, stream.get_extra_info("ssl_object")
-        course.secured, course.tls = time.monotonic(), secure.version() or ""
-        course.certificate = secure.getpeercert() or {}
+        trace, secure = self._network.trace, stream.get_extra_info("ssl_object")
+        trace.secured, trace.tls = time.monotonic(), secure.version() or ""
+        trace.certificate = secure.getpeercert() or {}
         return _Stream(stream, self._network)
 
     def get_extra_info(self, info: str) -> object:

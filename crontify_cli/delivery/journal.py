@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.delivery.journal_file import VERSION, JournalError, JournalFile, journal_path
@@ -35,6 +35,7 @@ __all__ = [
     "VERSION",
     "Journal",
     "JournalError",
+    "MonitorQueue",
     "Queued",
     "ReportState",
     "RunRow",
@@ -55,6 +56,20 @@ def completed(run: Run, settings: "Settings", mask: Callable[[str], str]) -> Run
 
 LEASE_SECONDS = 300.0
 """How long a lease holds whose holder lives in another PID namespace, out of sight."""
+
+
+class MonitorQueue(NamedTuple):
+    """The queued reports of one monitor, as one process sees them.
+
+    owner: the process's name on leases. own_run: the run whose report it sends by itself.
+    own_report: the id of that report, if it has one by now: only older ones count.
+    """
+
+    base_url: str
+    monitor_id: str
+    owner: str
+    own_run: str = ""
+    own_report: int | None = None
 
 
 class Journal(JournalFile):
@@ -200,29 +215,12 @@ class Journal(JournalFile):
 
     # Reports
 
-    def claim(
-        self,
-        base_url: str,
-        monitor_id: str,
-        owner: str,
-        *,
-        limit: int = 100,
-        own_run: str = "",
-        own_report: int | None = None,
-    ) -> list[Queued]:
+    def claim(self, queue: MonitorQueue, limit: int) -> list[Queued]:
         """Lease the oldest queued reports of a monitor, up to the first that somebody holds.
 
         What is behind that one has to wait for it, or it would arrive first.
-        own_run: the run whose report the caller sends apart. own_report: the id of that
-        one, if it has one by now: only what is older is claimed.
         """
-        wanted: dict[str, object] = {
-            "base_url": base_url,
-            "monitor_id": monitor_id,
-            "own_run": own_run,
-            "own_report": own_report,
-            "limit": limit,
-        }
+        wanted = {**queue._asdict(), "limit": limit}
         where = (
             " WHERE state = 'queued' AND base_url = :base_url AND monitor_id = :monitor_id"
             " AND run_id != :own_run AND (:own_report IS NULL OR id < :own_report)"
@@ -232,6 +230,7 @@ class Journal(JournalFile):
             return []  # as on most days: without a lock that others wait for
         with self.transaction() as db:
             rows = db.execute(f"{QUEUED}{where}", wanted).fetchall()
+            owner = queue.owner
             free = list(takewhile(lambda row: row[-2] == owner or not _is_held(*row[-2:]), rows))
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
@@ -239,37 +238,29 @@ class Journal(JournalFile):
             )
         return [queued(row) for row in free]
 
-    def newest_report(self, base_url: str, monitor_id: str) -> int:
+    def newest_report(self, queue: MonitorQueue) -> int:
         """Return the id of a monitor's newest report, whatever became of it; 0 without any."""
         rows = self.query(
-            "SELECT max(id) FROM reports WHERE base_url = ? AND monitor_id = ?",
-            (base_url, monitor_id),
+            "SELECT max(id) FROM reports WHERE base_url = ? AND monitor_id = ?", queue[:2]
         )
         return int(str(next(rows)[0] or 0))
 
-    def is_contested(
-        self, base_url: str, monitor_id: str, owner: str, own_report: int | None = None
-    ) -> bool:
+    def is_contested(self, queue: MonitorQueue) -> bool:
         """Tell whether another living process holds a queued report of this monitor.
 
-        own_report: only what is older than this one counts. Two runs that end together would
+        Of two runs that end together only the older one's counts for the other; they would
         wait for each other otherwise.
         """
         rows = self.query(
             "SELECT owner, owned_at FROM reports WHERE state = 'queued' AND base_url = :base_url"
             " AND monitor_id = :monitor_id AND owner IS NOT NULL AND owner != :owner"
             " AND (:own_report IS NULL OR id < :own_report)",
-            {
-                "base_url": base_url,
-                "monitor_id": monitor_id,
-                "owner": owner,
-                "own_report": own_report,
-            },
+            queue._asdict(),
         )
         return any(_is_held(str(holder), float(str(at))) for holder, at in rows)
 
     def settle(
-        self, report_id: int, state: ReportState, *, error: str = "", run_id: str | None = None
+        self, report_id: int, state: ReportState, error: str = "", run_id: str | None = None
     ) -> None:
         """Write down what an attempt brought, and end the lease.
 

@@ -1,6 +1,6 @@
-"""What to do next, for an attempt and its answer: CONTRACT.md, "Answers", row by row.
+"""What to do next after an attempt and its answer: CONTRACT.md, "Answers", row by row.
 
-Pure: no clock, no network, and chance comes in as an argument.
+Pure: no clock and no network, and random numbers are passed in.
 """
 
 import random
@@ -15,14 +15,18 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 8.0
 """Seconds: pauses double from the first to the longest, each with full jitter."""
 
-UNSENT_BUDGET = 3.0
+FIRST_TOLD_PAUSE = 1.0
+LONGEST_TOLD_PAUSE = 60.0
+"""The same for an answer that asks us to wait: what it tells is a minimum."""
+
+UNSENT_PATIENCE = 3.0
 """Seconds in the foreground for a server that cannot be reached at all."""
 
 RATE_LIMIT_PAUSE = 60.0
-"""Seconds where a 429 does not say how long: the free plan's interval."""
+"""Seconds to wait if a 429 does not say how long: the free plan's interval."""
 
 
-class Budget(NamedTuple):
+class Remaining(NamedTuple):
     """Seconds that may still be spent waiting in the foreground.
 
     report: for anything but a rate limit (`report_timeout`).
@@ -35,22 +39,22 @@ class Budget(NamedTuple):
     unsent: float = inf
 
 
-UNLIMITED = Budget()
+UNLIMITED = Remaining()
 
 
-class Next(NamedTuple):
+class Decision(NamedTuple):
     """What becomes of a ping.
 
     verdict:
         "delivered": the server has it.
-        "retry": again after `pause`.
-        "keep": not within the budget; a queued report is due again in `pause`.
-        "give_up": the server will never take it; `message` says what to mend.
+        "retry": send it again after `pause`.
+        "keep": there is no time left; a queued report is due again in `pause`.
+        "give_up": the server will never accept it; `message` says what to correct.
         "drop": a start that may have arrived. A second one would close the run
-            as overlapped, so it is over and done.
+            as overlapped, so it is not sent again.
     pause: seconds.
-    message: for a person, in one line; empty when delivered.
-    waits_for_rate_limit: `pause` comes out of the rate limit's budget.
+    message: one line for a person; empty when delivered.
+    waits_for_rate_limit: whether `pause` counts against `Remaining.rate_limit`.
     """
 
     verdict: Literal["delivered", "retry", "keep", "give_up", "drop"]
@@ -63,48 +67,56 @@ def decide(
     ping: Ping,
     attempts: int,
     answer: Answer,
-    budget: Budget = UNLIMITED,
+    left: Remaining = UNLIMITED,
     *,
     jitter: Callable[[], float] = random.random,
-) -> Next:
-    """Return what to do after the `attempts`-th attempt (from 1) was answered so.
+) -> Decision:
+    """Return what to do after attempt number `attempts` (from 1) was answered with `answer`.
 
     jitter: returns numbers from 0 to 1.
     """
     if answer.fate == "received":
-        return Next("delivered")
+        return Decision("delivered")
     if answer.fate == "unknown" and ping.kind == "start":
-        return Next("drop", message=f"{answer.message}; the start may have arrived: not sent again")
+        message = f"{answer.message}; the start may have arrived, so it is not sent again"
+        return Decision("drop", message=message)
     if answer.fate == "refused" and answer.status in ASKS_TO_WAIT:
-        return _wait_as_told(answer, budget, jitter)
+        return _wait_as_told(attempts, answer, left, jitter)
     if answer.fate == "refused" and (answer.status or 0) < 500:
-        return Next("give_up", message=_what_to_mend(ping, answer))
-    return _again(attempts, answer, budget, jitter)
+        return Decision("give_up", message=_what_to_correct(ping, answer))
+    return _again(attempts, answer, left, jitter)
 
 
-def _wait_as_told(answer: Answer, budget: Budget, jitter: Callable[[], float]) -> Next:
-    told = answer.retry_after
+def _wait_as_told(
+    attempts: int, answer: Answer, left: Remaining, jitter: Callable[[], float]
+) -> Decision:
+    told = RATE_LIMIT_PAUSE if answer.retry_after is None else answer.retry_after
+    own = _ceiling(attempts, FIRST_TOLD_PAUSE, LONGEST_TOLD_PAUSE)
     # A little more, so that the jobs of one minute do not all come back in the same instant.
-    pause = (RATE_LIMIT_PAUSE if told is None else max(told, 0.0)) + jitter() * 0.5
-    verdict: Literal["retry", "keep"] = "retry" if pause <= budget.rate_limit else "keep"
+    pause = max(told, own) + jitter() * 0.5
+    verdict: Literal["retry", "keep"] = "retry" if pause <= left.rate_limit else "keep"
     message = f"the server asks to wait ({answer.status}: {answer.message})"
-    return Next(verdict, pause, message, waits_for_rate_limit=True)
+    return Decision(verdict, pause, message, waits_for_rate_limit=True)
 
 
-def _again(attempts: int, answer: Answer, budget: Budget, jitter: Callable[[], float]) -> Next:
-    # The exponent is held down: 2.0 ** 1100 is an OverflowError.
-    ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 10))
-    pause = max(ceiling * min(max(jitter(), 0.0), 1.0), answer.retry_after or 0.0)
-    left = min(budget.report, budget.unsent) if answer.fate == "unsent" else budget.report
+def _again(attempts: int, answer: Answer, left: Remaining, jitter: Callable[[], float]) -> Decision:
+    own = _ceiling(attempts, FIRST_PAUSE, LONGEST_PAUSE) * min(max(jitter(), 0.0), 1.0)
+    pause = max(own, answer.retry_after or 0.0)
+    seconds = min(left.report, left.unsent) if answer.fate == "unsent" else left.report
     message = f"{answer.status}: {answer.message}" if answer.status else answer.message
-    return Next("retry" if pause <= left else "keep", pause, message)
+    return Decision("retry" if pause <= seconds else "keep", pause, message)
 
 
-def _what_to_mend(ping: Ping, answer: Answer) -> str:
+def _ceiling(attempts: int, first: float, longest: float) -> float:
+    # The exponent is limited, since 2.0 ** 1100 is an OverflowError.
+    return min(longest, first * 2.0 ** min(attempts - 1, 10))
+
+
+def _what_to_correct(ping: Ping, answer: Answer) -> str:
     said = f"({answer.status}: {answer.message})"
     if answer.status == 401:
         return (
-            f"the server does not accept the API key {said}: check api_key in the config,"
+            f"the server rejects the API key {said}: check api_key in the config,"
             " CRONTIFY_API_KEY or --api-key-file"
         )
     if answer.status == 404:

@@ -15,13 +15,23 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from crontify_cli.delivery.handover import (
+    Done,
+    Event,
+    Mask,
+    Outcome,
+    Prepared,
+    Ready,
+    SettingsRead,
+    Waiting,
+)
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings, Settings
     from crontify_cli.delivery.api import Api
-    from crontify_cli.delivery.backlog import Budget, Sent
+    from crontify_cli.delivery.backlog import Delivery, SendResult
     from crontify_cli.delivery.journal import Journal, JournalError, StartState
     from crontify_cli.delivery.outbox import Outbox
 
@@ -33,67 +43,14 @@ NO_KEY = (
     " set api_key_file in the config, or CRONTIFY_API_KEY_FILE ('crontify init' asks for it)"
 )
 
-Mask = Callable[[str], str]
 
+class Session(NamedTuple):
+    """What reporting a run takes; of the thread alone. Without a journal, nothing is queued."""
 
-class SettingsRead(NamedTuple):
-    """The settings, as soon as they are read: they say what to do with the job's output."""
-
-    settings: "Settings"
-    monitor: "MonitorSettings"
-
-
-class Prepared(NamedTuple):
-    """Everything that composing a report takes beside the run's outcome.
-
-    key: the API key; None without one, and then the run is only recorded locally.
-    obstacle: why nothing can be reported for now, "" for no reason.
-    mask: masks the secrets in a text, the key and the token among them.
-    """
-
-    settings: "Settings"
-    monitor: "MonitorSettings"
-    key: str | None
-    obstacle: str
-    mask: Mask
-
-
-class Ready(NamedTuple):
-    """The first request could be made at `at`, in seconds of `time.monotonic()`."""
-
-    at: float
-
-
-class Waiting(NamedTuple):
-    """The thread waits between two attempts of the final report.
-
-    until: the end of the pause, in seconds of `time.monotonic()`.
-    rate_limited: whether it was the server that asked us to wait.
-    """
-
-    until: float
-    rate_limited: bool
-
-
-class Done(NamedTuple):
-    """Nothing more will be sent. delivered: whether the server has the final report."""
-
-    delivered: bool
-
-
-Event = SettingsRead | Prepared | Ready | Waiting | Done
-
-
-class Outcome(NamedTuple):
-    """What the main thread hands over when the run has ended.
-
-    ping: the final report, None for none. report_id: its row in the outbox, None for none.
-    at: seconds of `time.monotonic()`.
-    """
-
-    ping: Ping | None
-    report_id: int | None
-    at: float
+    prepared: Prepared
+    api: "Api"
+    journal: "Journal | None"
+    outbox: "Outbox | None"
 
 
 class Notices(Protocol):
@@ -184,16 +141,17 @@ class Reporter(threading.Thread):
         if api is None:
             self._tidy(journal, prepared)
             return False
-        outbox = self._open_outbox(prepared, journal, api)
+        session = Session(prepared, api, journal, self._open_outbox(prepared, journal))
         self._ready_at = time.monotonic()
         self._tell(Ready(self._ready_at))
-        self._begin(prepared, api, journal, outbox)
+        self._begin(session)
         self._tidy(journal, prepared)  # before the end, in which a hanging API takes all time
-        self._await_orders(None)
+        if self._outcome is None and not self._stopped:
+            self._take_orders(None)
         if self._stopped or self._outcome is None or self._outcome.ping is None:
             return False
         self._is_ending = True
-        return self._end(self._outcome, self._outcome.ping, prepared, api, journal, outbox)
+        return self._end(session, self._outcome, self._outcome.ping)
 
     # Getting ready
 
@@ -237,63 +195,54 @@ class Reporter(threading.Thread):
                 self._notices.say(f"{error}, begun anew")
         return None
 
-    def _open_outbox(
-        self, prepared: Prepared, journal: "Journal | None", api: "Api"
-    ) -> "Outbox | None":
+    def _open_outbox(self, prepared: Prepared, journal: "Journal | None") -> "Outbox | None":
         if journal is None or self._state is None:
             return None
         from crontify_cli.delivery.outbox import Outbox
 
         settings, mask = prepared.settings, prepared.mask
-        return Outbox(self._state, journal, settings, api, self._owner, mask, self._run.id)
+        return Outbox(self._state, journal, settings, self._owner, mask, self._run.id)
 
     # The start
 
-    def _begin(
-        self,
-        prepared: Prepared,
-        api: "Api",
-        journal: "Journal | None",
-        outbox: "Outbox | None",
-    ) -> None:
+    def _begin(self, session: Session) -> None:
         """Send what is queued for this monitor, then the start, as long as the job runs."""
-        from crontify_cli.delivery.backlog import UNLIMITED, send
+        from crontify_cli.delivery.backlog import UNLIMITED, Delivery
         from crontify_cli.delivery.journal import JournalError
 
-        monitor = prepared.monitor
-        if not self._clear_backlog(outbox, monitor.id, UNLIMITED):
+        monitor = session.prepared.monitor
+        delivery = Delivery(session.api, UNLIMITED, self._wait)
+        if not self._clear_backlog(session, delivery):
             return
         no_start = monitor.no_start if self._no_start is None else self._no_start
         self._take_orders(0)
         late = self._outcome is not None and time.monotonic() - self._began > LATE_START
         if no_start or late or self._stopped:
             return
-        sent = send(api, Ping(monitor.id, "start"), UNLIMITED, self._wait)
+        sent = delivery.send(Ping(monitor.id, "start"))
         self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
         self._tell_of("start", sent)
-        if journal:
+        if session.journal:
             try:
-                journal.note_start(self._run.id, _start_state(sent), sent.answer.run_id)
+                run_id = sent.answer.run_id
+                session.journal.note_start(self._run.id, _start_state(sent), run_id)
             except JournalError as error:
                 self._tell_of_journal(error)
 
     def _clear_backlog(
-        self,
-        outbox: "Outbox | None",
-        monitor_id: str,
-        budget: "Budget",
-        own_report: int | None = None,
+        self, session: Session, delivery: "Delivery", own_report: int | None = None
     ) -> bool:
-        """Send what is queued of this monitor; False if that failed, so that nothing may follow."""
-        if outbox is None:
+        """Send what is queued for this monitor; False if that failed and nothing may follow."""
+        if session.outbox is None:
             return True
         from crontify_cli.delivery.journal import JournalError
 
-        monitor = self._run.monitor
+        name = self._run.monitor
         try:
-            for run in outbox.recover(monitor):
-                self._notices.trace(f"run {run} of {monitor} had died: report queued")
-            backlog = outbox.deliver_before(monitor_id, budget, self._wait, own_report)
+            for run in session.outbox.recover(name):
+                self._notices.trace(f"run {run} of {name} had not been reported: report queued")
+            monitor_id = session.prepared.monitor.id
+            backlog = session.outbox.deliver_before(monitor_id, delivery, own_report)
         except JournalError as error:
             self._tell_of_journal(error)
             return True
@@ -303,53 +252,42 @@ class Reporter(threading.Thread):
 
     # The end
 
-    def _end(
-        self,
-        outcome: Outcome,
-        ping: Ping,
-        prepared: Prepared,
-        api: "Api",
-        journal: "Journal | None",
-        outbox: "Outbox | None",
-    ) -> bool:
+    def _end(self, session: Session, outcome: Outcome, ping: Ping) -> bool:
         """Send the final report, then what is left of others' within the same time."""
-        from crontify_cli.delivery.backlog import Budget, send
+        from crontify_cli.delivery.backlog import Deadlines, Delivery
 
-        settings = prepared.settings
+        settings = session.prepared.settings
         # On a busy machine the job may have ended long before we could send anything.
         since = max(outcome.at, self._ready_at)
-        budget = Budget.after(since, settings.report_timeout, settings.rate_limit_wait)
+        deadlines = Deadlines.after(since, settings.report_timeout, settings.rate_limit_wait)
+        delivery = Delivery(session.api, deadlines, self._wait)
         # The server would close our open run with an older one's report: that comes after ours.
-        if not self._is_open and not self._clear_backlog(
-            outbox, prepared.monitor.id, budget, outcome.report_id
-        ):
+        if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
             return False
-        sent = send(api, ping, budget, self._wait)
+        sent = delivery.send(ping)
         self._tell_of(ping.kind, sent)
-        if journal and outcome.report_id is not None:
-            self._settle(journal, outcome.report_id, sent)
-        if outbox and sent.verdict == "delivered":
-            self._help_others(outbox, budget)
+        if session.journal and outcome.report_id is not None:
+            self._settle(session.journal, outcome.report_id, sent)
+        if session.outbox and sent.verdict == "delivered":
+            self._help_others(session.outbox, delivery)
         return sent.verdict == "delivered"
 
-    def _settle(self, journal: "Journal", report_id: int, sent: "Sent") -> None:
-        from crontify_cli.delivery.journal import JournalError, ReportState
+    def _settle(self, journal: "Journal", report_id: int, sent: "SendResult") -> None:
+        from crontify_cli.delivery.journal import JournalError
 
-        states: dict[str, ReportState] = {"delivered": "delivered", "refused": "refused"}
         try:
-            state = states.get(sent.verdict, "queued")
-            journal.settle(report_id, state, error=sent.message, run_id=sent.answer.run_id)
+            journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id)
         except JournalError as error:
             self._tell_of_journal(error)
             self._notices.trace("the report may be sent a second time")
 
-    def _help_others(self, outbox: "Outbox", budget: "Budget") -> None:
+    def _help_others(self, outbox: "Outbox", delivery: "Delivery") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
         from crontify_cli.delivery.journal import JournalError
 
         try:
             outbox.recover()
-            outbox.deliver_all(budget, self._wait)
+            outbox.deliver_all(delivery)
         except JournalError as error:
             self._tell_of_journal(error)
 
@@ -371,7 +309,7 @@ class Reporter(threading.Thread):
         """Say what went wrong with the journal: always if its file was set aside for it."""
         (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))
 
-    def _tell_of(self, what: str, sent: "Sent") -> None:
+    def _tell_of(self, what: str, sent: "SendResult") -> None:
         if sent.verdict == "refused":
             self._notices.say(sent.message)
         elif sent.verdict == "delivered":
@@ -391,10 +329,6 @@ class Reporter(threading.Thread):
         self._tell(Waiting(time.monotonic() + seconds, rate_limited))
         self._take_orders(seconds)
         return not self._stopped
-
-    def _await_orders(self, timeout: float | None) -> None:
-        if self._outcome is None and not self._stopped:
-            self._take_orders(timeout)
 
     def _take_orders(self, timeout: float | None) -> None:
         """Wait for an order from the main thread, at most `timeout` seconds; None for ever."""
@@ -418,7 +352,7 @@ def _words(error: Exception) -> str:
     return f"{kept.words}; {kept.place}"
 
 
-def _start_state(sent: "Sent") -> "StartState":
+def _start_state(sent: "SendResult") -> "StartState":
     if sent.verdict == "delivered":
         return "acknowledged"
     if sent.verdict == "refused":

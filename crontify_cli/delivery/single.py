@@ -1,4 +1,4 @@
-"""One ping that a person or a script asked for, on the same way as a run's own reports."""
+"""One ping that a person or a script asked for, sent like the reports of a run."""
 
 import os
 import time
@@ -7,21 +7,16 @@ from typing import NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.config import Settings
-from crontify_cli.delivery.backlog import Backlog, Budget, Sender, Sent, Waits, send
-from crontify_cli.delivery.journal import (
-    Journal,
-    JournalError,
-    ReportState,
-    completed,
-)
+from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery, Sender, SendResult, Waits
+from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.model import Ending, Outcome, Ping, new_run
 
 
-class Way(NamedTuple):
-    """How the ping goes out.
+class Context(NamedTuple):
+    """What sending a ping takes.
 
-    state: the state directory. sender: sends one ping. mask: takes secrets out of a text.
+    state: the state directory. sender: makes one attempt. mask: masks the secrets in a text.
     wait: spends a pause. warn: takes a line for a person.
     """
 
@@ -34,54 +29,53 @@ class Way(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of the ping. queued: it stands in the journal, to be sent later."""
+    """What became of the ping. queued: it is in the journal, to be sent later."""
 
-    sent: Sent
+    sent: SendResult
     queued: bool
 
 
-def report(monitor: str, ping: Ping, way: Way, *, queue: bool) -> Result:
-    """Send `ping` for the monitor of that name, its backlog first.
+def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Result:
+    """Send `ping` for the monitor of that name, after what is queued for it.
 
-    An outcome is on disk before its first attempt, unless `queue` is False. A start is
-    never queued: a late one would have a false time (DESIGN.md, "Delivery rules").
+    An outcome is on disk before the first attempt, unless `queue` is False. A start is
+    never queued: a late one would have a wrong time.
     """
-    settings = way.settings
-    budget = Budget.after(time.monotonic(), settings.report_timeout, settings.rate_limit_wait)
+    settings, warn = context.settings, context.warn
+    deadlines = Deadlines.after(time.monotonic(), settings.report_timeout, settings.rate_limit_wait)
+    delivery = Delivery(context.sender, deadlines, context.wait)
     if not queue:
-        return Result(send(way.sender, ping, budget, way.wait), False)
+        return Result(delivery.send(ping), False)
     owner = processes.identity()
     command = ("crontify", "ping", ping.kind, monitor)
-    run = completed(new_run(os.urandom(6).hex(), monitor, command), settings, way.mask)
+    run = completed(new_run(os.urandom(6).hex(), monitor, command), settings, context.mask)
     report_id = None
     try:
-        journal = Journal.open(way.state)
+        journal = Journal.open(context.state)
         if ping.kind != "start":
             report_id = journal.finish(run, _ending(ping), ping, owner)
     except (JournalError, OSError) as error:
-        way.warn(f"the ping is not in the journal and goes out directly: {error}")
-        return Result(send(way.sender, ping, budget, way.wait), False)
+        warn(f"the ping is not in the journal and is sent directly: {error}")
+        return Result(delivery.send(ping), False)
     if journal.warning:
-        way.warn(journal.warning)
-    outbox = Outbox(way.state, journal, settings, way.sender, owner, way.mask, run.id)
+        warn(journal.warning)
+    outbox = Outbox(context.state, journal, settings, owner, context.mask, run.id)
     backlog = Backlog()
     try:
         outbox.recover(monitor)
-        backlog = outbox.deliver_before(ping.monitor_id, budget, way.wait, report_id)
+        backlog = outbox.deliver_before(ping.monitor_id, delivery, report_id)
     except JournalError as error:
-        way.warn(f"{error}: what is queued of {monitor} cannot go out first")
+        warn(f"{error}: what is queued for {monitor} cannot be sent first")
     if backlog.left and backlog.failure:  # it must not overtake what came before it
         return Result(backlog.failure, report_id is not None)
-    sent = send(way.sender, ping, budget, way.wait)
+    sent = delivery.send(ping)
     if report_id is None:
         return Result(sent, False)
-    states: dict[str, ReportState] = {"delivered": "delivered", "refused": "refused"}
-    state = states.get(sent.verdict, "queued")
     try:
-        journal.settle(report_id, state, error=sent.message, run_id=sent.answer.run_id)
+        journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id)
     except JournalError as error:
-        way.warn(f"{error}: the report may be sent a second time")
-    return Result(sent, state == "queued")
+        warn(f"{error}: the report may be sent a second time")
+    return Result(sent, sent.report_state == "queued")
 
 
 def _ending(ping: Ping) -> Ending:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from crontify_cli.delivery.handover import Inbox, Outcome, Prepared
 from crontify_cli.delivery.journal import Journal, JournalError, completed
-from crontify_cli.delivery.reporter import Outcome, Prepared, Reporter
+from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices
 from crontify_cli.model import Ending, new_run
 from crontify_cli.model import Outcome as RunOutcome
@@ -22,7 +23,6 @@ from crontify_cli.values import format_duration
 
 if TYPE_CHECKING:
     from crontify_cli.job.sinks import MetaSink
-    from crontify_cli.job.supervisor import Inbox
 
 ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
 """Shows a person that we wait: takes the monitor and a function that returns the seconds
@@ -51,7 +51,7 @@ class Closing:
         run: LaunchedRun,
         reporter: Reporter,
         owner: str,
-        inbox: "Inbox",
+        inbox: Inbox,
         state: str | None,
         notices: Notices,
         show_wait: ShowWait | None,
@@ -193,7 +193,7 @@ class Closing:
     def _fail_journal(self, error: Exception) -> None:
         self._journal_failed = True
         self._opened = None
-        self._notices.say(f"the run is not in the journal, its report goes out directly: {error}")
+        self._notices.say(f"the run is not in the journal, its report is sent directly: {error}")
 
     def _commit(
         self, verdict: Verdict, prepared: Prepared, composed: Composed, outcome: RunOutcome

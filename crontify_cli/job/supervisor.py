@@ -8,18 +8,10 @@ import os
 import signal
 import sys
 import time
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.reporter import (
-    Done,
-    Event,
-    Prepared,
-    Ready,
-    Reporter,
-    SettingsRead,
-    Waiting,
-)
+from crontify_cli.delivery.handover import Inbox, Prepared
+from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
@@ -49,52 +41,6 @@ def supervise(run: LaunchedRun, show_wait: "ShowWait | None") -> int:
     # Not by way of the interpreter's end: a thread may hang in the network, and an open
     # descriptor of the record must not be closed before the process is.
     os._exit(code)
-
-
-class Inbox:
-    """What the reporting thread has told us so far; for the main thread alone.
-
-    Each attribute is the newest event of its kind, None before the first.
-    """
-
-    def __init__(self, wake: int) -> None:
-        self._wake = wake
-        self._queue: SimpleQueue[Event] = SimpleQueue()
-        self.settings: SettingsRead | None = None
-        self.prepared: Prepared | None = None
-        self.ready: Ready | None = None
-        self.waiting: Waiting | None = None
-        self.done: Done | None = None
-
-    def put(self, event: Event) -> None:
-        """Take an event, in the thread that tells it, and wake the main thread."""
-        self._queue.put(event)
-        try:
-            os.write(self._wake, b"\0")
-        except OSError:
-            pass  # full: it is about to wake anyway
-
-    def read(self, timeout: float = 0.0) -> None:
-        """Read every event there is; wait at most `timeout` seconds for the first."""
-        try:
-            event = self._queue.get(timeout > 0, timeout)
-            while True:
-                self._keep(event)
-                event = self._queue.get_nowait()
-        except Empty:
-            return
-
-    def _keep(self, event: Event) -> None:
-        if isinstance(event, SettingsRead):
-            self.settings = event
-        elif isinstance(event, Prepared):
-            self.prepared = event
-        elif isinstance(event, Ready):
-            self.ready = event
-        elif isinstance(event, Waiting):
-            self.waiting = event
-        else:
-            self.done = event
 
 
 class Supervisor:

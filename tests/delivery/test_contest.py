@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import processes
-from crontify_cli.delivery.backlog import UNLIMITED, Backlog, deliver_backlog
-from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.backlog import UNLIMITED, Backlog, Delivery, deliver_backlog
+from crontify_cli.delivery.journal import Journal, MonitorQueue
 from crontify_cli.model import Answer, Ping
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, queue
@@ -39,13 +39,9 @@ def deliver(
 
     return deliver_backlog(
         Journal.open(str(state)),
-        sender,
-        (URL, "backup"),
-        processes.identity(),
-        UNLIMITED,
-        wait,
+        Delivery(sender, UNLIMITED, wait),
+        MonitorQueue(URL, "backup", processes.identity(), own_report=own_report),
         is_clear=is_clear,
-        own_report=own_report,
     )
 
 
@@ -114,7 +110,7 @@ def test_what_another_leases_after_the_first_look_is_not_overtaken(
     assert deliver(tmp_path, sender, is_clear=is_clear) == Backlog(left=True)
     assert sender.taken == []
     journal = Journal.open(str(tmp_path))
-    (free,) = journal.claim(URL, "backup", "somebody else")  # our lease has ended
+    (free,) = journal.claim(MonitorQueue(URL, "backup", "somebody else"), 1)  # our lease has ended
     assert free.ping.error_message == "old"
 
 

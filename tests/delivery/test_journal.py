@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import crontify_cli
-from crontify_cli.delivery.journal import VERSION, Journal, JournalError, journal_path
+from crontify_cli.delivery.journal import VERSION, Journal, JournalError, MonitorQueue, journal_path
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
@@ -154,7 +154,7 @@ def test_a_newer_journal_is_left_alone(
     assert api.kinds() == ["start", "fail"]
     (line,) = done.stderr.splitlines()
     assert f"{path} is of version {VERSION + 1}" in line
-    assert "goes out directly" in line
+    assert "is sent directly" in line
     assert path.read_bytes() == before
     flush = crontify("flush", env=env)
     assert flush.returncode == 1
@@ -184,7 +184,7 @@ def test_a_lock_that_stays_costs_the_journal_and_not_the_report(
     assert (done.returncode, done.stdout) == (7, "out\n")
     assert api.kinds()[-1] == "fail"
     (line,) = done.stderr.splitlines()
-    assert "its report goes out directly" in line
+    assert "its report is sent directly" in line
     assert f"{locked}: database is locked" in line
 
 
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_by_now(
     assert (done.returncode, done.stdout) == (7, "out\n")
     assert api.kinds() == ["start", "fail"]
     (line,) = done.stderr.splitlines()
-    assert "goes out directly" in line
+    assert "is sent directly" in line
     assert f"{ram_disk / 'state/journal.db'}: " in line
 
 
@@ -240,7 +240,7 @@ def test_a_disk_that_is_read_only_by_now(
     assert api.kinds() == ["start", "fail"]
     record, journal = done.stderr.splitlines()
     assert "no record on disk" in record
-    assert "goes out directly" in journal
+    assert "is sent directly" in journal
     assert str(path) in journal
 
 
@@ -293,9 +293,10 @@ def test_what_commands_and_runs_ask_is_answered_by_an_index(state: Path) -> None
     journal = Journal.open(str(state))
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
-    (first, second) = journal.claim("http://127.0.0.1:1", "backup", "me")
-    journal.is_contested("http://127.0.0.1:1", "backup", "me", 5)
-    journal.newest_report("http://127.0.0.1:1", "backup")
+    mine = MonitorQueue("http://127.0.0.1:1", "backup", "me")
+    (first, second) = journal.claim(mine, 9)
+    journal.is_contested(mine._replace(own_report=5))
+    journal.newest_report(mine)
     journal.settle(first.id, "delivered", run_id="clrun")
     journal.supersede([second.id])
     journal.release("me", [second.id])

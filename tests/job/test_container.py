@@ -196,5 +196,5 @@ def test_a_key_command_that_fails_is_not_taken_for_one_that_went_well(
     )
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "ran\n"), err
-    assert "ended with exit code 3" in err
+    assert "exited with code 3" in err
     assert api.requests == []

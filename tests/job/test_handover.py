@@ -48,6 +48,7 @@ def test_a_key_that_comes_late_is_still_masked(
     command.chmod(stat.S_IRWXU)
     configure(home, f'report_timeout = 1\napi_key_command = ["{command}"]\n')
     env = {"CRONTIFY_API_KEY": ""}
+    api.key = SECRET
     process = launch("--", "sh", "-c", f"echo the key is {SECRET} >&2; exit 7", env=env)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 7

@@ -12,7 +12,7 @@ from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
     from crontify_cli.delivery.api import Api, Probe
-    from crontify_cli.delivery.http import Course
+    from crontify_cli.delivery.http import ConnectionTrace
 
 SLOW = 2.0
 """Seconds after which an answer counts as slow."""
@@ -39,9 +39,9 @@ def check_server(settings: Settings) -> Iterator[Check]:
         return
     yield _base_url(settings)
     probe = _probe(api, settings)
-    yield _dns(api.course, probe)
-    yield _tls(settings, api.course, probe)
-    yield _server(settings, api.course, probe)
+    yield _dns(api.trace, probe)
+    yield _tls(settings, api.trace, probe)
+    yield _server(settings, api.trace, probe)
     yield _clock(probe)
 
 
@@ -86,33 +86,33 @@ def _probe(api: "Api", settings: Settings) -> "Probe | None":
     return next(iter(results), None)
 
 
-def _dns(course: "Course", probe: "Probe | None") -> Check:
-    if not course.looked_up:
-        timeout = f"{course.host}: no answer from the resolver within {_RESOLVER:g}s"
-        advice = f"try getent hosts {course.host}, and check /etc/resolv.conf"
+def _dns(trace: "ConnectionTrace", probe: "Probe | None") -> Check:
+    if not trace.looked_up:
+        timeout = f"{trace.host}: no answer from the resolver within {_RESOLVER:g}s"
+        advice = f"try getent hosts {trace.host}, and check /etc/resolv.conf"
         return Check("dns", "failure", probe.message if probe else timeout, advice)
-    if course.addresses == (course.host,):
-        return Check("dns", "ok", f"{course.host} is an IP address")
-    addresses = ", ".join(course.addresses[:3])
-    took = _milliseconds(course.looked_up - course.began)
-    return Check("dns", "ok", f"{course.host} has address {addresses} ({took})")
+    if trace.addresses == (trace.host,):
+        return Check("dns", "ok", f"{trace.host} is an IP address")
+    addresses = ", ".join(trace.addresses[:3])
+    took = _milliseconds(trace.looked_up - trace.began)
+    return Check("dns", "ok", f"{trace.host} has address {addresses} ({took})")
 
 
-def _tls(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
+def _tls(settings: Settings, trace: "ConnectionTrace", probe: "Probe | None") -> Check:
     if settings.base_url.startswith("http:"):
         return Check("tls", "ok", "not used: the base URL starts with http://")
-    if not course.connected:
+    if not trace.connected:
         return Check("tls", "skipped", "not connected")
-    if not course.secured:
+    if not trace.secured:
         found = probe.message if probe else "the TLS handshake did not finish"
         advice = "check that an https:// server listens on that port"
         if "certificate" in found:
             advice = "set ca_bundle if the certificate is from your own CA; check the clock"
         return Check("tls", "failure", found, advice)
-    names = {name: value for part in course.certificate.get("issuer", ()) for name, value in part}
+    names = {name: value for part in trace.certificate.get("issuer", ()) for name, value in part}
     issuer = names.get("organizationName") or names.get("commonName") or "an unnamed issuer"
-    found = f"{course.tls}, certificate issued by {issuer}"
-    ends = _end_of_certificate(course)
+    found = f"{trace.tls}, certificate issued by {issuer}"
+    ends = _end_of_certificate(trace)
     if ends is None:
         return Check("tls", "ok", found)
     found += f", valid until {local(ends)[:10]}"
@@ -121,19 +121,19 @@ def _tls(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
     return Check("tls", "ok", found)
 
 
-def _end_of_certificate(course: "Course") -> float | None:
+def _end_of_certificate(trace: "ConnectionTrace") -> float | None:
     import ssl
 
     try:
-        return float(ssl.cert_time_to_seconds(str(course.certificate["notAfter"])))
+        return float(ssl.cert_time_to_seconds(str(trace.certificate["notAfter"])))
     except (KeyError, ValueError):
         return None
 
 
-def _server(settings: Settings, course: "Course", probe: "Probe | None") -> Check:
-    if not course.looked_up:
+def _server(settings: Settings, trace: "ConnectionTrace", probe: "Probe | None") -> Check:
+    if not trace.looked_up:
         return Check("server", "skipped", "its name cannot be resolved")
-    if course.connected and not course.secured and settings.base_url.startswith("https:"):
+    if trace.connected and not trace.secured and settings.base_url.startswith("https:"):
         return Check("server", "skipped", "no secure connection")
     if probe is None or probe.status is None:
         message = probe.message if probe else f"no answer from {settings.base_url}"
