@@ -198,8 +198,9 @@ def _report(
     no_log = bool(monitor.no_log) if found.no_log is None else found.no_log
     ending = _ending(journal, found, live, monitor)
     # Where nobody saw the end, the last line printed is not its cause.
-    errors = None if found.status is None else found.tail or found.head
-    output = Output(found.head, found.dropped, found.tail, errors)
+    output = Output(found.head, found.dropped, found.tail)
+    if found.status is not None:
+        output = output._replace(errors=output.end())
     succeeded = ending.outcome in ("success", "tolerated")
     meta = {**ending.meta, "output_bytes": found.total} | read_meta_file(_meta_path(live))[0]
     ping, log = compose(

@@ -129,8 +129,8 @@ class Closing:
     ) -> Composed:
         options, monitor = self._options, prepared.monitor
         content = self._recorder.content()
-        errors = errors or content.tail or content.head
-        output = Output(content.head, content.dropped, content.tail, errors)
+        output = Output(content.head, content.dropped, content.tail)
+        output = output._replace(errors=errors or output.end())
         meta = self._meta(verdict, meta_sink)
         if tolerated:
             meta["tolerated_failures"] = tolerated

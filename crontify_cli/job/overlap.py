@@ -43,7 +43,7 @@ class Lock:
         try:
             if wait and (asked := [n for n in process.received_signals if n in STOP_REQUESTS]):
                 raise Interrupted(asked[-1])  # it came before we began to wait
-            os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
+            self._lock(wait)
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
@@ -56,6 +56,14 @@ class Lock:
         except OSError:
             pass  # a full disk: the note is only for people
         return True
+
+    def _lock(self, wait: bool) -> None:
+        while True:
+            try:
+                os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
+                return
+            except InterruptedError:
+                continue  # a signal that does not ask us to stop: os.lockf does not go on itself
 
     def holder(self) -> str:
         """Return ` (pid N)` for the process that has the lock, empty if it left no note."""

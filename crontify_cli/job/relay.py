@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from crontify_cli.job.process import DRAIN, Process
 from crontify_cli.job.recorder import Recorder
-from crontify_cli.job.sinks import STDERR, Early, Sink
+from crontify_cli.job.sinks import STDERR, STDOUT, Early, Sink
 from crontify_cli.record import CHUNK
 
-ERROR_TAIL = 16 * 1024
+ERROR_TAIL = 64 * 1024
+"""Bytes of the end of stderr that are kept, to find the cause of a failure there."""
 _UNDECIDED_PAUSE, _PAUSE = 20, 1000
 """Milliseconds to wait for an event, before and after it is known where the output goes."""
 
@@ -22,7 +23,6 @@ class Relay:
     streams: the pipes' read ends, each with 1 or 2; what is read to its end is closed, and
         taken out.
     wake: the read end of a pipe that ends a pause when something is written to it.
-    error_tail: the end of what the job wrote to stderr.
     """
 
     def __init__(self, recorder: Recorder, streams: dict[int, int], wake: int) -> None:
@@ -33,7 +33,10 @@ class Relay:
         self._poll.register(wake, select.POLLIN)
         self._early = Early()
         self._sink: Sink | None = None
-        self.error_tail = b""
+        # Of both streams in one pipe, what was written to stderr cannot be told.
+        self._errors_from = STDERR if STDERR in streams.values() else STDOUT
+        self._errors = bytearray()
+        self._errors_size = 0
         for fd in streams:
             _widen(fd)
             self._poll.register(fd, select.POLLIN)
@@ -94,9 +97,20 @@ class Relay:
             del self._streams[fd]
             return False
         sink.write(stream, data)
-        if stream == STDERR:
-            self.error_tail = (self.error_tail + bytes(data[-ERROR_TAIL:]))[-ERROR_TAIL:]
+        if stream == self._errors_from:
+            self._errors_size += len(data)
+            self._errors += data[-ERROR_TAIL:]
+            if len(self._errors) > 4 * ERROR_TAIL:
+                del self._errors[:-ERROR_TAIL]
         return True
+
+    def error_tail(self) -> bytes:
+        """Return the end of what the job wrote to stderr, without a line that is torn.
+
+        Half of a secret in it could not be masked.
+        """
+        tail = bytes(self._errors[-ERROR_TAIL:])
+        return tail if self._errors_size <= ERROR_TAIL else tail.partition(b"\n")[2]
 
     def leave(self) -> None:
         """Hand pipes that other processes still hold to a process that empties them.

@@ -88,7 +88,7 @@ class Supervisor:
 
         Closing(
             self._run, reporter, owner, self._inbox, self._state, self._notices, self._show_wait
-        ).report(verdict, rules.tolerate, prepared, self._relay.error_tail, self._meta_sink)
+        ).report(verdict, rules.tolerate, prepared, self._relay.error_tail(), self._meta_sink)
         return verdict.exit_code
 
     # While the job runs

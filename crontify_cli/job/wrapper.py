@@ -95,14 +95,7 @@ def _spawn(launched: LaunchedRun) -> None:
         environ["CRONTIFY_META"] = recorder.meta_path
     else:
         environ.pop("CRONTIFY_META", None)  # an outer run's is not ours to write to
-    out_read, out = os.pipe2(os.O_CLOEXEC)
-    try:
-        err_read, err = os.pipe2(os.O_CLOEXEC)
-    except OSError:
-        os.close(out_read)  # what runs the job alone may need a descriptor for an import
-        os.close(out)
-        raise
-    launched.streams = {out_read: 1, err_read: 2}
+    launched.streams, out, err = _pipes()
     try:
         launched.process.spawn(launched.command, environ, out, err)
     except (OSError, ValueError) as error:
@@ -110,8 +103,28 @@ def _spawn(launched: LaunchedRun) -> None:
         recorder.note_failed_spawn(launched.exit_code)
     finally:
         os.close(out)
-        os.close(err)
+        if err != out:
+            os.close(err)
     recorder.begin(launched.process.pid)
+
+
+def _pipes() -> "tuple[dict[int, int], int, int]":
+    """Return the read ends of the job's pipes by stream, and the write ends for 1 and 2.
+
+    If our own stdout and stderr are one file, as under cron, so are the job's: only then is
+    the order of what it writes to both exact.
+    """
+    ours, theirs = os.fstat(1), os.fstat(2)
+    out_read, out = os.pipe2(os.O_CLOEXEC)
+    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+        return {out_read: 1}, out, out
+    try:
+        err_read, err = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        os.close(out_read)  # running the job alone may need a descriptor for an import
+        os.close(out)
+        raise
+    return {out_read: 1, err_read: 2}, out, err
 
 
 def _restore_locale(environ: "MutableMapping[str, str]") -> None:

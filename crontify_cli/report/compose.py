@@ -49,6 +49,10 @@ class Output(NamedTuple):
     tail: bytes
     errors: bytes | None = None
 
+    def end(self) -> bytes:
+        """Return the end of the output, without a line that the gap has torn."""
+        return self.tail.partition(b"\n")[2] if self.dropped else self.head + self.tail
+
 
 class Composed(NamedTuple):
     """A report, and the whole recorded log, masked, for the local copy."""

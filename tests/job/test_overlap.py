@@ -119,3 +119,42 @@ def test_a_stop_that_came_before_the_wait_ends_it(
         Lock("backup").take(process, wait=True)
     (tmp_path / "go").touch()
     first.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGCONT,),
+        (signal.SIGUSR1,),
+        (signal.SIGUSR2, signal.SIGUSR1),
+        (signal.SIGTSTP, signal.SIGCONT),
+    ],
+    ids=lambda signals: "+".join(each.name for each in signals),
+)
+def test_a_signal_that_asks_for_no_end_does_not_end_the_wait(
+    launch: Launch, tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    first = launch("--overlap", "wait", "--", "sh", "-c", f"{HOLD}; echo first >> order")
+    until_exists(tmp_path / "holding")
+    second = launch("--overlap", "wait", "--", "sh", "-c", "echo second >> order")
+    until(lambda: _waits_for_lock(second.pid), "the second waits")
+    for number in signals:
+        second.send_signal(number)
+        if number == signal.SIGTSTP:
+            until(lambda: _state(second.pid) == "T", "the second is stopped")
+    until(lambda: not _pending(second.pid), "the signals are handled")
+    until(lambda: _waits_for_lock(second.pid), "the second waits again")
+    (tmp_path / "go").touch()
+    assert first.wait(30) == second.wait(30) == 0
+    assert (tmp_path / "order").read_text() == "first\nsecond\n"
+    assert second.stderr
+    assert second.stderr.read() == ""
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _pending(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return sum(int(line.split()[1], 16) for line in status.splitlines() if "Pnd:" in line)
