@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crontify_cli.config import keys, load, require
-from crontify_cli.config.kinds import OUTPUT
 from crontify_cli.config.secret import Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings
 from crontify_cli.errors import CrontifyError
@@ -373,7 +372,6 @@ def test_the_table_the_types_and_the_flags_fit_together() -> None:
     for key in keys.KEYS:
         assert key.help
         assert key.default is None or key.kind.read(key.default) == key.default
-    assert OUTPUT == options.OUTPUT
     flags = {option.name for option in options.OPTIONS}
     assert {key.name for key in keys.KEYS if key.scope == "both"} <= flags
 
