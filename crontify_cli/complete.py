@@ -7,7 +7,7 @@ time), and a problem is no message but an answer with less in it.
 
 import os
 
-from crontify_cli.places import home, state_dir
+from crontify_cli.places import config_files, state_dir
 from crontify_cli.values import parse_monitor
 
 TYPE_CHECKING = False
@@ -70,33 +70,18 @@ def runs(monitor: "str | None") -> "list[Candidate]":
     return [(str(run), f"{_clock(at)}, {_outcome(outcome)}") for run, outcome, at in rows]
 
 
-def config_files() -> "list[str]":
-    """Return the places of the config file, as `paths.config_files` does (a test holds them equal).
-
-    Written out here because platformdirs takes as long to load as all the rest.
-    """
-    own = os.environ.get("XDG_CONFIG_HOME", "").strip()
-    site = os.environ.get("XDG_CONFIG_DIRS", "").split(":")
-    folders = [name for name in map(str.strip, site) if name.startswith("/")] or ["/etc/xdg"]
-    try:
-        folders.insert(0, own if own.startswith("/") else os.path.join(home(), ".config"))
-    except OSError:
-        pass
-    return [os.path.join(folder, "crontify/config.toml") for folder in folders]
-
-
 def _aliases() -> "list[str]":
     content = _config()
     try:
         names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
-        if names is None:
-            from crontify_cli.config.file import parse
+        if names is not None:
+            return names
+        from crontify_cli.config.file import parse
 
-            sections = parse(content).get("monitors")
-            return list(map(str, sections)) if isinstance(sections, dict) else []
+        sections = parse(content).get("monitors")
     except ValueError:
         return []
-    return names
+    return list(map(str, sections)) if isinstance(sections, dict) else []
 
 
 def section_names(text: str) -> "list[str] | None":
@@ -139,19 +124,18 @@ def _config() -> bytes:
     named = os.environ.get("CRONTIFY_CONFIG")
     for file in [os.path.expanduser(named)] if named else config_files():
         try:
-            # Not blocking: a FIFO in this place must not hold the shell up.
-            fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(file, "rb", buffering=0, opener=_open_at_once) as stream:
+                return stream.read(_LARGEST) or b""
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError):
             break
-        try:
-            return os.read(fd, _LARGEST)
-        except OSError:
-            break
-        finally:
-            os.close(fd)
     return b""
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    """Open a file without blocking: a FIFO in its place must not hold the shell up."""
+    return os.open(file, flags | os.O_NONBLOCK)
 
 
 def _query(sql: str, values: "tuple[object, ...]") -> "Iterator[tuple[object, ...]]":

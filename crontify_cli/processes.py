@@ -139,15 +139,10 @@ def _stat(pid: int) -> list[str]:
 
 def _read(path: str) -> str:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open(path, "rb", buffering=0) as file:
+            return file.read(4096).decode("utf-8", "replace")
     except OSError:
         return ""
-    try:
-        return os.read(fd, 4096).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)
 
 
 def open_standard_streams() -> None:

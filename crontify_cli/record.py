@@ -98,30 +98,6 @@ class Record:
         is how many lie between the two.
     """
 
-    __slots__ = (
-        "boot_id",
-        "command",
-        "dropped",
-        "ended",
-        "exit_code",
-        "head",
-        "job",
-        "machine",
-        "monitor",
-        "namespace",
-        "no_log",
-        "redact",
-        "rules",
-        "run",
-        "started",
-        "state",
-        "status",
-        "tail",
-        "timed_out",
-        "total",
-        "wrapper",
-    )
-
     def __init__(self, data: "bytes | memoryview") -> None:
         """Read the file's content. Raises ValueError if it is not a record that we know."""
         if data[:8] != MAGIC or len(data) < HEADER:

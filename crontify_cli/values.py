@@ -6,7 +6,12 @@ imported only when there is a regular expression to check.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regex import Pattern
+
+OUTPUT = ("all", "on-failure", "none")
+"""When the job's output is printed."""
 
 Codes = tuple[tuple[int, int], ...]
 """Exit codes as inclusive ranges: `0,20-25` is `((0, 0), (20, 25))`."""
@@ -24,6 +29,17 @@ def parse_monitor(name: str) -> str:
             f"invalid monitor {name!r}: use letters, digits, '-', '.', '_' and '~', at most 128"
         )
     return name
+
+
+def one_of(*choices: str) -> "Callable[[str], str]":
+    """Return a parser that accepts only `choices`."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got {_short(text)}")
+        return text
+
+    return parse
 
 
 def parse_codes(text: str) -> Codes:

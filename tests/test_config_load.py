@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crontify_cli.config import keys, load, require
-from crontify_cli.config.kinds import OUTPUT
 from crontify_cli.config.secret import Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings
 from crontify_cli.errors import CrontifyError
@@ -373,7 +372,6 @@ def test_the_table_the_types_and_the_flags_fit_together() -> None:
     for key in keys.KEYS:
         assert key.help
         assert key.default is None or key.kind.read(key.default) == key.default
-    assert OUTPUT == options.OUTPUT
     flags = {option.name for option in options.OPTIONS}
     assert {key.name for key in keys.KEYS if key.scope == "both"} <= flags
 
@@ -420,7 +418,9 @@ def fits(value: object, annotation: Any) -> bool:
     return isinstance(value, annotation)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(documents)
 def test_no_document_makes_the_loader_raise_and_every_type_is_as_annotated(
     home: Path, document: dict[str, Any]
@@ -433,14 +433,16 @@ def test_no_document_makes_the_loader_raise_and_every_type_is_as_annotated(
             assert fits(getattr(tuple_, name), annotation), name
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary() | st.text().map(str.encode))
 def test_no_bytes_make_the_loader_raise(home: Path, content: bytes) -> None:
     Path(write(home, "")).write_bytes(content)
     assert all(problem.isprintable() for problem in load(environ={}).problems)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([key.env for key in keys.KEYS if key.env] + ["CREDENTIALS_DIRECTORY"]),

@@ -98,8 +98,8 @@ def test_the_pages_are_up_to_date() -> None:
 
 def test_a_changed_option_fails_until_the_pages_are_written_anew(checkout: Path) -> None:
     table = checkout / "crontify_cli/job/options.py"
-    changed = table.read_text().replace('default="10s"', 'default="12s"')
-    table.write_text(changed.replace('("--no-log",)', '("--without-log",)'))
+    changed = table.read_text().replace('"10s"', '"12s"')
+    table.write_text(changed.replace('"--no-log"', '"--without-log"'))
     behind = generator(checkout, "--check")
     assert behind.returncode == 1
     assert (

@@ -74,7 +74,12 @@ def test_what_the_scanner_understands_typer_understands_alike(args: list[str]) -
     """And what the scanner hands over is what Typer has something to say about."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         typed = by_typer(args, monkeypatch)
-    assert scan(args) == typed
+    assert said(scan(args)) == said(typed)
+
+
+def said(options: ExecOptions | None) -> dict[str, object] | None:
+    names = ("monitor", "command", *(option.name for option in OPTIONS))
+    return options and {name: getattr(options, name) for name in names}
 
 
 def test_every_option_is_in_the_generated_values() -> None:

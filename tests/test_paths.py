@@ -1,9 +1,9 @@
-"""The places: XDG's rule, and the one that is written out equal to platformdirs'."""
+"""The places: XDG's rules, as platformdirs implements them."""
 
 import os
 from pathlib import Path
 
-import platformdirs
+import platformdirs.unix
 import pytest
 
 from crontify_cli import places
@@ -34,6 +34,28 @@ def test_config_files_are_the_users_then_the_sites(
         "/etc/one/crontify/config.toml",
         "/etc/two/crontify/config.toml",
     ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "value"),
+    [
+        ("XDG_CONFIG_HOME", "/a"),
+        ("XDG_CONFIG_HOME", ""),
+        ("XDG_CONFIG_HOME", "relative"),
+        ("XDG_CONFIG_DIRS", "/a:/b"),
+        ("XDG_CONFIG_DIRS", "relative:/b"),
+        ("XDG_CONFIG_DIRS", ":"),
+        ("XDG_CONFIG_DIRS", "  "),
+        ("HOME", "/somewhere"),
+        ("HOME", ""),
+    ],
+)
+def test_config_files_are_where_platformdirs_says(
+    environ: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environ, value)
+    folders = platformdirs.unix.Unix("crontify").iter_config_dirs()
+    assert places.config_files() == [f"{folder}/config.toml" for folder in folders]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that does not exist")

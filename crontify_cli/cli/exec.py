@@ -23,8 +23,8 @@ class ExecCommand(Command):
         return super().parse_args(ctx, [*ours, "--", *rest])
 
 
-def _parameter(option: table.Option) -> inspect.Parameter:
-    info: dict[str, Any] = {"help": option.help, "rich_help_panel": option.panel}
+def _parameter(panel: str, option: table.Option) -> inspect.Parameter:
+    info: dict[str, Any] = {"help": option.help, "rich_help_panel": panel}
     default: Any = None
     if option.convert:
         info |= {"parser": parsed_by(option.convert), "metavar": option.metavar}
@@ -72,7 +72,10 @@ def register(app: typer.Typer) -> None:
         inspect.Parameter("monitor", keyword_only, annotation=Monitor),
         inspect.Parameter("command", keyword_only, annotation=command),
     ]
-    parameters = [*words, *map(_parameter, table.OPTIONS)]
+    options = [
+        _parameter(panel, option) for panel, options in table.PANELS.items() for option in options
+    ]
+    parameters = [*words, *options]
     _exec.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     _exec.__annotations__ = {p.name: p.annotation for p in parameters}
     app.command("exec", cls=ExecCommand, epilog=EPILOG)(_exec)

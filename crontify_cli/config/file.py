@@ -39,22 +39,16 @@ def find(config_file: str | None, environ: Mapping[str, str]) -> Document:
 
     A file that is named explicitly must exist; the default files need not. Raises nothing.
     """
-    if named := config_file or environ.get("CRONTIFY_CONFIG"):
-        return read(os.path.expanduser(named))
     from crontify_cli.places import config_files
 
-    for place in config_files():
-        with suppress(FileNotFoundError, NotADirectoryError):
+    named = config_file or environ.get("CRONTIFY_CONFIG")
+    for place in [os.path.expanduser(named)] if named else config_files():
+        try:
             return read_existing(place)
+        except OSError as error:
+            if named:
+                return Document(place, {}, _cannot_read(place, error))
     return Document(None, {})
-
-
-def read(file: str) -> Document:
-    """Read a file that must exist. Raises nothing."""
-    try:
-        return read_existing(file)
-    except OSError as error:
-        return Document(file, {}, f"cannot read {plain(file)}: {error.strerror or error}")
 
 
 def read_existing(file: str) -> Document:
@@ -63,14 +57,17 @@ def read_existing(file: str) -> Document:
         return Document(file, {})
     try:
         content, mode = read_bytes(file)
-        table = parse(content)
+        return Document(file, parse(content), exposed=mode)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        return Document(file, {}, f"cannot read {plain(file)}: {error.strerror or error}")
+        return Document(file, {}, _cannot_read(file, error))
     except ValueError as error:
         return Document(file, {}, f"{plain(file)}: {error}")
-    return Document(file, table, exposed=mode)
+
+
+def _cannot_read(file: str, error: OSError) -> str:
+    return f"cannot read {plain(file)}: {error.strerror or error}"
 
 
 def read_bytes(file: str) -> tuple[bytes, str]:
@@ -235,13 +232,11 @@ def _write_atomically(target: str, content: bytes, like: str) -> str:
         os.unlink(new)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        try:
+        with open(fd, "wb") as stream:
             narrowed = _keep_owner(fd, like)
-            with open(fd, "wb", closefd=False) as stream:
-                stream.write(content)
+            stream.write(content)
+            stream.flush()
             os.fsync(fd)
-        finally:
-            os.close(fd)
         os.rename(new, target)
     except BaseException:
         with suppress(FileNotFoundError):

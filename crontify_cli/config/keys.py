@@ -16,7 +16,6 @@ class Key(NamedTuple):
         in "both"; at the top it then applies to every monitor.
     env: the environment variable, "" if there is none.
     default: the typed value that applies if nothing is set, None for no value.
-    secret: whether it is masked when shown and never taken from the command line.
     """
 
     name: str
@@ -25,34 +24,37 @@ class Key(NamedTuple):
     scope: Literal["top", "monitor", "both"] = "top"
     env: str = ""
     default: object = None
-    secret: bool = False
+
+    @property
+    def secret(self) -> bool:
+        """Whether it is masked when shown and never taken from the command line."""
+        return self.kind in (SECRET, kinds.PROXY, kinds.HEADERS)
+
+
+def _credential(name: str, what: str, use: str = "") -> tuple[Key, Key, Key]:
+    """Return the keys for a credential: the text itself, a file, and a command."""
+    env = f"CRONTIFY_{name.upper()}"
+    return (
+        Key(name, SECRET, f"The {what}{use}.", env=env),
+        Key(f"{name}_file", PATH, f"File whose first line is the {what}.", env=f"{env}_FILE"),
+        Key(
+            f"{name}_command",
+            COMMAND,
+            f"Command whose first line of output is the {what}. It is run without a shell.",
+        ),
+    )
 
 
 def _for_monitors(name: str, kind: Kind, help: str) -> Key:  # noqa: A002 - the column's name
     return Key(name, kind, help, scope="both")
 
 
+_API_KEY = _credential("api_key", "API key")
+_TOKEN = _credential("token", "user token", " (a JWT), for reading logs from the API")
+
 KEYS = (
-    Key("api_key", SECRET, "The API key.", env="CRONTIFY_API_KEY", secret=True),
-    Key("api_key_file", PATH, "File whose first line is the API key.", env="CRONTIFY_API_KEY_FILE"),
-    Key(
-        "api_key_command",
-        COMMAND,
-        "Command whose first line of output is the API key. It is run without a shell.",
-    ),
-    Key(
-        "token",
-        SECRET,
-        "The user token (a JWT), for reading logs from the API.",
-        env="CRONTIFY_TOKEN",
-        secret=True,
-    ),
-    Key("token_file", PATH, "File whose first line is the user token.", env="CRONTIFY_TOKEN_FILE"),
-    Key(
-        "token_command",
-        COMMAND,
-        "Command whose first line of output is the user token. It is run without a shell.",
-    ),
+    *_API_KEY,
+    *_TOKEN,
     Key(
         "base_url",
         kinds.BASE_URL,
@@ -70,14 +72,13 @@ KEYS = (
         "proxy",
         kinds.PROXY,
         "Proxy for all requests. If it is not set, HTTPS_PROXY and NO_PROXY apply.",
-        secret=True,
     ),
     Key(
         "ca_bundle",
         PATH,
         "File with the CA certificates to trust. If it is not set, SSL_CERT_FILE applies.",
     ),
-    Key("headers", kinds.HEADERS, "Additional headers for every request.", secret=True),
+    Key("headers", kinds.HEADERS, "Additional headers for every request."),
     Key("connect_timeout", PAUSE, "Timeout for connecting to the server.", default=5.0),
     Key("http_timeout", PAUSE, "Timeout for one request.", default=10.0),
     Key(
@@ -130,10 +131,7 @@ BY_NAME = {key.name: key for key in KEYS}
 TOP = {key.name: key for key in KEYS if key.scope != "monitor"}
 MONITOR = {key.name: key for key in KEYS if key.scope != "top"}
 
-CREDENTIALS = {
-    "api_key": ("api_key", "api_key_file", "api_key_command"),
-    "token": ("token", "token_file", "token_command"),
-}
+CREDENTIALS = {keys[0].name: tuple(key.name for key in keys) for keys in (_API_KEY, _TOKEN)}
 """The keys for each credential. A file may contain only one of them."""
 
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from crontify_cli.config.secret import Secret, parse_secret
 from crontify_cli.values import (
     LONGEST,
+    OUTPUT,
     Codes,
+    one_of,
     parse_codes,
     parse_count,
     parse_duration,
@@ -116,15 +118,6 @@ def _read_codes(value: object) -> Codes:
     return tuple(ranges)
 
 
-OUTPUT = ("all", "on-failure", "none")  # the same as exec's --output; checked by a test
-
-
-def _parse_output(text: str) -> str:
-    if text not in OUTPUT:
-        raise ValueError(f"expected one of {', '.join(OUTPUT)}")
-    return text
-
-
 def _parse_path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("not a file name")
@@ -217,7 +210,7 @@ PAUSE = Kind("duration", _read_pause, _write_duration)
 COUNT = Kind("number", _read_count, lambda words: parse_count(_one(words)))
 SWITCH = Kind("true or false", _read_switch, _write_switch)
 CODES = Kind("exit codes", _read_codes, _one)
-OUTPUT_MODE = _text_kind("all, on-failure or none", _parse_output)
+OUTPUT_MODE = _text_kind("all, on-failure or none", one_of(*OUTPUT))
 MONITOR = _text_kind("monitor", parse_monitor)
 REGEXES = _list_kind("list of regular expressions", parse_regex)
 META_REGEXES = _list_kind("list of regular expressions", parse_meta_regex)

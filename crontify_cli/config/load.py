@@ -51,11 +51,18 @@ def load(
 
     credentials = {name: _first_credential(name, levels) for name in keys.CREDENTIALS}
     values = _in_effect(levels, credentials)
-    every = _monitor_settings("", top, flags)
+    fields: dict[str, Any] = {  # Any: `Key.kind` determines the types
+        name: value.typed for name, value in values.items() if name in Settings._fields
+    }
+    fields |= credentials
     monitors = {
         name: _monitor_settings(name, top, section, flags) for name, section in sections.items()
     }
-    settings = _settings(values, credentials, every, monitors)
+    settings = Settings(
+        every_monitor=_monitor_settings("", top, flags),
+        monitors=MappingProxyType(monitors),
+        **fields,
+    )
     for alias, section in sections.items():
         for name, value in section.items():
             values[key_path("monitors", alias, name)] = flags.get(name, value)
@@ -99,11 +106,9 @@ def from_table(
 
     A line is added to `problems` for each key that is ignored.
     """
-    top: Values = {}
     sections: dict[str, Values] = {}
-    for name, raw in content.items():
-        if name != "monitors":
-            _add_from_file(top, keys.TOP, name, raw, (file, name), problems)
+    plain_keys = {name: raw for name, raw in content.items() if name != "monitors"}
+    top = _from_section(plain_keys, keys.TOP, (file,), problems)
     for names in keys.CREDENTIALS.values():
         given = [name for name in names if name in top]
         if len(given) > 1:
@@ -122,41 +127,40 @@ def from_table(
         except ValueError as error:
             problems.append(f"{_at(*path)}: {one_line(str(error))}")
             continue
-        sections[alias] = {}
-        for name, raw in section.items():
-            _add_from_file(sections[alias], keys.MONITOR, name, raw, (*path, name), problems)
+        sections[alias] = _from_section(section, keys.MONITOR, path, problems)
     return top, sections
 
 
-def _add_from_file(
-    values: Values,
+def _from_section(
+    table: Mapping[str, object],
     known: Mapping[str, Key],
-    name: str,
-    raw: object,
     path: tuple[str, ...],
     problems: list[str],
-) -> None:
-    """Add a key of the file to `values`, or a line to `problems`."""
-    key, file = known.get(name), path[0]
-    if key is None:
-        # Finding the most similar key takes time; many unknown keys mean it is another file.
-        words = explain_unknown(name, known) if len(problems) < _MOST_PROBLEMS else "unknown key"
-        problems.append(f"{_at(*path)}: {words}")
-        return
-    if name == "headers" and isinstance(raw, Mapping):
-        raw = dict(_valid_headers(raw, path, problems))
-    _add(values, key, raw, "file", file, _at(*path), problems)
+) -> Values:
+    """Return the values of a table in the file; `path` is the file and the table's names."""
+    values: Values = {}
+    for name, raw in table.items():
+        label = _at(*path, name)
+        if name not in known:
+            # Finding the most similar key takes time; many unknown keys mean it is another file.
+            few = len(problems) < _MOST_PROBLEMS
+            problems.append(f"{label}: {explain_unknown(name, known) if few else 'unknown key'}")
+            continue
+        if name == "headers" and isinstance(raw, Mapping):
+            raw = dict(_valid_headers(raw, label, problems))
+        _add(values, known[name], raw, "file", path[0], label, problems)
+    return values
 
 
 def _valid_headers(
-    raw: Mapping[str, object], path: tuple[str, ...], problems: list[str]
+    raw: Mapping[str, object], label: str, problems: list[str]
 ) -> Iterator[tuple[str, object]]:
     for name, value in raw.items():
         try:
             read_header(name, value)
             yield name, value
         except ValueError as error:
-            problems.append(f"{_at(*path, name)}: {error}")
+            problems.append(f"{label}.{key_path(name)}: {error}")
 
 
 def _add(
@@ -204,12 +208,8 @@ def _credential(key: str, value: Value) -> Credential:
         "systemd": "systemd's credential crontify-api-key",
         "file": _at(value.where, key),
     }[value.source]
-    typed = value.typed
-    if isinstance(typed, Secret):
-        return Credential("text", typed, setting, key)
-    if isinstance(typed, tuple):
-        return Credential("command", typed, setting, key)
-    return Credential("file", str(typed), setting, key)
+    assert isinstance(value.typed, Secret | str | tuple)
+    return Credential(value.typed, setting, key)
 
 
 def _in_effect(levels: tuple[Values, ...], credentials: Mapping[str, Credential | None]) -> Values:
@@ -236,27 +236,6 @@ def _monitor_settings(alias: str, *levels: Mapping[str, Value]) -> MonitorSettin
             else:
                 merged[name] = value.typed
     return MonitorSettings(**merged)
-
-
-def _settings(
-    values: Values,
-    credentials: Mapping[str, Credential | None],
-    every: MonitorSettings,
-    monitors: Mapping[str, MonitorSettings],
-) -> Settings:
-    plain_keys: dict[str, Any] = {  # Any: `Key.kind` determines the types
-        name: values[name].typed if name in values else None
-        for name in ("proxy", "ca_bundle", *_DEFAULTS)
-    }
-    headers: Any = values["headers"].typed if "headers" in values else {}
-    return Settings(
-        api_key=credentials["api_key"],
-        token=credentials["token"],
-        headers=headers,
-        every_monitor=every,
-        monitors=MappingProxyType(dict(monitors)),
-        **plain_keys,
-    )
 
 
 def _exposed_config(document: Document, top: Values) -> list[str]:

@@ -3,7 +3,7 @@
 import base64
 import json
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 LONGEST = 16 * 1024  # characters; servers usually accept at most 8 KiB in a header
 _held: dict[str, None] = {}
@@ -35,12 +35,11 @@ class Secret:
 class Credential(NamedTuple):
     """Where an API key or a token comes from; `credentials.obtain` reads it.
 
-    kind: what `value` is: the secret itself, the name of a file, or a command.
+    value: the secret itself, the name of a file, or a command.
     setting: where it was configured, for messages.
     key: the name of the setting, such as `api_key_file`.
     """
 
-    kind: Literal["text", "file", "command"]
     value: Secret | str | tuple[str, ...]
     setting: str
     key: str

@@ -1,6 +1,7 @@
 """The data types of the settings, as the rest of the program reads them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from crontify_cli.config.secret import Credential, Secret
@@ -41,9 +42,6 @@ class Settings(NamedTuple):
     token: Credential | None
     base_url: str
     allow_http: bool
-    proxy: Secret | None
-    ca_bundle: str | None
-    headers: Mapping[str, Secret]
     connect_timeout: float
     http_timeout: float
     report_timeout: float
@@ -53,6 +51,9 @@ class Settings(NamedTuple):
     keep_log_mb: int
     every_monitor: MonitorSettings
     monitors: Mapping[str, MonitorSettings]
+    proxy: Secret | None = None
+    ca_bundle: str | None = None
+    headers: Mapping[str, Secret] = MappingProxyType({})
 
     def monitor(self, name: str) -> MonitorSettings:
         """Return the settings of a monitor by the name of its section, or by its id."""

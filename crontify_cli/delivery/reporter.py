@@ -364,7 +364,7 @@ def _cheap_token(settings: "Settings") -> str | None:
     """Return the token, which must not show up in a log either, unless a command would give it."""
     from crontify_cli import config
 
-    if settings.token is None or settings.token.kind == "command":
+    if settings.token is None or isinstance(settings.token.value, tuple):
         return None
     try:
         return config.token(settings)

@@ -4,9 +4,12 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from crontify_cli.values import parse_meta
+
+if TYPE_CHECKING:
+    from resource import struct_rusage
 
 _MOST_BYTES = 1024 * 1024
 _MOST_NAMES = 100
@@ -14,19 +17,8 @@ _MOST_NAMED = 3
 """How many invalid lines a warning quotes; further ones are only counted."""
 
 
-class Usage(Protocol):
-    """The resource usage that `os.wait4` returns: `resource.struct_rusage`."""
-
-    @property
-    def ru_utime(self) -> float: ...
-    @property
-    def ru_stime(self) -> float: ...
-    @property
-    def ru_maxrss(self) -> int: ...
-
-
 def usage_meta(
-    exit_code: int | None, duration: float, usage: Usage | None, output_bytes: int
+    exit_code: int | None, duration: float, usage: "struct_rusage | None", output_bytes: int
 ) -> dict[str, int | float]:
     """Return the numbers that are reported for every run.
 

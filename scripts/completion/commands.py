@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from crontify_cli.config import keys, kinds
+from crontify_cli.values import OUTPUT
 
 KINDS = {
     "FILE": "file",
@@ -141,7 +142,7 @@ def setting_choices() -> dict[str, tuple[str, ...]]:
         if key.kind is kinds.SWITCH:
             found[key.name] = ("true", "false")
         elif key.kind is kinds.OUTPUT_MODE:
-            found[key.name] = kinds.OUTPUT
+            found[key.name] = OUTPUT
     return found
 
 

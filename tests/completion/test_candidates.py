@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli import complete, places
+from crontify_cli import complete
 from crontify_cli.delivery.journal import VERSION
 from tests.completion.journal import write_run
 from tests.conftest import Crontify
@@ -94,27 +94,6 @@ def test_aliases_are_found_however_toml_writes_them(
     assert tomllib.loads(content.removeprefix("\ufeff"))["monitors"]["backup"] is not None
     config.write_text(content)
     assert crontify("__complete", "monitors").stdout == "backup\tno run yet\n"
-
-
-@pytest.mark.parametrize(
-    ("environ", "value"),
-    [
-        ("XDG_CONFIG_HOME", "/a"),
-        ("XDG_CONFIG_HOME", ""),
-        ("XDG_CONFIG_HOME", "relative"),
-        ("XDG_CONFIG_DIRS", "/a:/b"),
-        ("XDG_CONFIG_DIRS", "relative:/b"),
-        ("XDG_CONFIG_DIRS", ":"),
-        ("XDG_CONFIG_DIRS", "  "),
-        ("HOME", "/somewhere"),
-        ("HOME", ""),
-    ],
-)
-def test_the_config_is_looked_for_where_every_command_looks(
-    environ: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(environ, value)
-    assert complete.config_files() == places.config_files()
 
 
 def break_journal(journal: Path, how: str) -> None:

@@ -25,7 +25,7 @@ runpy.run_path({script!r}, run_name="__main__")
 """
 _ONE_MORE_OPTION = """\
 from crontify_cli.job import options
-options.OPTIONS += (options.Option(("--brand-new",), "A new one."),)
+options.PANELS["Settings"] += (options.Option("--brand-new", "A new one."),)
 """
 _ONE_MORE_COMMAND = """\
 from crontify_cli.cli.app import app

@@ -127,7 +127,7 @@ def check_token(settings: Settings) -> Check:
 
 
 def _source(credential: Credential) -> str:
-    file = f" ({credential.value})" if credential.kind == "file" else ""
+    file = f" ({credential.value})" if isinstance(credential.value, str) else ""
     return credential.setting + file
 
 
@@ -137,6 +137,6 @@ def _how_to_replace(name: str, credential: Credential) -> str:
         if credential.setting.startswith("CRONTIFY_"):
             return f"set {credential.setting} to another one"
         return f"run crontify config set {name}"
-    if credential.kind == "file":
+    if isinstance(credential.value, str):
         return f"write it to the first line of {credential.value}"
     return f"run {credential.value[0]} yourself to see what it prints"
