@@ -1,7 +1,8 @@
 """The locations of the state directory and of the config files.
 
-Loaded before the job starts and for each TAB, so the rules of the XDG Base Directory
-Specification are implemented here: importing platformdirs takes longer than all the rest.
+Loaded before the job starts, so the rule of the XDG Base Directory Specification for the
+state directory is implemented here; a test compares it with platformdirs, which knows the
+others.
 """
 
 import os
@@ -41,8 +42,12 @@ def home() -> str:
 
 def user_config_file() -> str:
     """Return the path of the user's config file; raises OSError without a home directory."""
-    base = os.environ.get("XDG_CONFIG_HOME", "").strip()
-    return _config_file(base if base.startswith("/") else os.path.join(home(), ".config"))
+    from platformdirs.unix import Unix
+
+    try:
+        return os.path.join(Unix("crontify").user_config_dir, "config.toml")
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
 
 
 def config_files() -> list[str]:
@@ -51,13 +56,11 @@ def config_files() -> list[str]:
     The XDG rule applies on every system, so that a crontab line finds the same file on
     macOS as on Linux. Without a home directory only the system's paths are returned.
     """
-    named = map(str.strip, os.environ.get("XDG_CONFIG_DIRS", "").split(":"))
-    bases = [base for base in named if base.startswith("/")] or ["/etc/xdg"]
+    from platformdirs.unix import Unix
+
+    unix = Unix("crontify")
     try:
-        return [user_config_file(), *map(_config_file, bases)]
-    except OSError:
-        return [_config_file(base) for base in bases]
-
-
-def _config_file(base: str) -> str:
-    return os.path.join(base, "crontify/config.toml")
+        directories = list(unix.iter_config_dirs())
+    except (RuntimeError, OSError):  # there is neither HOME nor such a user
+        directories = [unix.site_config_dir]
+    return [os.path.join(directory, "config.toml") for directory in directories]

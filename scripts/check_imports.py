@@ -27,6 +27,7 @@ HOMES = {
     "httpcore": ("delivery/http.py",),
     # TAB completion has its own query, because importing the journal takes too long.
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
+    "platformdirs": ("places.py",),
     "regex": ("values.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
