@@ -69,7 +69,7 @@ def test_the_file_holds_no_secret_and_no_local_variable(
     url = f"http://user:ijkl{SECRET}@proxy"
     env = broken(
         "crontify_cli.cli.config_show",
-        "rows",
+        "list_settings",
         "ValueError(f'abcd{local} efgh{local} {module.os.environ}')",
     ) | {"MY_TOKEN": f"mnop{SECRET}", "HTTPS_PROXY": url}
     site = Path(env["PYTHONPATH"], "sitecustomize.py")

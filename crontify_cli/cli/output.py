@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from crontify_cli.errors import one_line
@@ -59,7 +59,7 @@ def show_list(
     items: Iterable[Item],
     to_object: Callable[[Item], object],
     to_fields: Callable[[Item], Iterable[object]],
-    draw: Callable[[Sequence[Item]], None],
+    draw: Callable[[Iterable[Item]], None],
     *,
     as_json: bool,
 ) -> None:
@@ -67,7 +67,7 @@ def show_list(
     if as_json:
         json_list(map(to_object, items))
     elif is_terminal():
-        draw(list(items))
+        draw(items)
     else:
         lines(map(fields, map(to_fields, items)))
 

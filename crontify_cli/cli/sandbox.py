@@ -1,13 +1,14 @@
 """`crontify sandbox`: its commands and their options."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from crontify_cli.cli.arguments import parsed_by, parsed_option
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
 from crontify_cli.values import parse_duration, parse_monitor
@@ -16,22 +17,26 @@ if TYPE_CHECKING:
     from crontify_cli.sandbox.records import Account, Rule
     from crontify_cli.sandbox.store import Store
 
-T = TypeVar("T")
-
 _REQUIRED = ("fastapi", "uvicorn", "jwt")
 # Without this, the -1 of `rule add backup rows lt -1` would be taken for an option.
 _NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
-app = App(
+sandbox = App(
+    name="sandbox",
     help="Run the documented API on this machine, to try jobs without an account.",
     epilog="Run crontify sandbox serve, and paste what it prints into another terminal.",
     no_args_is_help=True,
 )
 
 
+def register(app: typer.Typer) -> None:
+    """Add `sandbox` to the app."""
+    app.add_typer(sandbox)
+
+
 def _group(name: str, purpose: str, example: str) -> App:
     group = App(help=purpose, epilog=f"Example:  {example}", no_args_is_help=True)
-    app.add_typer(group, name=name)
+    sandbox.add_typer(group, name=name)
     return group
 
 
@@ -46,24 +51,13 @@ rule_app = _group(
 key_app = _group("key", "Replace the sandbox's API key.", "crontify sandbox key rotate")
 
 
-@app.callback()
+@sandbox.callback()
 def _check_dependencies() -> None:
     if not all(map(importlib.util.find_spec, _REQUIRED)):
         raise CrontifyError(
             "the sandbox cannot run: FastAPI, uvicorn or PyJWT is not installed;"
             " pip install 'crontify-cli[sandbox]'"
         )
-
-
-def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
-    def parser(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    parser.__name__ = parse.__name__.removeprefix("parse_")  # shown as the type in --help
-    return parser
 
 
 def _parse_plan(text: str) -> int:
@@ -85,11 +79,11 @@ AccountName = Annotated[
     str, typer.Option("--account", metavar="NAME", help="Account to use; created on first use.")
 ]
 MonitorId = Annotated[
-    str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR", help="Monitor id.")
+    str, typer.Argument(parser=parsed_by(parse_monitor), metavar="MONITOR", help="Monitor id.")
 ]
 OptionalMonitorId = Annotated[
     str | None,
-    typer.Argument(parser=_argument(parse_monitor), metavar="[MONITOR]", show_default="all"),
+    typer.Argument(parser=parsed_by(parse_monitor), metavar="[MONITOR]", show_default="all"),
 ]
 Field = Annotated[str, typer.Argument(metavar="FIELD", help="Name of a number in the meta.")]
 Operator = Annotated[
@@ -103,7 +97,7 @@ RunStatus = Literal["running", "success", "failed", "overlapped"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("serve", epilog="Example:  crontify sandbox serve --port 8787 --plan free")
+@sandbox.command("serve", epilog="Example:  crontify sandbox serve --port 8787 --plan free")
 def serve_(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -113,37 +107,30 @@ def serve_(
     account: AccountName = "default",
     plan: Annotated[
         int | None,
-        typer.Option(
-            parser=_argument(_parse_plan),
-            metavar="free|pro|DURATION",
-            help="Minimum interval between two pings of a monitor: free is 60s, pro is none."
+        parsed_option(
+            _parse_plan,
+            "free|pro|DURATION",
+            "Minimum interval between two pings of a monitor: free is 60s, pro is none."
             " The setting is stored.",
-            show_default="pro",
+            "pro",
         ),
     ] = None,
     as_json: AsJson = False,
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Serve the API until Ctrl-C is pressed, and show each ping."""
-    from crontify_cli.sandbox import serve
-    from crontify_cli.sandbox.database import default_path
+    from crontify_cli.sandbox.serve import serve
 
-    path = db or default_path()
-    serve.serve(serve.ServeOptions(host, port, path, account, plan, as_json, until_stdin_closes))
+    serve(host, port, db, account, plan, as_json=as_json, until_stdin_closes=until_stdin_closes)
 
 
-@app.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
+@sandbox.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
 def token(
     db: Db = None,
     account: AccountName = "default",
     expires: Annotated[
         float | None,
-        typer.Option(
-            parser=_argument(parse_duration),
-            metavar="DURATION",
-            help="How long the token is valid.",
-            show_default="30d",
-        ),
+        parsed_option(parse_duration, "DURATION", "How long the token is valid.", "30d"),
     ] = None,
 ) -> None:
     """Print a user token (JWT), which gives access to runs and logs."""
@@ -235,7 +222,7 @@ def remove_rule(
     print(f"rule removed from monitor {monitor_id}: {format_rule(rule)}")
 
 
-@app.command(epilog="Example:  crontify sandbox runs backup --status failed")
+@sandbox.command(epilog="Example:  crontify sandbox runs backup --status failed")
 def runs(
     monitor_id: OptionalMonitorId = None,
     status: Annotated[
@@ -258,7 +245,7 @@ def runs(
     show_runs(found, as_json=as_json)
 
 
-@app.command(epilog="Example:  crontify sandbox alerts backup --json")
+@sandbox.command(epilog="Example:  crontify sandbox alerts backup --json")
 def alerts(
     monitor_id: OptionalMonitorId = None,
     limit: Limit = 20,
@@ -278,7 +265,7 @@ def alerts(
     show_alerts(found, as_json=as_json)
 
 
-@app.command(epilog="Example:  crontify sandbox reset --all")
+@sandbox.command(epilog="Example:  crontify sandbox reset --all")
 def reset(
     db: Db = None,
     everything: Annotated[

@@ -1,10 +1,11 @@
 """The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crontify_cli.cli import output
 from crontify_cli.cli.moments import brief, local
+from crontify_cli.cli.table import Column, draw_table, text
 from crontify_cli.errors import one_line
 from crontify_cli.sandbox.identity import timestamp
 from crontify_cli.sandbox.live import pairs
@@ -13,6 +14,7 @@ from crontify_cli.sandbox.rules import format_rule
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.text import Text
 
 T = TypeVar("T")
 
@@ -28,14 +30,6 @@ _STATUS_COLOURS = {
 }
 
 
-class Column(NamedTuple, Generic[T]):
-    """A column of a table. If the window is too narrow, the largest rank is left out first."""
-
-    name: str
-    rank: int
-    cell: Callable[[T], str]
-
-
 def show(
     things: Sequence[T],
     *,
@@ -45,29 +39,27 @@ def show(
     columns: Sequence[Column[T]],
 ) -> None:
     """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
-
     output.show_list(
         things,
         lambda thing: wire(thing).model_dump(by_alias=True),
         fields,
-        lambda shown: _print_table(shown, columns),
+        lambda shown: _print_table(list(shown), columns),
         as_json=as_json,
     )
 
 
 def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
-    from rich.text import Text
-
-    from crontify_cli.cli import table
-
-    def cells(column: Column[T]) -> list[Text]:
-        words = [one_line(column.cell(thing)) for thing in things]
-        return [Text(word, _STATUS_COLOURS.get(word, "")) for word in words]
-
-    drawn = [table.Column(column.name, column.rank, cells(column)) for column in columns]
-    drawn[-1] = drawn[-1]._replace(least=_NARROWEST_WORDS)
+    shown = [*columns[:-1], columns[-1]._replace(least=_NARROWEST_WORDS)]
     console = output.console()
-    console.print(table.draw_table(drawn, console.width))
+    console.print(draw_table(things, shown, console.width))
+
+
+def _column(name: str, rank: int, words: Callable[[T], str]) -> Column[T]:
+    def cell(thing: T) -> "Text":
+        word = one_line(words(thing))
+        return text((word, _STATUS_COLOURS.get(word, "")))
+
+    return Column(name, rank, cell)
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
@@ -79,10 +71,10 @@ def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
         return monitor.id, monitor.last_status, last_ping, _rules(monitor) or None
 
     columns: Sequence[Column[Monitor]] = [
-        Column("Monitor", 0, lambda monitor: monitor.id),
-        Column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
-        Column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
-        Column("Rules", 1, _rules),
+        _column("Monitor", 0, lambda monitor: monitor.id),
+        _column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
+        _column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
+        _column("Rules", 1, _rules),
     ]
     show(monitors, as_json=as_json, wire=monitor_data, fields=fields, columns=columns)
 
@@ -99,13 +91,13 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
         return *times, run.monitor_id, run.status, seconds, *details
 
     columns: Sequence[Column[Run]] = [
-        Column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
-        Column("Monitor", 0, lambda run: run.monitor_id),
-        Column("Status", 1, lambda run: run.status),
-        Column("Took", 4, _took),
-        Column("Log", 6, lambda run: "yes" if run.has_log else ""),
-        Column("Run", 5, lambda run: run.id),
-        Column("Message, meta", 2, _message_and_meta),
+        _column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
+        _column("Monitor", 0, lambda run: run.monitor_id),
+        _column("Status", 1, lambda run: run.status),
+        _column("Took", 4, _took),
+        _column("Log", 6, lambda run: "yes" if run.has_log else ""),
+        _column("Run", 5, lambda run: run.id),
+        _column("Message, meta", 2, _message_and_meta),
     ]
     show(runs, as_json=as_json, wire=run_data, fields=fields, columns=columns)
 
@@ -118,11 +110,11 @@ def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
         return _utc(alert.created_at), alert.monitor_id, alert.kind, alert.run_id, alert.message
 
     columns: Sequence[Column[Alert]] = [
-        Column("Time", 3, lambda alert: _local(alert.created_at)),
-        Column("Monitor", 0, lambda alert: alert.monitor_id),
-        Column("Alert", 1, lambda alert: alert.kind),
-        Column("Run", 4, lambda alert: alert.run_id),
-        Column("Message", 2, lambda alert: alert.message),
+        _column("Time", 3, lambda alert: _local(alert.created_at)),
+        _column("Monitor", 0, lambda alert: alert.monitor_id),
+        _column("Alert", 1, lambda alert: alert.kind),
+        _column("Run", 4, lambda alert: alert.run_id),
+        _column("Message", 2, lambda alert: alert.message),
     ]
     show(alerts, as_json=as_json, wire=alert_data, fields=fields, columns=columns)
 
