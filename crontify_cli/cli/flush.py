@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from crontify_cli import processes
+from crontify_cli.cli import output
 from crontify_cli.cli.arguments import parsed_option
 from crontify_cli.cli.client import Client, open_client
 from crontify_cli.cli.person import pause
@@ -63,15 +64,12 @@ def flush(
             raise CrontifyError(str(error)) from None
     if left and not quiet:
         because = f": {failure}" if failure and not verbose else ""
-        say(f"{_reports(left)} still queued{because}")
+        say(f"{output.count(left, 'report')} still queued{because}")
     for url, count in elsewhere if not quiet else ():
         how = f"run 'CRONTIFY_BASE_URL={url} crontify flush' to deliver"
-        say(f"{_reports(count)} queued for another server; {how} {'it' if count == 1 else 'them'}")
+        reports, them = output.count(count, "report"), "it" if count == 1 else "them"
+        say(f"{reports} queued for another server; {how} {them}")
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
-
-
-def _reports(count: int) -> str:
-    return f"{count} report{'' if count == 1 else 's'}"
 
 
 def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> str:

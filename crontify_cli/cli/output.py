@@ -69,13 +69,13 @@ def show_list(
     elif is_terminal():
         draw(items)
     else:
-        lines(map(fields, map(to_fields, items)))
+        for item in items:
+            print(fields(to_fields(item)))
 
 
-def lines(texts: Iterable[str]) -> None:
-    """Print one line per text."""
-    for each in texts:
-        print(each)
+def count(number: int, what: str) -> str:
+    """Return `1 report`, `2 reports`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def fields(values: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli.moments import brief, local, local_short, rounded, utc
+from crontify_cli.cli.output import count
 from crontify_cli.cli.table import Column, View, bar, cause, draw_table, text
 from crontify_cli.delivery.journal import RunRow
 
@@ -170,12 +171,10 @@ def _notes(runs: Sequence[Entry], now: float) -> "list[Text]":
     notes = []
     if queued := [run for run in runs if run.report == "queued"]:
         oldest = min(run.row.ended_at or run.row.started_at for run in queued)
-        count = f"{len(queued)} report{'s' if len(queued) > 1 else ''} queued"
+        reports = count(len(queued), "report")
         error = next((run.row.last_error for run in queued if run.row.last_error), None)
-        why = f": {error}" if error else ""
-        notes.append(
-            f"{count}, the oldest for {brief(now - oldest)}{why}\n`crontify flush` tries again."
-        )
+        waited = f"the oldest for {brief(now - oldest)}{f': {error}' if error else ''}"
+        notes.append(f"{reports} queued, {waited}\n`crontify flush` tries again.")
     if refused := next((run for run in runs if run.report == "refused"), None):
         reason = refused.row.last_error or "the server gave no reason"
         notes.append(f"Refused: {reason}\n`crontify flush --refused` tries again.")

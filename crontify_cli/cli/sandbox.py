@@ -11,10 +11,12 @@ import typer
 from crontify_cli.cli.arguments import parsed_by, parsed_option
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
+from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.records import Account, Rule
+from crontify_cli.sandbox.rules import MAX_RULES, format_rule, parse_plan, parse_rule
 from crontify_cli.values import parse_duration, parse_monitor
 
 if TYPE_CHECKING:
-    from crontify_cli.sandbox.records import Account, Rule
     from crontify_cli.sandbox.store import Store
 
 _REQUIRED = ("fastapi", "uvicorn", "jwt")
@@ -60,12 +62,6 @@ def _check_dependencies() -> None:
         )
 
 
-def _parse_plan(text: str) -> int:
-    from crontify_cli.sandbox.rules import parse_plan
-
-    return parse_plan(text)
-
-
 Db = Annotated[
     Path | None,
     typer.Option(
@@ -108,7 +104,7 @@ def serve_(
     plan: Annotated[
         int | None,
         parsed_option(
-            _parse_plan,
+            parse_plan,
             "free|pro|DURATION",
             "Minimum interval between two pings of a monitor: free is 60s, pro is none."
             " The setting is stored.",
@@ -184,8 +180,6 @@ def add_rule(
     account: AccountName = "default",
 ) -> None:
     """Add an alert rule: a success whose FIELD matches is a silent failure."""
-    from crontify_cli.sandbox.rules import MAX_RULES, format_rule
-
     rule = _rule(field, operator, number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.add_rule(owner, monitor_id, rule):
@@ -210,8 +204,6 @@ def remove_rule(
     account: AccountName = "default",
 ) -> None:
     """Remove an alert rule, given as it was added."""
-    from crontify_cli.sandbox.rules import format_rule
-
     rule = _rule(field, operator, number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.remove_rule(owner, monitor_id, rule):
@@ -282,8 +274,6 @@ def reset(
 
 
 def _rule(field: str, operator: str, number: str) -> "Rule":
-    from crontify_cli.sandbox.rules import parse_rule
-
     try:
         return parse_rule(field, operator, number)
     except ValueError as error:
@@ -292,7 +282,6 @@ def _rule(field: str, operator: str, number: str) -> "Rule":
 
 @contextmanager
 def _store(db: Path | None, *, create: bool) -> "Iterator[Store]":
-    from crontify_cli.sandbox.database import default_path, open_database
     from crontify_cli.sandbox.store import Store
 
     with open_database(db or default_path(), create=create) as connection:

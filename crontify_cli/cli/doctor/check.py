@@ -60,11 +60,8 @@ def _row(check: Check) -> "Table":
 
 
 def _summary(count: Counter[str]) -> "Text":
-    bad = [
-        f"{count[result]} {result}{'s' if count[result] > 1 else ''}"
-        for result in ("failure", "warning")
-        if count[result]
-    ]
+    results = [result for result in ("failure", "warning") if count[result]]
+    bad = [output.count(count[result], result) for result in results]
     if not bad:
         return text(("\nNo problems found.", "green"))
     colour = _COLOURS["failure" if count["failure"] else "warning"]

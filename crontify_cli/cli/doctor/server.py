@@ -133,12 +133,8 @@ def _server(settings: Settings, course: "Course", probe: "Probe | None") -> Chec
         return Check("server", "skipped", "no secure connection")
     if probe is None or probe.status is None:
         message = probe.message if probe else f"no answer from {settings.base_url}"
-        return Check(
-            "server",
-            "failure",
-            message,
-            "check the network; reports stay queued until the server answers",
-        )
+        advice = "check the network; reports stay queued until the server answers"
+        return Check("server", "failure", message, advice)
     took = _milliseconds(probe.seconds)
     if 300 <= probe.status < 400:
         return Check("server", "failure", probe.message, "set base_url to the new address")
