@@ -14,8 +14,6 @@ from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.processes import open_standard_streams
 
 if TYPE_CHECKING:
-    from threading import ExceptHookArgs
-
     from _typeshed import ReadableBuffer
 
 _SIGPIPE = 13  # the same on every system that we run on
@@ -29,7 +27,9 @@ def guarded(command: Callable[[], object], name: str) -> int:
     open_standard_streams()
     out = _prepare_streams()
     before = threading.excepthook
-    threading.excepthook = lambda failed: _thread_failed(failed, name)
+    threading.excepthook = lambda failed: tell_internal(
+        failed.exc_value or RuntimeError("a thread failed"), name
+    )
     code: int = ExitCode.OK
     try:
         command()
@@ -145,8 +145,3 @@ def _output_failed(failure: OSError) -> int:
         return ExitCode.SIGNAL_BASE + _SIGPIPE
     say(f"cannot write to stdout: {failure.strerror or failure}")
     return ExitCode.FAILURE
-
-
-def _thread_failed(failed: "ExceptHookArgs", name: str) -> None:
-    if failed.exc_value is not None:
-        tell_internal(failed.exc_value, name)

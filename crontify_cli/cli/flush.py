@@ -26,9 +26,7 @@ WAIT = 60.0
 def register(app: typer.Typer) -> None:
     """Add `flush` to the app."""
     epilog = "In a crontab:  */5 * * * *  crontify flush --quiet"
-    app.command(
-        "flush", short_help="Deliver queued reports, and report runs that died.", epilog=epilog
-    )(flush)
+    app.command("flush", epilog=epilog)(flush)
 
 
 def flush(

@@ -127,18 +127,11 @@ def _draw(history: History, table: Table[Row], found: Iterable[Row]) -> None:
     """Show the table of what was found in the pager, or say why there is nothing."""
     rows = list(found)
     if not rows:
-        _say_why_empty(history)
+        none_yet = f"no runs yet in {history.state}: 'crontify exec MONITOR -- COMMAND' records one"
+        say("no runs match" if history.journal else none_yet)
         return
     console = output.console()
     with console.capture() as drawn:
         for part in table(rows, View(console.width, time.time(), output.is_ascii())):
             console.print(part)
     output.page("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
-
-
-def _say_why_empty(history: History) -> None:
-    """Tell the user at a terminal why the list is empty."""
-    if history.journal:
-        say("no runs match")
-    else:
-        say(f"no runs yet in {history.state}: 'crontify exec MONITOR -- COMMAND' records one")

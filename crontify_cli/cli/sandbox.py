@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from crontify_cli.cli.arguments import parsed_by, parsed_option
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
 from crontify_cli.sandbox.database import default_path, open_database
-from crontify_cli.sandbox.records import Account, Rule
+from crontify_cli.sandbox.records import Account, Rule, RunStatus
 from crontify_cli.sandbox.rules import MAX_RULES, format_rule, parse_plan, parse_rule
 from crontify_cli.values import parse_duration, parse_monitor
 
@@ -89,7 +89,6 @@ Number = Annotated[
     str, typer.Argument(metavar="NUMBER", help="Number to compare with, such as 0 or -1.5.")
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
-RunStatus = Literal["running", "success", "failed", "overlapped"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -127,7 +127,7 @@ def monitor_routes(store: Store) -> APIRouter:
         # One more than requested shows whether there is another page.
         page = store.runs(account, monitor_id, status=status, before=before, limit=limit + 1)
         more = page[limit - 1].id if len(page) > limit else None
-        return wire.RunsAnswer(data=[wire.run_data(run) for run in page[:limit]], next_cursor=more)
+        return wire.RunsAnswer(data=page[:limit], next_cursor=more)
 
     @router.get("/{monitorId}/runs/{runId}/log", responses=_refusals(404))
     async def log(monitor_id: _MonitorId, run_id: _RunId, account: TokenOwner) -> wire.LogAnswer:
