@@ -31,6 +31,7 @@ def parsed_option(
     )
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list.")]
 _MONITOR_HELP = "An alias from the config file, or a monitor id."
 Monitor = Annotated[
     str,

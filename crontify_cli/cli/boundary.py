@@ -27,9 +27,7 @@ def guarded(command: Callable[[], object], name: str) -> int:
     open_standard_streams()
     out = _prepare_streams()
     before = threading.excepthook
-    threading.excepthook = lambda failed: tell_internal(
-        failed.exc_value or RuntimeError("a thread failed"), name
-    )
+    threading.excepthook = lambda failed: tell_internal(failed.exc_value or Exception(), name)
     code: int = ExitCode.OK
     try:
         command()

@@ -15,9 +15,7 @@ FILES = {"bash": "crontify.bash", "zsh": "_crontify", "fish": "crontify.fish"}
 def register(app: typer.Typer) -> None:
     """Add `completion` to the app."""
     epilog = "Example: crontify completion fish > ~/.config/fish/completions/crontify.fish"
-    app.command("completion", short_help="Print a shell's completion script.", epilog=epilog)(
-        completion
-    )
+    app.command("completion", epilog=epilog)(completion)
 
 
 def completion(

@@ -148,7 +148,5 @@ def _show(choice: Choice, log: Log, lines: int | None, *, as_json: bool) -> None
             "content": content,
         }
         output.text(json.dumps(found, indent=2, ensure_ascii=False))
-    elif content and output.is_terminal():
-        output.page(content)
     elif content:
-        output.text(content)
+        output.page(content)

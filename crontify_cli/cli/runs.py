@@ -10,7 +10,7 @@ import typer
 
 from crontify_cli.cli import output, runs_rows
 from crontify_cli.cli import stats as monitor_stats
-from crontify_cli.cli.arguments import OptionalMonitor, parsed_option
+from crontify_cli.cli.arguments import AsJson, OptionalMonitor, parsed_option
 from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import parse_since
 from crontify_cli.cli.table import View
@@ -65,7 +65,6 @@ WithStats = Annotated[
     bool,
     typer.Option("--stats", help="Show success rate, durations and last failure per monitor."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list.")]
 
 
 def runs(
@@ -82,10 +81,11 @@ def runs(
     names = names_of(monitor, load().settings) if monitor is not None else ()
 
     if stats:
-        monitors = _stats(history, names, since, limit, failed=failed)
-        to_object, to_fields = monitor_stats.as_json, monitor_stats.as_fields
+        every = _stats(history, names, since, limit, failed=failed)
         draw = partial(_draw, history, monitor_stats.stats_table)
-        output.show_list(monitors, to_object, to_fields, draw, as_json=as_json)
+        output.show_list(
+            every, monitor_stats.as_json, monitor_stats.as_fields, draw, as_json=as_json
+        )
     else:
         rows = history.runs(names, failed=failed, since=since, limit=limit or LIMIT)
         found, draw = _entries(history, rows), partial(_draw, history, runs_rows.runs_table)

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from crontify_cli.cli.arguments import parsed_by, parsed_option
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
 from crontify_cli.sandbox.database import default_path, open_database
-from crontify_cli.sandbox.records import Account, Rule, RunStatus
+from crontify_cli.sandbox.records import Account, RunStatus
 from crontify_cli.sandbox.rules import MAX_RULES, format_rule, parse_plan, parse_rule
 from crontify_cli.values import parse_duration, parse_monitor
 
@@ -179,7 +180,7 @@ def add_rule(
     account: AccountName = "default",
 ) -> None:
     """Add an alert rule: a success whose FIELD matches is a silent failure."""
-    rule = _rule(field, operator, number)
+    rule = parsed_by(partial(parse_rule, field, operator))(number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.add_rule(owner, monitor_id, rule):
             raise CrontifyError(
@@ -203,7 +204,7 @@ def remove_rule(
     account: AccountName = "default",
 ) -> None:
     """Remove an alert rule, given as it was added."""
-    rule = _rule(field, operator, number)
+    rule = parsed_by(partial(parse_rule, field, operator))(number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.remove_rule(owner, monitor_id, rule):
             raise CrontifyError(
@@ -270,13 +271,6 @@ def reset(
         else:
             store.delete_runs()
     print("deleted everything" if everything else "deleted all runs, logs and alerts")
-
-
-def _rule(field: str, operator: str, number: str) -> "Rule":
-    try:
-        return parse_rule(field, operator, number)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 @contextmanager

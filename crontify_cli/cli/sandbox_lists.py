@@ -1,6 +1,7 @@
 """The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from crontify_cli.cli import output
@@ -9,15 +10,16 @@ from crontify_cli.cli.table import Column, draw_table, text
 from crontify_cli.errors import one_line
 from crontify_cli.sandbox.identity import timestamp
 from crontify_cli.sandbox.live import pairs
-from crontify_cli.sandbox.records import Millis, Monitor
+from crontify_cli.sandbox.records import Millis, Rule
 from crontify_cli.sandbox.rules import format_rule
-from crontify_cli.sandbox.wire import Alert, Run, monitor_data
+from crontify_cli.sandbox.wire import Alert, Monitor, Run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.text import Text
 
 T = TypeVar("T")
+Model = TypeVar("Model", bound="BaseModel")
 
 _NARROWEST_WORDS = 16
 """The width of the last column, which has the words, below which another column is left out."""
@@ -32,27 +34,25 @@ _STATUS_COLOURS = {
 
 
 def show(
-    things: Sequence[T],
+    things: Sequence[Model],
+    fields: Callable[[Model], Iterable[object]],
+    columns: Sequence[Column[Model]],
     *,
     as_json: bool,
-    wire: "Callable[[T], BaseModel]",
-    fields: Callable[[T], Iterable[object]],
-    columns: Sequence[Column[T]],
 ) -> None:
-    """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
-    output.show_list(
-        things,
-        lambda thing: wire(thing).model_dump(by_alias=True),
-        fields,
-        lambda shown: _print_table(list(shown), columns),
-        as_json=as_json,
-    )
+    """Print the list: as the API's objects, with `fields` in a pipe, `columns` on a terminal."""
+
+    def to_object(thing: Model) -> object:
+        return thing.model_dump(by_alias=True)
+
+    draw = partial(_print_table, columns)
+    output.show_list(things, to_object, fields, draw, as_json=as_json)
 
 
-def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
+def _print_table(columns: Sequence[Column[T]], things: Iterable[T]) -> None:
     shown = [*columns[:-1], columns[-1]._replace(least=_NARROWEST_WORDS)]
     console = output.console()
-    console.print(draw_table(things, shown, console.width))
+    console.print(draw_table(list(things), shown, console.width))
 
 
 def _column(name: str, rank: int, words: Callable[[T], str]) -> Column[T]:
@@ -68,15 +68,15 @@ def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
 
     def fields(monitor: Monitor) -> Sequence[object]:
         last_ping = _utc(monitor.last_ping_at)
-        return monitor.id, monitor.last_status, last_ping, _rules(monitor) or None
+        return monitor.id, monitor.status, last_ping, _rules(monitor) or None
 
     columns: Sequence[Column[Monitor]] = [
         _column("Monitor", 0, lambda monitor: monitor.id),
-        _column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
+        _column("Newest run", 2, lambda monitor: monitor.status or "-"),
         _column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
         _column("Rules", 1, _rules),
     ]
-    show(monitors, as_json=as_json, wire=monitor_data, fields=fields, columns=columns)
+    show(monitors, fields, columns, as_json=as_json)
 
 
 def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
@@ -98,7 +98,7 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
         _column("Run", 5, lambda run: run.id),
         _column("Message, meta", 2, _message_and_meta),
     ]
-    show(runs, as_json=as_json, wire=lambda thing: thing, fields=fields, columns=columns)
+    show(runs, fields, columns, as_json=as_json)
 
 
 def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
@@ -114,11 +114,12 @@ def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
         _column("Run", 4, lambda alert: alert.run_id),
         _column("Message", 2, lambda alert: alert.message),
     ]
-    show(alerts, as_json=as_json, wire=lambda thing: thing, fields=fields, columns=columns)
+    show(alerts, fields, columns, as_json=as_json)
 
 
 def _rules(monitor: Monitor) -> str:
-    return ", ".join(map(format_rule, monitor.rules))
+    rules = [Rule(each.field, each.operator, float(each.value)) for each in monitor.rules]
+    return ", ".join(map(format_rule, rules))
 
 
 def _took(run: Run) -> str:

@@ -22,20 +22,13 @@ _NARROWEST = 8
 """Characters of the shortest sparkline that is worth drawing."""
 
 
-class Recent(NamedTuple):
-    """One of the newest runs. duration: in seconds."""
-
-    duration: float
-    succeeded: bool
-
-
 class Stats(NamedTuple):
     """One monitor's statistics. Running and skipped runs are not part of `runs`.
 
     runs: success + failed + tolerated + lost.
     success_rate: from 0 to 1, None without runs; a tolerated failure is not a success.
     p50, p95: nearest-rank percentiles of the durations in seconds, without lost runs.
-    durations: of the newest runs, of these the oldest first.
+    durations: the newest runs that have a duration, of these the oldest first.
     """
 
     monitor: str
@@ -48,7 +41,7 @@ class Stats(NamedTuple):
     success_rate: float | None
     p50: float | None
     p95: float | None
-    durations: tuple[Recent, ...]
+    durations: tuple[RunSummary, ...]
     last_run_at: float
     last_failure: RunRow | None = None
 
@@ -78,12 +71,8 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def _stats(monitor: str, runs: Sequence[RunSummary]) -> Stats:
     count = Counter(run.outcome for run in runs)
-    ended = [
-        Recent(run.duration, run.outcome == "success")
-        for run in runs
-        if run.outcome in _RAN and run.duration is not None
-    ]
-    durations = sorted(run.duration for run in ended)
+    ended = [run for run in runs if run.outcome in _RAN and run.duration is not None]
+    durations = sorted(run.duration or 0.0 for run in ended)
     total = count["success"] + sum(count[outcome] for outcome in _FAILED)
     return Stats(
         monitor,
@@ -108,7 +97,7 @@ def as_json(stats: Stats) -> dict[str, object]:
         "success_rate": rounded(stats.success_rate),
         "p50": rounded(stats.p50),
         "p95": rounded(stats.p95),
-        "durations": [rounded(recent.duration) for recent in stats.durations],
+        "durations": [rounded(run.duration) for run in stats.durations],
         "last_run_at": utc(stats.last_run_at),
         "last_failure": failure
         and {
@@ -173,9 +162,9 @@ def _span(seconds: float | None) -> "Text":
     return text("-" if seconds is None else brief(seconds))
 
 
-def _durations(recent: Sequence[Recent], view: View) -> "Text":
-    blocks = sparkline([run.duration for run in recent], ascii_only=view.ascii_only)
-    colours = ("green" if run.succeeded else "red" for run in recent)
+def _durations(recent: Sequence[RunSummary], view: View) -> "Text":
+    blocks = sparkline([run.duration or 0.0 for run in recent], ascii_only=view.ascii_only)
+    colours = ("green" if run.outcome == "success" else "red" for run in recent)
     return text(*zip(blocks, colours, strict=True))
 
 
@@ -184,5 +173,4 @@ def _failure(stats: Stats, now: float, *, with_cause: bool) -> "Text":
     if row is None:
         return text(("never", "dim"))
     words = cause(row.message or row.reason or "", row.exit_code)
-    when = ago(now - row.started_at)
-    return text(when, (f"  {words}", "dim")) if with_cause else text(when)
+    return text(ago(now - row.started_at), (f"  {words}" if with_cause else "", "dim"))

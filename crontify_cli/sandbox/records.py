@@ -28,16 +28,6 @@ class Rule(NamedTuple):
     value: float
 
 
-class Monitor(NamedTuple):
-    """A monitor as lists show it; `last_status` is the status of its newest run."""
-
-    id: str
-    created_at: Millis
-    last_ping_at: Millis | None
-    last_status: RunStatus | None
-    rules: Sequence[Rule]
-
-
 class AlertDraft(NamedTuple):
     """An alert that is not stored yet; `message` is one line."""
 

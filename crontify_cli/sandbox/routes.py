@@ -10,7 +10,7 @@ from crontify_cli.model import Ping
 from crontify_cli.sandbox import wire
 from crontify_cli.sandbox.identity import KEY_PREFIX, now, read_token
 from crontify_cli.sandbox.pings import Recorder, unknown_monitor
-from crontify_cli.sandbox.records import AcceptedPing, Account, Monitor, OnEvent, Refusal, RunStatus
+from crontify_cli.sandbox.records import AcceptedPing, Account, OnEvent, Refusal, RunStatus
 from crontify_cli.sandbox.store import Store
 
 _MonitorId = Annotated[str, Path(alias="monitorId", examples=["backup"])]
@@ -91,7 +91,7 @@ def monitor_routes(store: Store) -> APIRouter:
     router = APIRouter(prefix="/monitors", tags=["monitors"], responses=_refusals(401, 413, 503))
     TokenOwner: TypeAlias = Annotated[Account, Depends(_owner_of_token(store))]
 
-    def require_monitor(account: Account, monitor_id: str) -> Monitor:
+    def require_monitor(account: Account, monitor_id: str) -> wire.Monitor:
         if found := store.monitor(account, monitor_id):
             return found
         raise unknown_monitor()
@@ -99,14 +99,12 @@ def monitor_routes(store: Store) -> APIRouter:
     @router.get("")
     async def monitors(account: TokenOwner) -> wire.MonitorsAnswer:
         """List the account's monitors."""
-        return wire.MonitorsAnswer(
-            data=[wire.monitor_data(monitor) for monitor in store.monitors(account)]
-        )
+        return wire.MonitorsAnswer(data=store.monitors(account))
 
     @router.get("/{monitorId}", responses=_refusals(404))
     async def monitor(monitor_id: _MonitorId, account: TokenOwner) -> wire.MonitorAnswer:
         """Show one monitor and its alert rules."""
-        return wire.MonitorAnswer(data=wire.monitor_data(require_monitor(account, monitor_id)))
+        return wire.MonitorAnswer(data=require_monitor(account, monitor_id))
 
     @router.get("/{monitorId}/runs", responses=_refusals(400, 404))
     async def runs(

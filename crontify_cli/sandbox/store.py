@@ -9,9 +9,9 @@ from typing import Any
 
 from crontify_cli.sandbox.database import transaction
 from crontify_cli.sandbox.identity import hash_key, new_key, now
-from crontify_cli.sandbox.records import Account, Millis, Monitor, Rule, RunStatus
+from crontify_cli.sandbox.records import Account, Millis, Rule, RunStatus
 from crontify_cli.sandbox.rules import MAX_RULES
-from crontify_cli.sandbox.wire import Alert, Run
+from crontify_cli.sandbox.wire import Alert, Monitor, Run
 
 MONITOR = """
 SELECT m.row, m.id, m.created_at, m.last_ping_at,
@@ -195,9 +195,9 @@ class Store:
         return int(row[0])
 
     def _monitor(self, row: _Row) -> Monitor:
-        number, monitor_id, created_at, last_ping_at, status = row
-        rules = rules_of(self.connection, number)
-        return Monitor(monitor_id, created_at, last_ping_at, status, rules)
+        number, *fields = row
+        values = (*fields, rules_of(self.connection, number))
+        return Monitor(**dict(zip(Monitor.model_fields, values, strict=True)))
 
 
 def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:

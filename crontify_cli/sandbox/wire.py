@@ -7,6 +7,7 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -138,26 +139,31 @@ class RuleData(_Answer):
     value: int | float
 
 
-class MonitorData(_Answer):
+def _rule_data(rule: records.Rule) -> RuleData:
+    field, operator, value = rule
+    return RuleData(field=field, operator=operator, value=simplify(value))
+
+
+class Monitor(_Answer):
     """A monitor; `status` is the status of its newest run."""
 
     id: str
     created_at: _Time
     last_ping_at: _Time | None
     status: records.RunStatus | None
-    rules: Sequence[RuleData]
+    rules: Sequence[Annotated[RuleData, BeforeValidator(_rule_data)]]
 
 
 class MonitorsAnswer(_Success):
     """The account's monitors."""
 
-    data: Sequence[MonitorData]
+    data: Sequence[Monitor]
 
 
 class MonitorAnswer(_Success):
     """One monitor."""
 
-    data: MonitorData
+    data: Monitor
 
 
 class Run(_Answer):
@@ -209,17 +215,3 @@ def ping_answer(monitor_id: str, result: records.PingResult, at: int) -> PingAns
     run_id, status, _ = result
     data = PingData(monitor_id=monitor_id, run_id=run_id, status=status, timestamp=at)
     return PingAnswer(data=data)
-
-
-def monitor_data(monitor: records.Monitor) -> MonitorData:
-    """Return the monitor as the API shows it."""
-    return MonitorData(
-        id=monitor.id,
-        created_at=monitor.created_at,
-        last_ping_at=monitor.last_ping_at,
-        status=monitor.last_status,
-        rules=[
-            RuleData(field=field, operator=operator, value=simplify(value))
-            for field, operator, value in monitor.rules
-        ],
-    )

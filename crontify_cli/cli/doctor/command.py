@@ -2,12 +2,12 @@
 
 import platform
 from collections.abc import Iterator
-from typing import Annotated
 
 import typer
 
 from crontify_cli import __version__
 from crontify_cli.cli import output
+from crontify_cli.cli.arguments import AsJson
 from crontify_cli.cli.crontab_line import program
 from crontify_cli.cli.doctor.check import Check, show
 from crontify_cli.cli.doctor.cron import check_cron
@@ -40,9 +40,7 @@ def register(app: typer.Typer) -> None:
     )(doctor)
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Run all checks and print them as they finish; the help is `_HELP`."""
     results = []
 
