@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from crontify_cli.cli import output, runs_rows
-from crontify_cli.cli import stats as monitor_stats
+from crontify_cli.cli import stats as stats_rows
 from crontify_cli.cli.arguments import AsJson, OptionalMonitor, parsed_option
 from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import parse_since
@@ -82,10 +82,8 @@ def runs(
 
     if stats:
         every = _stats(history, names, since, limit, failed=failed)
-        draw = partial(_draw, history, monitor_stats.stats_table)
-        output.show_list(
-            every, monitor_stats.as_json, monitor_stats.as_fields, draw, as_json=as_json
-        )
+        draw = partial(_draw, history, stats_rows.stats_table)
+        output.show_list(every, stats_rows.as_json, stats_rows.as_fields, draw, as_json=as_json)
     else:
         rows = history.runs(names, failed=failed, since=since, limit=limit or LIMIT)
         found, draw = _entries(history, rows), partial(_draw, history, runs_rows.runs_table)
@@ -113,11 +111,11 @@ def _stats(
     limit: int | None,
     *,
     failed: bool,
-) -> list[monitor_stats.Stats]:
+) -> list[stats_rows.Stats]:
     """Return the statistics of each monitor; with `failed`, only of those that have failed."""
-    found = monitor_stats.collect(history.summaries(names, since=since), limit)
+    found = stats_rows.collect(history.summaries(names, since=since), limit)
     for at, each in enumerate(found):
-        if monitor_stats.has_failed(each):
+        if stats_rows.has_failed(each):
             last = next(history.runs((each.monitor,), failed=True, limit=1), None)
             found[at] = each._replace(last_failure=last)
     return [each for each in found if not failed or each.last_failure]
