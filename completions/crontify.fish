@@ -374,7 +374,7 @@ complete -c crontify -n '__crontify_offers logs -h --help' -s h -l help -d 'Show
 complete -c crontify -n '__crontify_offers init -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify doctor
-complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'Print a list of objects'
+complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'Print a JSON list'
 complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify completion

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from crontify_cli import __version__
 from crontify_cli.errors import one_line
@@ -21,15 +20,10 @@ KEPT = 10
 """How many files are kept; older ones are removed."""
 
 
-class Kept(NamedTuple):
-    """The error, and where its traceback is: both on one line and without secrets."""
-
-    words: str
-    place: str
-
-
-def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[str], str]]) -> Kept:
+def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[str], str]]) -> str:
     """Write the traceback of `error` to a new file; raises nothing.
+
+    Returns the error, and where its traceback is, on one line and without secrets.
 
     command: the name of the command that ran, without its arguments.
     get_mask: returns a function that masks the secrets in a text. If it fails, only the
@@ -43,8 +37,8 @@ def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[st
         path = _write(text)
     except Exception as problem:
         reason = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
-        return Kept(words, f"the traceback could not be written to a file: {reason}")
-    return Kept(words, f"the traceback is in {path}; please attach it to a bug report")
+        return f"{words}; the traceback could not be written to a file: {reason}"
+    return f"{words}; the traceback is in {path}; please attach it to a bug report"
 
 
 def _text(error: BaseException, command: str) -> str:

@@ -7,6 +7,12 @@ others.
 
 import os
 
+from crontify_cli.errors import CrontifyError
+
+
+class NoHomeError(CrontifyError, OSError):
+    """No home directory is known."""
+
 
 def state_dir() -> str:
     """Return the path of the state directory, which may not exist yet.
@@ -14,7 +20,7 @@ def state_dir() -> str:
     It is `CRONTIFY_STATE_DIR` if that is set, otherwise `crontify` in the user's state
     directory according to the XDG Base Directory Specification.
 
-    Raises OSError if no home directory is known.
+    Raises NoHomeError if no home directory is known.
     """
     if named := os.environ.get("CRONTIFY_STATE_DIR"):
         return os.path.abspath(named)
@@ -27,7 +33,7 @@ def state_dir() -> str:
 def home() -> str:
     """Return the home directory: HOME, or the one in the password database.
 
-    Raises OSError if neither is known.
+    Raises NoHomeError if neither is known.
     """
     named = os.environ.get("HOME", "")
     if named.startswith("/"):
@@ -37,7 +43,8 @@ def home() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        raise OSError(f"HOME is not set, and user {os.getuid()} has no home directory") from None
+        words = f"HOME is not set, and user {os.getuid()} has no home directory"
+        raise NoHomeError(words) from None
 
 
 def user_config_file() -> str:

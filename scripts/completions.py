@@ -16,7 +16,7 @@ import typer
 from completion import bash, fish, zsh
 from completion.commands import Command, read
 
-from crontify_cli.cli.app import app
+from crontify_cli.cli.app import make_app
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = ".venv/bin/python scripts/completions.py"
@@ -43,7 +43,7 @@ def main() -> int:
     )
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "completions")
     options = parser.parse_args()
-    program = read(typer.main.get_command(app))
+    program = read(typer.main.get_command(make_app()))
     files = {name: write(program) for name, write in SHELLS.items()}
     if options.check:
         names = list(stale(options.folder, files))

@@ -22,7 +22,7 @@ import mdoc
 import typer
 import uses
 
-from crontify_cli.cli.app import app
+from crontify_cli.cli.app import make_app
 from crontify_cli.config import keys, kinds
 from crontify_cli.job.options import OPTIONS
 from crontify_cli.values import format_duration
@@ -33,7 +33,7 @@ COMMAND_LINE = ".venv/bin/python scripts/man.py"
 SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES", "SEE ALSO")
 _BLOCK = re.compile(r'^\.\\" Generated: (.+)\n((?:.*\n)*?)\.\\" End\.$', re.MULTILINE)
 
-GROUP = typer.main.get_group(app)
+GROUP = typer.main.get_group(make_app())
 
 
 def shown_commands(group: Any) -> dict[str, Any]:

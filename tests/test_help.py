@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from crontify_cli.cli import help as help_page
-from crontify_cli.cli.app import app
+from crontify_cli.cli.app import make_app
 from crontify_cli.job import options
 from tests.conftest import Crontify
 from tests.screen import screen
@@ -23,12 +23,12 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
             yield from commands(inner, (*path, name))
 
 
-ALL = list(commands(typer.main.get_group(app)))
+ALL = list(commands(typer.main.get_group(make_app())))
 
 
 def shown(path: tuple[str, ...]) -> str:
     """Return what `crontify PATH --help` prints, without a process for each."""
-    command: Any = typer.main.get_group(app)
+    command: Any = typer.main.get_group(make_app())
     context = typer.Context(command, info_name="crontify")
     for name in path:
         command = command.commands[name]

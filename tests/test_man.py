@@ -15,7 +15,7 @@ import pytest
 import typer
 import yaml
 
-from crontify_cli.cli.app import app
+from crontify_cli.cli.app import make_app
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
 from crontify_cli.errors import ExitCode
@@ -167,7 +167,7 @@ def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield (*path, name), command
 
 
-COMMANDS = dict(commands(typer.main.get_group(app)))
+COMMANDS = dict(commands(typer.main.get_group(make_app())))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

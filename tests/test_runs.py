@@ -214,11 +214,11 @@ def test_a_narrow_window_leaves_out_whole_columns_and_keeps_the_important_ones(p
 
 
 def test_a_narrow_window_shows_the_newest_durations() -> None:
-    durations = Column("Durations", 1, [Text("123456789abc")], least=8, keeps_end=True)
-    monitor = Column("Monitor", 0, [Text("backup")])
+    durations: Column[str] = Column("Durations", 1, lambda _: Text("123456789abc"), least=8)
+    monitor: Column[str] = Column("Monitor", 0, Text)
     console = Console(file=io.StringIO(), width=20)
     with console.capture() as drawn:
-        console.print(draw_table([monitor, durations], 20))
+        console.print(draw_table(["backup"], [monitor, durations._replace(keeps_end=True)], 20))
     assert drawn.get().split() == ["Monitor", "Durations", "backup", "23456789abc"]
 
 

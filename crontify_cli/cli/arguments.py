@@ -1,7 +1,7 @@
-"""Arguments that several commands take, and how Typer parses values with our own functions."""
+"""Arguments and options that several commands take, and values parsed by our own functions."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -22,6 +22,16 @@ def parsed_by(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return parser
 
 
+def parsed_option(
+    parse: Callable[[str], object], metavar: str, words: str, show_default: str | bool = False
+) -> Any:  # Typer's own type
+    """Return an option whose value is parsed by `parse`, which may raise ValueError."""
+    return typer.Option(
+        parser=parsed_by(parse), metavar=metavar, help=words, show_default=show_default
+    )
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON list.")]
 _MONITOR_HELP = "An alias from the config file, or a monitor id."
 Monitor = Annotated[
     str,

@@ -14,8 +14,6 @@ from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.processes import open_standard_streams
 
 if TYPE_CHECKING:
-    from threading import ExceptHookArgs
-
     from _typeshed import ReadableBuffer
 
 _SIGPIPE = 13  # the same on every system that we run on
@@ -29,7 +27,7 @@ def guarded(command: Callable[[], object], name: str) -> int:
     open_standard_streams()
     out = _prepare_streams()
     before = threading.excepthook
-    threading.excepthook = lambda failed: _thread_failed(failed, name)
+    threading.excepthook = lambda failed: tell_internal(failed.exc_value or Exception(), name)
     code: int = ExitCode.OK
     try:
         command()
@@ -68,8 +66,7 @@ def tell_internal(error: BaseException, name: str) -> int:
     """Write the traceback of an internal error to a file, print its path; return the exit code."""
     from crontify_cli.crash import keep
 
-    kept = keep(error, name, _mask)
-    say(f"internal error: {kept.words}; {kept.place}")
+    say(f"internal error: {keep(error, name, _mask)}")
     return ExitCode.INTERNAL
 
 
@@ -145,8 +142,3 @@ def _output_failed(failure: OSError) -> int:
         return ExitCode.SIGNAL_BASE + _SIGPIPE
     say(f"cannot write to stdout: {failure.strerror or failure}")
     return ExitCode.FAILURE
-
-
-def _thread_failed(failed: "ExceptHookArgs", name: str) -> None:
-    if failed.exc_value is not None:
-        tell_internal(failed.exc_value, name)

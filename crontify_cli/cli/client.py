@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.config import Settings, api_key, check_base_url, load
-from crontify_cli.delivery.api import Api, open_api
+from crontify_cli.config import Loaded, Settings, api_key, check_base_url, load
 from crontify_cli.delivery.reporter import NO_KEY
 from crontify_cli.errors import CrontifyError, say
+
+if TYPE_CHECKING:
+    from crontify_cli.delivery.api import Api
 
 
 class Client(NamedTuple):
@@ -15,7 +17,15 @@ class Client(NamedTuple):
 
     settings: Settings
     key: str
-    api: Api
+    api: "Api"
+
+
+def load_settings() -> Loaded:
+    """Load the settings; print problems and warnings on stderr, and go on with the rest."""
+    loaded = load()
+    for line in (*loaded.problems, *loaded.warnings):
+        say(line)
+    return loaded
 
 
 @contextmanager
@@ -25,20 +35,20 @@ def open_client() -> Iterator[Client]:
     Problems and warnings of the config file go to stderr. Raises CrontifyError if there
     is no API key, or if the settings allow no connection.
     """
-    loaded = load()
-    for line in (*loaded.problems, *loaded.warnings):
-        say(line)
-    key = api_key(loaded.settings)
+    settings = load_settings().settings
+    key = api_key(settings)
     if key is None:
         raise CrontifyError(NO_KEY)
-    with connect(loaded.settings, key) as api:
-        yield Client(loaded.settings, key, api)
+    with connect(settings, key) as api:
+        yield Client(settings, key, api)
 
 
-def connect(settings: Settings, key: str | None = None, token: str | None = None) -> Api:
+def connect(settings: Settings, key: str | None = None, token: str | None = None) -> "Api":
     """Return an API client for `settings`; raises CrontifyError if they allow no connection.
 
     key: for pings. token: for logs.
     """
+    from crontify_cli.delivery.api import open_api  # httpx is slow to import
+
     check_base_url(settings)
     return open_api(settings, key, token)

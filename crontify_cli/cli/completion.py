@@ -15,9 +15,7 @@ FILES = {"bash": "crontify.bash", "zsh": "_crontify", "fish": "crontify.fish"}
 def register(app: typer.Typer) -> None:
     """Add `completion` to the app."""
     epilog = "Example: crontify completion fish > ~/.config/fish/completions/crontify.fish"
-    app.command("completion", short_help="Print a shell's completion script.", epilog=epilog)(
-        completion
-    )
+    app.command("completion", epilog=epilog)(completion)
 
 
 def completion(
@@ -32,18 +30,10 @@ def completion(
     the output in ~/.bashrc. zsh: save it as _crontify in a directory of $fpath. fish: save it
     as ~/.config/fish/completions/crontify.fish.
     """
-    sys.stdout.buffer.write(script(shell))
-
-
-def script(shell: str) -> bytes:
-    """Return the script for `shell`, as scripts/completions.py wrote it.
-
-    It is inside the package if that is installed, and next to it in a checkout.
-    Raises CrontifyError if it is in neither place.
-    """
+    # The script is inside the package if that is installed, and next to it in a checkout.
     package = Path(crontify_cli.__file__).parent
     for folder in (package / "completions", package.parent / "completions"):
-        file = folder / FILES[shell]
-        if file.is_file():
-            return file.read_bytes()
+        if (file := folder / FILES[shell]).is_file():
+            sys.stdout.buffer.write(file.read_bytes())
+            return
     raise CrontifyError(f"cannot find {FILES[shell]} in this installation; reinstall crontify-cli")

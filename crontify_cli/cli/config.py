@@ -1,18 +1,24 @@
 """`crontify config`: shows, checks and changes the settings."""
 
+import json
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
+from crontify_cli.cli import output, person
+from crontify_cli.cli.client import load_settings
+from crontify_cli.cli.config_edit import edit_file
+from crontify_cli.cli.config_show import Row, find_settings, list_settings
 from crontify_cli.cli.help import App
+from crontify_cli.config import api_key, check_base_url, load, token
+from crontify_cli.config.file import Written, change
+from crontify_cli.config.keys import CREDENTIALS, KeyPath, parse_key_path, split
+from crontify_cli.config.kinds import read_header
+from crontify_cli.config.load import read_value
 from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
-
-if TYPE_CHECKING:
-    from crontify_cli.cli.config_show import Row
-    from crontify_cli.config.file import Written
-    from crontify_cli.config.keys import KeyPath
-    from crontify_cli.config.settings import Loaded
+from crontify_cli.places import user_config_file
 
 config = App(
     name="config",
@@ -41,23 +47,17 @@ def list_(
     ] = False,
 ) -> None:
     """List all settings, their values and where they come from; secrets are masked."""
-    from crontify_cli.cli import output
-    from crontify_cli.cli.config_show import list_settings
+    output.show_list(list_settings(load_settings()), _json, _cells, _draw, as_json=as_json)
 
-    found = list_settings(_load())
-    if as_json:
-        output.json_list(map(_json, found))
-        return
-    if not output.is_terminal():
-        output.lines("\t".join(_cells(row)) for row in found)
-        return
+
+def _draw(rows: Iterable[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table("Key", "Value", "Source", box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
         column.overflow = "fold"
-    for row in found:
+    for row in rows:
         style = "dim" if row.source == "default" else ""
         table.add_row(*(Text(cell or "-") for cell in _cells(row)), style=style)
     output.console().print(table)
@@ -66,11 +66,8 @@ def list_(
 @config.command(epilog="Example: crontify config get monitors.backup.timeout")
 def get(key: KeyArgument) -> None:
     """Print the current value, a list as one item per line; exit 1 if there is none."""
-    from crontify_cli.cli.config_show import find_settings
-    from crontify_cli.config.keys import parse_key_path
-
     address = parse_key_path(key)
-    found = find_settings(_load(), address.names, address.key)
+    found = find_settings(load_settings(), address.names, address.key)
     for row in found:
         for item in row.value if isinstance(row.value, tuple) else [row.value]:
             prefix = f"{row.path.partition('.')[2]}: " if address.names == ("headers",) else ""
@@ -100,8 +97,6 @@ def set_(
     enter it when asked, or pipe it in. Comments in the file are lost, but
     the old file is kept as config.toml.bak; `config edit` keeps comments.
     """
-    from crontify_cli.config.keys import parse_key_path
-
     address = parse_key_path(key)
     if address.names == ("headers",):
         raise CrontifyError("headers is not a single setting; use headers.NAME", ExitCode.USAGE)
@@ -114,7 +109,6 @@ def set_(
         )
     file = config_file()
     raw = _parse(address, words, file)
-    from crontify_cli.config.file import change
 
     def put(content: dict[str, object]) -> None:
         _check_conflict(content, address, file)
@@ -126,9 +120,6 @@ def set_(
 @config.command(epilog="Example: crontify config unset monitors.backup")
 def unset(key: KeyArgument) -> None:
     """Remove a key, or a whole section such as monitors.backup, from the config file."""
-    from crontify_cli.config.file import change
-    from crontify_cli.config.keys import split
-
     file = config_file()
     names = split(key)
 
@@ -149,8 +140,6 @@ def check() -> None:
 
     If the key or the token comes from a command, that command is run.
     """
-    from crontify_cli.config import api_key, check_base_url, load, token
-
     loaded = load()
     problems = list(loaded.problems)
     for attempt in (check_base_url, api_key, token):
@@ -168,8 +157,6 @@ def check() -> None:
 @config.command(epilog="Example: EDITOR=nano crontify config edit")
 def edit() -> None:
     """Edit the config file with $VISUAL or $EDITOR; it is replaced only if it is valid."""
-    from crontify_cli.cli.config_edit import edit_file
-
     raise typer.Exit(edit_file(config_file()))
 
 
@@ -185,24 +172,12 @@ def config_file() -> str:
     """
     if named := os.environ.get("CRONTIFY_CONFIG"):
         return os.path.expanduser(named)
-    from crontify_cli.places import user_config_file
-
     try:
         return user_config_file()
     except OSError as error:
         raise CrontifyError(
             f"no directory for the config file: {error}, or use --config FILE"
         ) from None
-
-
-def _load() -> "Loaded":
-    """Load the settings; print problems on stderr, so that the rest can still be shown."""
-    from crontify_cli.config import load
-
-    loaded = load()
-    for line in (*loaded.problems, *loaded.warnings):
-        say(line)
-    return loaded
 
 
 def _plain(value: object) -> str:
@@ -212,40 +187,33 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        import json
-
         return json.dumps(value, ensure_ascii=False)
     return one_line(str(value))
 
 
-def _cells(row: "Row") -> tuple[str, str, str]:
+def _cells(row: Row) -> tuple[str, str, str]:
     source = f"{row.source}:{row.where}" if row.where else row.source
     return row.path, _plain(row.value), source
 
 
-def _json(row: "Row") -> dict[str, object]:
+def _json(row: Row) -> dict[str, object]:
     return {"key": row.path, "value": row.value, "source": row.source, "from": row.where or None}
 
 
-def _ask(address: "KeyPath") -> str:
-    from crontify_cli.cli import person
-
+def _ask(address: KeyPath) -> str:
     answer = (person.secret if address.key.secret else person.line)(f"{address.path}:")
     if not answer:
         raise CrontifyError(f"{address.path} not changed: no value was given", ExitCode.USAGE)
     return answer
 
 
-def _is_secret(address: "KeyPath", words: list[str]) -> bool:
+def _is_secret(address: KeyPath, words: list[str]) -> bool:
     # A proxy URL is a secret only if it contains a password.
     return address.key.secret and (address.key.name != "proxy" or "@" in "".join(words))
 
 
-def _parse(address: "KeyPath", words: list[str], file: str) -> object:
+def _parse(address: KeyPath, words: list[str], file: str) -> object:
     """Return the value to write; raises CrontifyError (usage) if it is not valid for the key."""
-    from crontify_cli.config.kinds import read_header
-    from crontify_cli.config.load import read_value
-
     try:
         raw = address.key.kind.write(words)
         if address.names[0] == "headers":
@@ -257,10 +225,8 @@ def _parse(address: "KeyPath", words: list[str], file: str) -> object:
     return raw
 
 
-def _check_conflict(content: dict[str, object], address: "KeyPath", file: str) -> None:
+def _check_conflict(content: dict[str, object], address: KeyPath, file: str) -> None:
     """Raise CrontifyError if the file already has another key for the same credential."""
-    from crontify_cli.config.keys import CREDENTIALS
-
     if len(address.names) > 1:
         return
     for names in CREDENTIALS.values():
@@ -297,7 +263,7 @@ def _remove(content: dict[str, object], names: tuple[str, ...]) -> bool:
     return True
 
 
-def print_notes(file: str, written: "Written") -> None:
+def print_notes(file: str, written: Written) -> None:
     """Say on stderr what else happened when the file was changed."""
     if written.backup:
         say(f"comments in {file} were removed; the old file is kept as {written.backup}")

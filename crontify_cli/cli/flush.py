@@ -2,18 +2,23 @@
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from crontify_cli.cli.arguments import parsed_by
+from crontify_cli import processes
+from crontify_cli.cli import output
+from crontify_cli.cli.arguments import parsed_option
+from crontify_cli.cli.client import Client, open_client
+from crontify_cli.cli.person import pause
+from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery
+from crontify_cli.delivery.journal import Journal
+from crontify_cli.delivery.outbox import Outbox
+from crontify_cli.delivery.retention import tidy
 from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.places import state_dir
+from crontify_cli.report.mask import Masker, known_secrets
 from crontify_cli.values import parse_duration
-
-if TYPE_CHECKING:
-    from crontify_cli.cli.client import Client
-    from crontify_cli.delivery.backlog import Backlog
-    from crontify_cli.delivery.journal import Journal
 
 WAIT = 60.0
 
@@ -21,20 +26,13 @@ WAIT = 60.0
 def register(app: typer.Typer) -> None:
     """Add `flush` to the app."""
     epilog = "In a crontab:  */5 * * * *  crontify flush --quiet"
-    app.command(
-        "flush", short_help="Deliver queued reports, and report runs that died.", epilog=epilog
-    )(flush)
+    app.command("flush", epilog=epilog)(flush)
 
 
 def flush(
     wait: Annotated[
         float | None,
-        typer.Option(
-            parser=parsed_by(parse_duration),
-            metavar="DURATION",
-            help="Keep trying for this long.",
-            show_default="1m",
-        ),
+        parsed_option(parse_duration, "DURATION", "Keep trying for this long.", "1m"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
     verbose: Annotated[
@@ -49,10 +47,6 @@ def flush(
     A run died if `crontify exec` was killed or the machine went down before the run ended.
     Exit 0 if the queue is empty afterwards, 75 if reports are still queued.
     """
-    from crontify_cli.cli.client import open_client
-    from crontify_cli.delivery.journal import Journal, JournalError
-    from crontify_cli.places import state_dir
-
     with open_client() as client:
         base_url = client.settings.base_url
         try:
@@ -64,34 +58,23 @@ def flush(
             elsewhere = journal.queued_elsewhere(base_url)
             failure = _deliver(journal, client, WAIT if wait is None else wait, verbose)
             left = journal.queue(base_url)[0]
-        except (JournalError, OSError) as error:
+        except OSError as error:
             raise CrontifyError(str(error)) from None
     if left and not quiet:
         because = f": {failure}" if failure and not verbose else ""
-        say(f"{_reports(left)} still queued{because}")
+        say(f"{output.count(left, 'report')} still queued{because}")
     for url, count in elsewhere if not quiet else ():
         how = f"run 'CRONTIFY_BASE_URL={url} crontify flush' to deliver"
-        say(f"{_reports(count)} queued for another server; {how} {'it' if count == 1 else 'them'}")
+        reports, them = output.count(count, "report"), "it" if count == 1 else "them"
+        say(f"{reports} queued for another server; {how} {them}")
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 
-def _reports(count: int) -> str:
-    return f"{count} report{'' if count == 1 else 's'}"
-
-
-def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -> str:
+def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> str:
     """Report dead runs and deliver the queue within `wait` seconds.
 
     Return why reports of the last monitor that failed are still queued, empty if none are.
     """
-    from crontify_cli import processes
-    from crontify_cli.cli.person import pause
-    from crontify_cli.delivery.backlog import Deadlines, Delivery
-    from crontify_cli.delivery.outbox import Outbox
-    from crontify_cli.delivery.retention import tidy
-    from crontify_cli.places import state_dir
-    from crontify_cli.report.mask import Masker, known_secrets
-
     # The environment of a dead run is lost; this process's own is the best substitute.
     mask = Masker(known_secrets(), (client.key,))
     settings, state = client.settings, state_dir()
@@ -101,7 +84,7 @@ def _deliver(journal: "Journal", client: "Client", wait: float, verbose: bool) -
             say(f"run {run} died before it was reported: its report is now queued")
     failure = ""
 
-    def show(monitor: str, backlog: "Backlog") -> None:
+    def show(monitor: str, backlog: Backlog) -> None:
         nonlocal failure
         if backlog.failure and backlog.left:
             failure = backlog.failure.message

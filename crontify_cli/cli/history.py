@@ -4,20 +4,17 @@ import heapq
 import itertools
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.journal import Journal, JournalError, RunRow, RunSummary, journal_path
-from crontify_cli.errors import CrontifyError, say
-from crontify_cli.places import state_dir
-
-if TYPE_CHECKING:
-    from crontify_cli.config import Settings
+from crontify_cli.config import Settings
+from crontify_cli.delivery.journal import Journal, RunRow, RunSummary, journal_path
+from crontify_cli.delivery.recovery import has_wrapper, live_runs
+from crontify_cli.errors import say
 
 
 class History:
     """The runs recorded in the state directory `state`; empty if there is no journal yet.
 
-    Its methods raise JournalError.
+    Everything raises JournalError if the journal cannot be read.
     """
 
     def __init__(self, state: str) -> None:
@@ -60,20 +57,10 @@ class History:
 
     def active(self) -> frozenset[str]:
         """Return the local ids of the runs whose wrapper is alive."""
-        from crontify_cli.delivery.recovery import has_wrapper, live_runs
-
         return frozenset(live.run for live in live_runs(self.state) if has_wrapper(live.path))
 
 
-def open_history() -> History:
-    """Return this user's history; raises CrontifyError."""
-    try:
-        return History(state_dir())
-    except (JournalError, OSError) as error:
-        raise CrontifyError(str(error)) from None
-
-
-def names_of(monitor: str, settings: "Settings") -> tuple[str, ...]:
+def names_of(monitor: str, settings: Settings) -> tuple[str, ...]:
     """Return the names under which the journal may have runs of `monitor`.
 
     A run is recorded under the name that was typed: an alias, or the monitor id.

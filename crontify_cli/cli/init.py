@@ -1,16 +1,22 @@
 """`crontify init`: asks for key, monitor and job; writes the config; prints the crontab line."""
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import typer
 
 from crontify_cli.cli import person
+from crontify_cli.cli.client import connect
 from crontify_cli.cli.config import config_file, print_notes, subtable
+from crontify_cli.cli.crontab_line import crontab_line, parse_job, program
+from crontify_cli.config import Settings, api_key, load
+from crontify_cli.config.file import change, read_existing
+from crontify_cli.config.keys import CREDENTIALS
+from crontify_cli.config.secret import parse_secret
+from crontify_cli.config.settings import Value
 from crontify_cli.errors import CrontifyError, say
-
-if TYPE_CHECKING:
-    from crontify_cli.config.settings import Settings, Value
+from crontify_cli.model import Ping
+from crontify_cli.values import parse_monitor
 
 NO_MONITOR = "crontify-init-test"
 
@@ -37,9 +43,6 @@ def init() -> None:
     Without a terminal, the answers are read from stdin, one per line: the
     key (empty to keep the current one), the monitor, the job, y to test the key.
     """
-    from crontify_cli.cli.crontab_line import crontab_line, parse_job, program
-    from crontify_cli.config import load
-
     file = config_file()
     key = _ask_key(file)
     monitor = person.until_right(
@@ -64,10 +67,6 @@ def _ask_key(file: str) -> str | None:
 
     Raises CrontifyError before the first question if the file cannot be changed.
     """
-    from crontify_cli.config.file import read_existing
-    from crontify_cli.config.keys import CREDENTIALS
-    from crontify_cli.config.secret import parse_secret
-
     try:
         document = read_existing(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -85,20 +84,16 @@ def _ask_key(file: str) -> str | None:
 
 
 def _parse_monitor(text: str) -> Monitor:
-    from crontify_cli.values import parse_monitor
-
     name, equals, id_ = text.partition("=")
     name, id_ = name.strip(), id_.strip()
     return Monitor(parse_monitor(name), parse_monitor(id_ if equals else name))
 
 
-def _write(file: str, key: str | None, monitor: Monitor, base_url: "Value | None") -> None:
+def _write(file: str, key: str | None, monitor: Monitor, base_url: Value | None) -> None:
     """Write the answers to the config file, and keep everything else in it.
 
     base_url: the value of CRONTIFY_BASE_URL, which is not set under cron; None if not set here.
     """
-    from crontify_cli.config.file import change
-    from crontify_cli.config.keys import CREDENTIALS
 
     def put(content: dict[str, object]) -> None:
         if key:
@@ -116,7 +111,7 @@ def _write(file: str, key: str | None, monitor: Monitor, base_url: "Value | None
         say(f"base_url = {base_url.typed} was written, too: cron does not set CRONTIFY_BASE_URL")
 
 
-def _test_key(settings: "Settings", typed: str | None) -> str:
+def _test_key(settings: Settings, typed: str | None) -> str:
     """Ask the API whether the key is valid; return the result as a message.
 
     The API documents 401 for an unknown key and 404 for an unknown monitor. So a ping for a
@@ -124,13 +119,8 @@ def _test_key(settings: "Settings", typed: str | None) -> str:
 
     Raises CrontifyError if the key is rejected or cannot be read.
     """
-    from crontify_cli.config import api_key, check_base_url
-    from crontify_cli.delivery.api import open_api
-    from crontify_cli.model import Ping
-
-    check_base_url(settings)
     try:
-        with open_api(settings, typed or api_key(settings)) as api:
+        with connect(settings, typed or api_key(settings)) as api:
             answer = api.ping(Ping(NO_MONITOR, "success"))
     except OSError as error:  # the ca_bundle cannot be read
         return f"key not tested: {error}"

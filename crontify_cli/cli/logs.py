@@ -1,22 +1,21 @@
 """`crontify logs`: shows the log of a run, from the API or from this machine."""
 
-import re
-from typing import TYPE_CHECKING, Annotated
+import json
+from contextlib import suppress
+from typing import Annotated
 
 import typer
 
+from crontify_cli.cli import logs_find, logs_live, output
 from crontify_cli.cli.arguments import OptionalMonitor
 from crontify_cli.cli.help import Command
+from crontify_cli.cli.history import History
+from crontify_cli.cli.logs_find import FROM_THE_END, Choice, Log
+from crontify_cli.cli.moments import local as local_time
+from crontify_cli.cli.runs_rows import shown_outcome
+from crontify_cli.config import Settings, load
 from crontify_cli.errors import CrontifyError, ExitCode, say
-
-if TYPE_CHECKING:
-    from crontify_cli.cli.history import History
-    from crontify_cli.cli.logs_find import Choice, Log
-    from crontify_cli.config import Settings
-
-
-FROM_THE_END = re.compile(r"-[1-9]\d{0,8}")
-"""A run by its position: `-1` is the last one."""
+from crontify_cli.places import state_dir
 
 
 class LogsCommand(Command):
@@ -74,62 +73,27 @@ def logs(
     if (remote and (local or follow)) or (follow and as_json):
         one, other = ("--remote", "--local") if local else ("--follow", "--remote or --json")
         raise CrontifyError(f"{one} cannot be used with {other}", ExitCode.USAGE)
-    from crontify_cli.cli.history import open_history
-    from crontify_cli.config import load
-    from crontify_cli.delivery.journal import JournalError
-
-    history, settings = open_history(), load().settings
-    try:
-        if follow and _follow(history, settings, monitor, run, raw=raw, lines=lines):
-            return
-        from crontify_cli.cli.logs_find import choose
-
-        choice = choose(history, settings, monitor, run)
-        log = _find_log(history, settings, choice, remote=remote, local=local, raw=raw)
-    except JournalError as error:
-        raise CrontifyError(str(error)) from None
+    history, settings = History(state_dir()), load().settings
+    if follow:
+        live = logs_find.choose_live(history, settings, monitor, run)
+        if live is None:
+            say(f"no run{f' of {monitor}' if monitor else ''} is active; showing the latest log")
+        else:
+            with suppress(FileNotFoundError):  # it has ended since
+                logs_live.follow(history, settings, live.path, raw=raw, last=lines)
+                return
+    choice = logs_find.choose(history, settings, monitor, run)
+    log = _find_log(history, settings, choice, remote=remote, local=local, raw=raw)
     _show(choice, log, lines, as_json=as_json)
 
 
-def _follow(
-    history: "History",
-    settings: "Settings",
-    monitor: str | None,
-    run: str | None,
-    *,
-    raw: bool,
-    lines: int | None,
-) -> bool:
-    from crontify_cli.cli.logs_find import choose_live
-    from crontify_cli.cli.logs_live import follow
-
-    live = choose_live(history, settings, monitor, run)
-    if live is None:
-        say(f"no run{f' of {monitor}' if monitor else ''} is active; showing the latest log")
-        return False
-    try:
-        follow(history, settings, live.path, raw=raw, last=lines)
-    except FileNotFoundError:
-        return False  # it has ended since
-    return True
-
-
 def _find_log(
-    history: "History",
-    settings: "Settings",
-    choice: "Choice",
-    *,
-    remote: bool,
-    local: bool,
-    raw: bool,
-) -> "Log":
+    history: History, settings: Settings, choice: Choice, *, remote: bool, local: bool, raw: bool
+) -> Log:
     """Return the log of a run, and say where it comes from; raises CrontifyError.
 
     Of a run that has ended the API's log comes first, then this machine's.
     """
-    from crontify_cli.cli import logs_find
-    from crontify_cli.cli.logs_live import so_far
-
     title, why = _title(choice), ""
     no_log = "the API has no log of this run"
     if local and choice.row is None:
@@ -149,9 +113,9 @@ def _find_log(
     if remote:
         raise CrontifyError(f"{title}: the run has not ended, so the API has no log of it yet")
     path = logs_find.live_path(history.state, choice)
-    if path and (content := so_far(settings, path, raw=raw)) is not None:
+    if path and (content := logs_live.so_far(settings, path, raw=raw)) is not None:
         say(f"{title}: output so far; use --follow to see the rest")
-        return logs_find.Log("live", content)
+        return Log("live", content)
     log = logs_find.local_log(history.state, choice)
     where = "log from this machine"
     if log.content is None:
@@ -160,27 +124,19 @@ def _find_log(
     return log
 
 
-def _title(choice: "Choice") -> str:
-    from crontify_cli.cli.moments import local
-    from crontify_cli.cli.runs_rows import shown_outcome
-
+def _title(choice: Choice) -> str:
     row = choice.row
     if row is None:
         return f"{choice.monitor_id}, run {choice.remote_run_id}"
     outcome = shown_outcome(row) or "running"
-    return f"{row.monitor}, run {row.id}, {outcome}, {local(row.started_at)}"
+    return f"{row.monitor}, run {row.id}, {outcome}, {local_time(row.started_at)}"
 
 
-def _show(choice: "Choice", log: "Log", lines: int | None, *, as_json: bool) -> None:
-    from crontify_cli.cli import output
-    from crontify_cli.cli.logs_live import tail
-
+def _show(choice: Choice, log: Log, lines: int | None, *, as_json: bool) -> None:
     content = log.content
     if content is not None and lines is not None:
-        content = tail(content, lines)
+        content = logs_live.tail(content, lines)
     if as_json:
-        import json
-
         row = choice.row
         found = {
             "run": row.id if row else None,
@@ -192,7 +148,5 @@ def _show(choice: "Choice", log: "Log", lines: int | None, *, as_json: bool) -> 
             "content": content,
         }
         output.text(json.dumps(found, indent=2, ensure_ascii=False))
-    elif content and output.is_terminal():
-        output.page(content)
     elif content:
-        output.text(content)
+        output.page(content)

@@ -1,10 +1,11 @@
 """Finds the run that `crontify logs` should show, and its log."""
 
+import re
 import time
 from typing import NamedTuple
 
+from crontify_cli.cli.client import connect
 from crontify_cli.cli.history import History, names_of
-from crontify_cli.cli.logs import FROM_THE_END
 from crontify_cli.cli.moments import ago, local
 from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
@@ -12,10 +13,13 @@ from crontify_cli.delivery.journal import RunRow
 from crontify_cli.delivery.recovery import Live, has_wrapper, live_runs
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.report.excerpt import clean
+from crontify_cli.report.live import LiveLog
 from crontify_cli.report.locallog import read_log
 from crontify_cli.values import parse_monitor
 
 _SHOWN = 5
+FROM_THE_END = re.compile(r"-[1-9]\d{0,8}")
+"""A run by its position: `-1` is the last one."""
 
 
 class Choice(NamedTuple):
@@ -54,8 +58,6 @@ def choose_live(
     history: History, settings: Settings, monitor: str | None, run: str | None
 ) -> Live | None:
     """Return the newest active run that matches `monitor` and `run`, None if there is none."""
-    from crontify_cli.report.live import LiveLog
-
     names = names_of(monitor, settings) if monitor else ()
     found: list[tuple[int, Live]] = []
     for live in live_runs(history.state):
@@ -136,8 +138,6 @@ def remote_log(choice: Choice, settings: Settings, *, raw: bool) -> Log:
     row = choice.row
     if row and row.base_url and row.base_url.rstrip("/") != settings.base_url.rstrip("/"):
         raise CrontifyError(f"the run was reported to {row.base_url}, not {settings.base_url}")
-    from crontify_cli.cli.client import connect
-
     with connect(settings, token=user_token) as api:
         answer = api.log(choice.monitor_id, choice.remote_run_id)
     if answer.fate == "received":

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from crontify_cli.cli import output
 from crontify_cli.cli.history import History
@@ -27,8 +28,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
 
     last: how many lines of the output so far to show first, None for all.
     """
-    log = LiveLog(path)
-    try:
+    with closing(LiveLog(path)) as log:
         mask = masker(settings, log.about)
         lines = Lines(raw=raw)
         first = True
@@ -50,8 +50,6 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
                 time.sleep(_POLL)
         output.text(mask(lines.finish()))
         say(_outcome(history, log))
-    finally:
-        log.close()
 
 
 def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
@@ -60,11 +58,9 @@ def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
         log = LiveLog(path)
     except (OSError, ValueError):
         return None
-    try:
+    with closing(log):
         now = log.record()
-        mask = masker(settings, now)
-    finally:
-        log.close()
+    mask = masker(settings, now)
     gap = f"\n[… {now.dropped:,} bytes omitted …]\n" if now.dropped else ""
     parts = [now.head + now.tail] if not gap else [now.head, now.tail]
     texts = []

@@ -1,8 +1,11 @@
 """Formats times and durations for people and for programs."""
 
 import time
+from itertools import pairwise
 
 from crontify_cli.values import parse_duration
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def parse_since(text: str) -> float:
@@ -45,11 +48,7 @@ def brief(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.2f}s" if seconds < 0.995 else f"{seconds:.1f}s"
     whole = round(seconds)
-    for size, unit, smaller, below in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "m"),
-        (60, "m", 1, "s"),
-    ):
+    for (size, unit), (smaller, below) in pairwise((*_UNITS, (1, "s"))):
         if whole >= size:
             count, rest = divmod(whole, size)
             return f"{count}{unit}" + (f"{rest // smaller}{below}" if rest // smaller else "")
@@ -58,7 +57,7 @@ def brief(seconds: float) -> str:
 
 def ago(seconds: float) -> str:
     """Return how long ago something was: `just now`, `5m ago`, `3h ago`, `12d ago`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+    for size, unit in _UNITS:
         if seconds >= size:
             return f"{int(seconds // size)}{unit} ago"
     return "just now"

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from crontify_cli.errors import one_line
@@ -59,7 +59,7 @@ def show_list(
     items: Iterable[Item],
     to_object: Callable[[Item], object],
     to_fields: Callable[[Item], Iterable[object]],
-    draw: Callable[[Sequence[Item]], None],
+    draw: Callable[[Iterable[Item]], None],
     *,
     as_json: bool,
 ) -> None:
@@ -67,15 +67,15 @@ def show_list(
     if as_json:
         json_list(map(to_object, items))
     elif is_terminal():
-        draw(list(items))
+        draw(items)
     else:
-        lines(map(fields, map(to_fields, items)))
+        for item in items:
+            print(fields(to_fields(item)))
 
 
-def lines(texts: Iterable[str]) -> None:
-    """Print one line per text."""
-    for each in texts:
-        print(each)
+def count(number: int, what: str) -> str:
+    """Return `1 report`, `2 reports`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def fields(values: Iterable[object]) -> str:

@@ -2,21 +2,25 @@
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from crontify_cli.cli.arguments import Monitor, parsed_by
+from crontify_cli.cli.arguments import Monitor, parsed_option
+from crontify_cli.cli.client import open_client
+from crontify_cli.cli.person import pause
+from crontify_cli.delivery.single import Context, Result, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.model import Meta, Ping
+from crontify_cli.places import state_dir
+from crontify_cli.report.compose import error_message
+from crontify_cli.report.excerpt import excerpt
+from crontify_cli.report.mask import Masker, known_secrets
+from crontify_cli.report.patterns import redaction
 from crontify_cli.values import parse_meta
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from crontify_cli.delivery.single import Result
 
 EPILOG = "Example: crontify ping fail backup --message 'disk full' --log backup.log"
 HEAD, TAIL = 64 * 1024, 1024 * 1024
@@ -35,11 +39,8 @@ def ping(
     monitor: Monitor,
     meta: Annotated[
         list[str] | None,
-        typer.Option(
-            parser=parsed_by(parse_meta),
-            metavar="KEY=NUMBER",
-            help="Report a number (not with start); may be repeated.",
-            show_default=False,
+        parsed_option(
+            parse_meta, "KEY=NUMBER", "Report a number (not with start); may be repeated."
         ),
     ] = None,
     message: Annotated[
@@ -81,19 +82,8 @@ def ping(
 
 def _send(
     kind: Kind, name: str, meta: Meta, message: str | None, log: str | None, *, queue: bool
-) -> "Result":
-    from crontify_cli.cli.client import open_client
-    from crontify_cli.cli.person import pause
-    from crontify_cli.delivery.single import Context, send_ping
-    from crontify_cli.places import state_dir
-    from crontify_cli.report.compose import error_message
-    from crontify_cli.report.mask import Masker, known_secrets
-    from crontify_cli.report.patterns import redaction
-
-    try:
-        state = state_dir()
-    except OSError as error:
-        raise CrontifyError(f"cannot send the ping: {error}") from None
+) -> Result:
+    state = state_dir()
     with open_client() as client:
         monitor = client.settings.monitor(name)
         mask = redaction(Masker(known_secrets(), (client.key,)), monitor.redact)
@@ -103,10 +93,8 @@ def _send(
         return send_ping(name, Ping(monitor.id, kind, meta, words, output), context, queue=queue)
 
 
-def _excerpt(log: str, mask: "Callable[[str], str]") -> str | None:
+def _excerpt(log: str, mask: Callable[[str], str]) -> str | None:
     """Return what to send of a log; raises CrontifyError if the file cannot be read."""
-    from crontify_cli.report.excerpt import excerpt
-
     dropped, tail = 0, b""
     try:
         with sys.stdin.buffer if log == "-" else Path(log).open("rb") as file:
@@ -119,7 +107,7 @@ def _excerpt(log: str, mask: "Callable[[str], str]") -> str | None:
     return excerpt(head, dropped, tail, mask) or None
 
 
-def _exit_code(kind: Kind, name: str, result: "Result", *, queue: bool, verbose: bool) -> int:
+def _exit_code(kind: Kind, name: str, result: Result, *, queue: bool, verbose: bool) -> int:
     """Report the result on stderr; raises CrontifyError if the ping is neither sent nor queued."""
     sent = result.sent
     if sent.verdict == "delivered":

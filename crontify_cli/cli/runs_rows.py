@@ -1,12 +1,33 @@
-"""The rows of `crontify runs`, made from the journal: for JSON, a pipe and the table."""
+"""The rows of `crontify runs`, made from the journal: for JSON, a pipe and a table."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.cli.moments import rounded, utc
+from crontify_cli.cli.moments import brief, local, local_short, rounded, utc
+from crontify_cli.cli.output import count
+from crontify_cli.cli.table import Column, View, bar, cause, draw_table, text
 from crontify_cli.delivery.journal import RunRow
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 LATE = 60.0
 """A report counts as late if it was delivered this many seconds after the run's end or later."""
+
+COLOURS = {
+    "success": "green",
+    "failed": "bold red",
+    "lost": "bold red",
+    "died": "bold red",
+    "tolerated": "yellow",
+    "skipped": "dim",
+    "running": "cyan",
+}
+REPORT_COLOURS = {"queued": "yellow", "refused": "bold red", "late": "yellow", "superseded": "dim"}
+_BAR = 8
+_NARROWEST_MONITOR = 12
+_NARROWEST_MESSAGE = 24
 
 
 class Entry(NamedTuple):
@@ -88,3 +109,78 @@ def as_fields(run: Entry) -> tuple[object, ...]:
 def _text(word: str) -> str:
     # A command line may contain bytes that are not UTF-8, which JSON cannot represent.
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def runs_table(runs: Sequence[Entry], view: View) -> "list[RenderableType]":
+    """Return the table of `runs`, in their order, and notes on what needs attention."""
+    wide = view.width >= 120
+
+    def when(run: Entry) -> str:
+        return local(run.row.started_at) if wide else local_short(run.row.started_at, view.now)
+
+    columns: list[Column[Entry]] = [
+        Column("When", 1, lambda run: text(when(run))),
+        Column("Run", 6, lambda run: text((run.row.id if wide else run.row.id[:6], "dim"))),
+        Column("Monitor", 0, lambda run: text(run.row.monitor), least=_NARROWEST_MONITOR),
+        Column("Outcome", 1, lambda run: text((run.outcome, COLOURS.get(run.outcome, "")))),
+        Column("Exit", 3, _exit, right=True),
+        Column("Took", 4, _duration, right=True),
+        Column("/ usual", 5, lambda run: _bar(run, ascii_only=view.ascii_only)),
+        Column("Report", 2, _report),
+        Column("Message", 7, lambda run: text((_message(run), "dim")), least=_NARROWEST_MESSAGE),
+    ]
+    return [draw_table(runs, columns, view.width), *_notes(runs, view.now)]
+
+
+def _exit(run: Entry) -> "Text":
+    code = "" if run.row.exit_code is None else str(run.row.exit_code)
+    return text((code, "red" if run.row.exit_code and run.outcome == "failed" else ""))
+
+
+def _duration(run: Entry) -> "Text":
+    return text("" if run.duration is None or run.outcome == "skipped" else brief(run.duration))
+
+
+def _bar(run: Entry, *, ascii_only: bool) -> "Text":
+    if run.duration is None or run.usual is None or run.outcome == "skipped":
+        return text("")
+    within, beyond, missing = bar(run.duration, run.usual, _BAR, ascii_only=ascii_only)
+    colour = "cyan" if run.outcome == "running" else "green"
+    return text((within, colour), (beyond, "yellow"), (missing, "dim"))
+
+
+def _report(run: Entry) -> "Text":
+    """Return what became of the report, empty if it was delivered in time."""
+    if run.outcome == "running" and run.row.start_state == "refused":
+        return text(("start refused", "bold red"))
+    if run.report in (None, "delivered"):
+        return text("")
+    words = run.report if run.late is None else f"{brief(run.late)} late"
+    return text((words, REPORT_COLOURS.get(run.report, "")))
+
+
+def _message(run: Entry) -> str:
+    """Return what went wrong, without the exit code, which has its own column."""
+    if run.outcome in ("success", "running"):
+        return run.row.last_error or "" if run.report in ("queued", "refused") else ""
+    return cause(run.message or "", run.row.exit_code)
+
+
+def _notes(runs: Sequence[Entry], now: float) -> "list[Text]":
+    """Return lines that say which reports were not delivered, why, and which command helps."""
+    notes = []
+    if queued := [run for run in runs if run.report == "queued"]:
+        oldest = min(run.row.ended_at or run.row.started_at for run in queued)
+        reports = count(len(queued), "report")
+        error = next((run.row.last_error for run in queued if run.row.last_error), None)
+        waited = f"the oldest for {brief(now - oldest)}{f': {error}' if error else ''}"
+        notes.append(f"{reports} queued, {waited}\n`crontify flush` tries again.")
+    if refused := next((run for run in runs if run.report == "refused"), None):
+        reason = refused.row.last_error or "the server gave no reason"
+        notes.append(f"Refused: {reason}\n`crontify flush --refused` tries again.")
+    if any(run.outcome == "died" for run in runs):
+        notes.append(
+            "Died: `crontify exec` was killed before it reported the run; `crontify flush` or the"
+            " monitor's next run reports it."
+        )
+    return [text(note) for note in ("", *notes)] if notes else []

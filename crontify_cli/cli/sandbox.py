@@ -1,37 +1,45 @@
 """`crontify sandbox`: its commands and their options."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crontify_cli.cli.arguments import parsed_by, parsed_option
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
+from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.records import Account, RunStatus
+from crontify_cli.sandbox.rules import MAX_RULES, format_rule, parse_plan, parse_rule
 from crontify_cli.values import parse_duration, parse_monitor
 
 if TYPE_CHECKING:
-    from crontify_cli.sandbox.records import Account, Rule
     from crontify_cli.sandbox.store import Store
-
-T = TypeVar("T")
 
 _REQUIRED = ("fastapi", "uvicorn", "jwt")
 # Without this, the -1 of `rule add backup rows lt -1` would be taken for an option.
 _NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
-app = App(
+sandbox = App(
+    name="sandbox",
     help="Run the documented API on this machine, to try jobs without an account.",
     epilog="Run crontify sandbox serve, and paste what it prints into another terminal.",
     no_args_is_help=True,
 )
 
 
+def register(app: typer.Typer) -> None:
+    """Add `sandbox` to the app."""
+    app.add_typer(sandbox)
+
+
 def _group(name: str, purpose: str, example: str) -> App:
     group = App(help=purpose, epilog=f"Example:  {example}", no_args_is_help=True)
-    app.add_typer(group, name=name)
+    sandbox.add_typer(group, name=name)
     return group
 
 
@@ -46,30 +54,13 @@ rule_app = _group(
 key_app = _group("key", "Replace the sandbox's API key.", "crontify sandbox key rotate")
 
 
-@app.callback()
+@sandbox.callback()
 def _check_dependencies() -> None:
     if not all(map(importlib.util.find_spec, _REQUIRED)):
         raise CrontifyError(
             "the sandbox cannot run: FastAPI, uvicorn or PyJWT is not installed;"
             " pip install 'crontify-cli[sandbox]'"
         )
-
-
-def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
-    def parser(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    parser.__name__ = parse.__name__.removeprefix("parse_")  # shown as the type in --help
-    return parser
-
-
-def _parse_plan(text: str) -> int:
-    from crontify_cli.sandbox.rules import parse_plan
-
-    return parse_plan(text)
 
 
 Db = Annotated[
@@ -85,11 +76,11 @@ AccountName = Annotated[
     str, typer.Option("--account", metavar="NAME", help="Account to use; created on first use.")
 ]
 MonitorId = Annotated[
-    str, typer.Argument(parser=_argument(parse_monitor), metavar="MONITOR", help="Monitor id.")
+    str, typer.Argument(parser=parsed_by(parse_monitor), metavar="MONITOR", help="Monitor id.")
 ]
 OptionalMonitorId = Annotated[
     str | None,
-    typer.Argument(parser=_argument(parse_monitor), metavar="[MONITOR]", show_default="all"),
+    typer.Argument(parser=parsed_by(parse_monitor), metavar="[MONITOR]", show_default="all"),
 ]
 Field = Annotated[str, typer.Argument(metavar="FIELD", help="Name of a number in the meta.")]
 Operator = Annotated[
@@ -99,11 +90,10 @@ Number = Annotated[
     str, typer.Argument(metavar="NUMBER", help="Number to compare with, such as 0 or -1.5.")
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of entries.")]
-RunStatus = Literal["running", "success", "failed", "overlapped"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("serve", epilog="Example:  crontify sandbox serve --port 8787 --plan free")
+@sandbox.command("serve", epilog="Example:  crontify sandbox serve --port 8787 --plan free")
 def serve_(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -113,37 +103,30 @@ def serve_(
     account: AccountName = "default",
     plan: Annotated[
         int | None,
-        typer.Option(
-            parser=_argument(_parse_plan),
-            metavar="free|pro|DURATION",
-            help="Minimum interval between two pings of a monitor: free is 60s, pro is none."
+        parsed_option(
+            parse_plan,
+            "free|pro|DURATION",
+            "Minimum interval between two pings of a monitor: free is 60s, pro is none."
             " The setting is stored.",
-            show_default="pro",
+            "pro",
         ),
     ] = None,
     as_json: AsJson = False,
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Serve the API until Ctrl-C is pressed, and show each ping."""
-    from crontify_cli.sandbox import serve
-    from crontify_cli.sandbox.database import default_path
+    from crontify_cli.sandbox.serve import serve
 
-    path = db or default_path()
-    serve.serve(serve.ServeOptions(host, port, path, account, plan, as_json, until_stdin_closes))
+    serve(host, port, db, account, plan, as_json=as_json, until_stdin_closes=until_stdin_closes)
 
 
-@app.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
+@sandbox.command(epilog="Example:  export CRONTIFY_TOKEN=$(crontify sandbox token --expires 1h)")
 def token(
     db: Db = None,
     account: AccountName = "default",
     expires: Annotated[
         float | None,
-        typer.Option(
-            parser=_argument(parse_duration),
-            metavar="DURATION",
-            help="How long the token is valid.",
-            show_default="30d",
-        ),
+        parsed_option(parse_duration, "DURATION", "How long the token is valid.", "30d"),
     ] = None,
 ) -> None:
     """Print a user token (JWT), which gives access to runs and logs."""
@@ -197,9 +180,7 @@ def add_rule(
     account: AccountName = "default",
 ) -> None:
     """Add an alert rule: a success whose FIELD matches is a silent failure."""
-    from crontify_cli.sandbox.rules import MAX_RULES, format_rule
-
-    rule = _rule(field, operator, number)
+    rule = parsed_by(partial(parse_rule, field, operator))(number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.add_rule(owner, monitor_id, rule):
             raise CrontifyError(
@@ -223,9 +204,7 @@ def remove_rule(
     account: AccountName = "default",
 ) -> None:
     """Remove an alert rule, given as it was added."""
-    from crontify_cli.sandbox.rules import format_rule
-
-    rule = _rule(field, operator, number)
+    rule = parsed_by(partial(parse_rule, field, operator))(number)
     with _existing(db, account, monitor_id) as (store, owner):
         if not store.remove_rule(owner, monitor_id, rule):
             raise CrontifyError(
@@ -235,7 +214,7 @@ def remove_rule(
     print(f"rule removed from monitor {monitor_id}: {format_rule(rule)}")
 
 
-@app.command(epilog="Example:  crontify sandbox runs backup --status failed")
+@sandbox.command(epilog="Example:  crontify sandbox runs backup --status failed")
 def runs(
     monitor_id: OptionalMonitorId = None,
     status: Annotated[
@@ -258,7 +237,7 @@ def runs(
     show_runs(found, as_json=as_json)
 
 
-@app.command(epilog="Example:  crontify sandbox alerts backup --json")
+@sandbox.command(epilog="Example:  crontify sandbox alerts backup --json")
 def alerts(
     monitor_id: OptionalMonitorId = None,
     limit: Limit = 20,
@@ -278,7 +257,7 @@ def alerts(
     show_alerts(found, as_json=as_json)
 
 
-@app.command(epilog="Example:  crontify sandbox reset --all")
+@sandbox.command(epilog="Example:  crontify sandbox reset --all")
 def reset(
     db: Db = None,
     everything: Annotated[
@@ -294,18 +273,8 @@ def reset(
     print("deleted everything" if everything else "deleted all runs, logs and alerts")
 
 
-def _rule(field: str, operator: str, number: str) -> "Rule":
-    from crontify_cli.sandbox.rules import parse_rule
-
-    try:
-        return parse_rule(field, operator, number)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 @contextmanager
 def _store(db: Path | None, *, create: bool) -> "Iterator[Store]":
-    from crontify_cli.sandbox.database import default_path, open_database
     from crontify_cli.sandbox.store import Store
 
     with open_database(db or default_path(), create=create) as connection:

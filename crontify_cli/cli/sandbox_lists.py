@@ -1,20 +1,25 @@
 """The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from crontify_cli.cli import output
 from crontify_cli.cli.moments import brief, local
+from crontify_cli.cli.table import Column, draw_table, text
 from crontify_cli.errors import one_line
 from crontify_cli.sandbox.identity import timestamp
 from crontify_cli.sandbox.live import pairs
-from crontify_cli.sandbox.records import Alert, Millis, Monitor, Run
+from crontify_cli.sandbox.records import Millis, Rule
 from crontify_cli.sandbox.rules import format_rule
+from crontify_cli.sandbox.wire import Alert, Monitor, Run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.text import Text
 
 T = TypeVar("T")
+Model = TypeVar("Model", bound="BaseModel")
 
 _NARROWEST_WORDS = 16
 """The width of the last column, which has the words, below which another column is left out."""
@@ -28,68 +33,54 @@ _STATUS_COLOURS = {
 }
 
 
-class Column(NamedTuple, Generic[T]):
-    """A column of a table. If the window is too narrow, the largest rank is left out first."""
-
-    name: str
-    rank: int
-    cell: Callable[[T], str]
-
-
 def show(
-    things: Sequence[T],
+    things: Sequence[Model],
+    fields: Callable[[Model], Iterable[object]],
+    columns: Sequence[Column[Model]],
     *,
     as_json: bool,
-    wire: "Callable[[T], BaseModel]",
-    fields: Callable[[T], Iterable[object]],
-    columns: Sequence[Column[T]],
 ) -> None:
-    """Print the list: `wire` for machines, `fields` in a pipe, `columns` on a terminal."""
+    """Print the list: as the API's objects, with `fields` in a pipe, `columns` on a terminal."""
 
-    output.show_list(
-        things,
-        lambda thing: wire(thing).model_dump(by_alias=True),
-        fields,
-        lambda shown: _print_table(shown, columns),
-        as_json=as_json,
-    )
+    def to_object(thing: Model) -> object:
+        return thing.model_dump(by_alias=True)
+
+    draw = partial(_print_table, columns)
+    output.show_list(things, to_object, fields, draw, as_json=as_json)
 
 
-def _print_table(things: Sequence[T], columns: Sequence[Column[T]]) -> None:
-    from rich.text import Text
-
-    from crontify_cli.cli import table
-
-    def cells(column: Column[T]) -> list[Text]:
-        words = [one_line(column.cell(thing)) for thing in things]
-        return [Text(word, _STATUS_COLOURS.get(word, "")) for word in words]
-
-    drawn = [table.Column(column.name, column.rank, cells(column)) for column in columns]
-    drawn[-1] = drawn[-1]._replace(least=_NARROWEST_WORDS)
+def _print_table(columns: Sequence[Column[T]], things: Iterable[T]) -> None:
+    shown = [*columns[:-1], columns[-1]._replace(least=_NARROWEST_WORDS)]
     console = output.console()
-    console.print(table.draw_table(drawn, console.width))
+    console.print(draw_table(list(things), shown, console.width))
+
+
+def _column(name: str, rank: int, words: Callable[[T], str]) -> Column[T]:
+    def cell(thing: T) -> "Text":
+        word = one_line(words(thing))
+        return text((word, _STATUS_COLOURS.get(word, "")))
+
+    return Column(name, rank, cell)
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
     """Print monitors with their rules and the status of their newest run."""
-    from crontify_cli.sandbox.wire import monitor_data
 
     def fields(monitor: Monitor) -> Sequence[object]:
         last_ping = _utc(monitor.last_ping_at)
-        return monitor.id, monitor.last_status, last_ping, _rules(monitor) or None
+        return monitor.id, monitor.status, last_ping, _rules(monitor) or None
 
     columns: Sequence[Column[Monitor]] = [
-        Column("Monitor", 0, lambda monitor: monitor.id),
-        Column("Newest run", 2, lambda monitor: monitor.last_status or "-"),
-        Column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
-        Column("Rules", 1, _rules),
+        _column("Monitor", 0, lambda monitor: monitor.id),
+        _column("Newest run", 2, lambda monitor: monitor.status or "-"),
+        _column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
+        _column("Rules", 1, _rules),
     ]
-    show(monitors, as_json=as_json, wire=monitor_data, fields=fields, columns=columns)
+    show(monitors, fields, columns, as_json=as_json)
 
 
 def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
     """Print runs, in the order given."""
-    from crontify_cli.sandbox.wire import run_data
 
     def fields(run: Run) -> Sequence[object]:
         times = _utc(run.started_at), _utc(run.finished_at)
@@ -99,36 +90,36 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
         return *times, run.monitor_id, run.status, seconds, *details
 
     columns: Sequence[Column[Run]] = [
-        Column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
-        Column("Monitor", 0, lambda run: run.monitor_id),
-        Column("Status", 1, lambda run: run.status),
-        Column("Took", 4, _took),
-        Column("Log", 6, lambda run: "yes" if run.has_log else ""),
-        Column("Run", 5, lambda run: run.id),
-        Column("Message, meta", 2, _message_and_meta),
+        _column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
+        _column("Monitor", 0, lambda run: run.monitor_id),
+        _column("Status", 1, lambda run: run.status),
+        _column("Took", 4, _took),
+        _column("Log", 6, lambda run: "yes" if run.has_log else ""),
+        _column("Run", 5, lambda run: run.id),
+        _column("Message, meta", 2, _message_and_meta),
     ]
-    show(runs, as_json=as_json, wire=run_data, fields=fields, columns=columns)
+    show(runs, fields, columns, as_json=as_json)
 
 
 def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
     """Print alerts, in the order given."""
-    from crontify_cli.sandbox.wire import alert_data
 
     def fields(alert: Alert) -> Sequence[object]:
         return _utc(alert.created_at), alert.monitor_id, alert.kind, alert.run_id, alert.message
 
     columns: Sequence[Column[Alert]] = [
-        Column("Time", 3, lambda alert: _local(alert.created_at)),
-        Column("Monitor", 0, lambda alert: alert.monitor_id),
-        Column("Alert", 1, lambda alert: alert.kind),
-        Column("Run", 4, lambda alert: alert.run_id),
-        Column("Message", 2, lambda alert: alert.message),
+        _column("Time", 3, lambda alert: _local(alert.created_at)),
+        _column("Monitor", 0, lambda alert: alert.monitor_id),
+        _column("Alert", 1, lambda alert: alert.kind),
+        _column("Run", 4, lambda alert: alert.run_id),
+        _column("Message", 2, lambda alert: alert.message),
     ]
-    show(alerts, as_json=as_json, wire=alert_data, fields=fields, columns=columns)
+    show(alerts, fields, columns, as_json=as_json)
 
 
 def _rules(monitor: Monitor) -> str:
-    return ", ".join(map(format_rule, monitor.rules))
+    rules = [Rule(each.field, each.operator, float(each.value)) for each in monitor.rules]
+    return ", ".join(map(format_rule, rules))
 
 
 def _took(run: Run) -> str:

@@ -1,25 +1,25 @@
-"""Statistics of a monitor: number of runs, success rate, durations, and the last failure."""
+"""The rows of `crontify runs --stats`, one per monitor: for JSON, a pipe and a table."""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.cli.moments import rounded, utc
+from crontify_cli.cli.moments import ago, brief, rounded, utc
+from crontify_cli.cli.table import Column, View, cause, draw_table, sparkline, text
 from crontify_cli.delivery.journal import RunRow, RunSummary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 RECENT = 60
 """How many of the newest durations are kept, for the sparkline."""
 
 _RAN = ("success", "fail", "tolerated")
 _FAILED = ("fail", "tolerated", "lost")
-
-
-class Recent(NamedTuple):
-    """One of the newest runs. duration: in seconds."""
-
-    duration: float
-    succeeded: bool
+_NARROWEST = 8
+"""Characters of the shortest sparkline that is worth drawing."""
 
 
 class Stats(NamedTuple):
@@ -28,7 +28,7 @@ class Stats(NamedTuple):
     runs: success + failed + tolerated + lost.
     success_rate: from 0 to 1, None without runs; a tolerated failure is not a success.
     p50, p95: nearest-rank percentiles of the durations in seconds, without lost runs.
-    recent: the newest runs, of these the oldest first.
+    durations: the newest runs that have a duration, of these the oldest first.
     """
 
     monitor: str
@@ -41,7 +41,7 @@ class Stats(NamedTuple):
     success_rate: float | None
     p50: float | None
     p95: float | None
-    recent: tuple[Recent, ...]
+    durations: tuple[RunSummary, ...]
     last_run_at: float
     last_failure: RunRow | None = None
 
@@ -71,12 +71,8 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def _stats(monitor: str, runs: Sequence[RunSummary]) -> Stats:
     count = Counter(run.outcome for run in runs)
-    ended = [
-        Recent(run.duration, run.outcome == "success")
-        for run in runs
-        if run.outcome in _RAN and run.duration is not None
-    ]
-    durations = sorted(run.duration for run in ended)
+    ended = [run for run in runs if run.outcome in _RAN and run.duration is not None]
+    durations = sorted(run.duration or 0.0 for run in ended)
     total = count["success"] + sum(count[outcome] for outcome in _FAILED)
     return Stats(
         monitor,
@@ -97,18 +93,11 @@ def _stats(monitor: str, runs: Sequence[RunSummary]) -> Stats:
 def as_json(stats: Stats) -> dict[str, object]:
     """Return the JSON object; docs/output.md describes its keys."""
     failure = stats.last_failure
-    return {
-        "monitor": stats.monitor,
-        "runs": stats.runs,
-        "success": stats.success,
-        "failed": stats.failed,
-        "tolerated": stats.tolerated,
-        "lost": stats.lost,
-        "skipped": stats.skipped,
+    return stats._asdict() | {
         "success_rate": rounded(stats.success_rate),
         "p50": rounded(stats.p50),
         "p95": rounded(stats.p95),
-        "durations": [rounded(recent.duration) for recent in stats.recent],
+        "durations": [rounded(run.duration) for run in stats.durations],
         "last_run_at": utc(stats.last_run_at),
         "last_failure": failure
         and {
@@ -132,3 +121,56 @@ def as_fields(stats: Stats) -> tuple[object, ...]:
         failure and failure.id,
         failure and (failure.message or failure.reason),
     )
+
+
+def stats_table(every: Sequence[Stats], view: View) -> "list[Table]":
+    """Return the table: numbers, the newest durations (failures in red), and the last failure."""
+    wide = view.width >= 120
+    columns: list[Column[Stats]] = [
+        Column("Monitor", 0, lambda stats: text(stats.monitor), least=_NARROWEST),
+        Column("Runs", 2, lambda stats: text(str(stats.runs)), right=True),
+        Column("Success", 1, lambda stats: _rate(stats.success_rate), right=True),
+        Column("p50", 3, lambda stats: _span(stats.p50), right=True),
+        Column("p95", 4, lambda stats: _span(stats.p95), right=True),
+        Column(
+            "Durations",
+            6,
+            lambda stats: _durations(stats.durations[-24 if wide else -40 :], view),
+            least=_NARROWEST,
+            keeps_end=True,
+        ),
+        Column(
+            "Last failure",
+            5,
+            lambda stats: _failure(stats, view.now, with_cause=wide),
+            least=len("Last failure"),
+        ),
+    ]
+    return [draw_table(every, columns, view.width)]
+
+
+def _rate(rate: float | None) -> "Text":
+    if rate is None:
+        return text("-")
+    colour = "green" if rate >= 0.99 else "yellow" if rate >= 0.9 else "bold red"
+    # A rate below 1 is never rounded up to 100 %.
+    percent = min(rate * 100, 99.9) if rate < 1 else 100.0
+    return text((f"{percent:.1f}%", colour))
+
+
+def _span(seconds: float | None) -> "Text":
+    return text("-" if seconds is None else brief(seconds))
+
+
+def _durations(recent: Sequence[RunSummary], view: View) -> "Text":
+    blocks = sparkline([run.duration or 0.0 for run in recent], ascii_only=view.ascii_only)
+    colours = ("green" if run.outcome == "success" else "red" for run in recent)
+    return text(*zip(blocks, colours, strict=True))
+
+
+def _failure(stats: Stats, now: float, *, with_cause: bool) -> "Text":
+    row = stats.last_failure
+    if row is None:
+        return text(("never", "dim"))
+    words = cause(row.message or row.reason or "", row.exit_code)
+    return text(ago(now - row.started_at), (f"  {words}" if with_cause else "", "dim"))

@@ -1,11 +1,14 @@
 """Draws tables: columns that fit the window, bars and sparklines."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
     from rich.table import Table
     from rich.text import Text
+
+Row = TypeVar("Row")
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -19,62 +22,72 @@ class View(NamedTuple):
     ascii_only: bool = False
 
 
-class Column(NamedTuple):
+class Column(NamedTuple, Generic[Row]):
     """A column of a table, and what happens to it in a narrow window.
 
     rank: the column with the largest rank is left out first.
+    cell: returns the content for a row.
     least: the width to which its cells may be cut; None if they are never cut.
     keeps_end: whether a cell that is cut loses its beginning instead of its end.
     """
 
     name: str
     rank: int
-    cells: "Sequence[Text]"
+    cell: "Callable[[Row], Text]"
     right: bool = False
     least: int | None = None
     keeps_end: bool = False
 
-    @property
-    def widest(self) -> int:
-        """The width that shows every cell whole."""
-        return max([len(self.name), *(cell.cell_len for cell in self.cells)])
 
-    @property
-    def narrowest(self) -> int:
-        """The width below which the column is left out."""
-        return self.widest if self.least is None else min(self.least, self.widest)
+class _Filled(NamedTuple):
+    """A column with its cells, and the widths between which it is drawn."""
+
+    column: Column[Any]
+    cells: "Sequence[Text]"
+    narrowest: int
+    widest: int
 
 
-def draw_table(columns: Sequence[Column], width: int) -> "Table":
-    """Return a table of the columns that fit into `width`; at least two are kept.
+def _fill(column: Column[Row], rows: Sequence[Row]) -> _Filled:
+    cells = [column.cell(row) for row in rows]
+    widest = max([len(column.name), *(cell.cell_len for cell in cells)])
+    least = widest if column.least is None else min(column.least, widest)
+    return _Filled(column, cells, least, widest)
+
+
+def text(*parts: str | tuple[str, str]) -> "Text":
+    """Return a text made of strings, or of pairs of a string and its style."""
+    from rich.text import Text
+
+    return Text.assemble(*parts)
+
+
+def draw_table(rows: Sequence[Row], columns: Sequence[Column[Row]], width: int) -> "Table":
+    """Return a table of the columns that have content and fit into `width`, but at least two.
 
     What the narrowest form of the columns leaves of the width goes to the first of them
     that needs it.
     """
     from rich.table import Table
 
-    shown = list(columns)
+    filled = [_fill(column, rows) for column in columns]
+    shown = [each for each in filled if any(each.cells) or not rows]
 
     def spare() -> int:
-        return width + GAP - sum(column.narrowest + GAP for column in shown)
+        return width + GAP - sum(each.narrowest + GAP for each in shown)
 
     while spare() < 0 and len(shown) > 2:
-        shown.remove(max(shown, key=lambda column: column.rank))
+        shown.remove(max(shown, key=lambda each: each.column.rank))
     left = spare()
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold dim")
-    cells = []
-    for column in shown:
-        own = max(1, min(column.widest, column.narrowest + left))
-        left -= own - column.narrowest
-        table.add_column(
-            column.name,
-            no_wrap=True,
-            overflow="ellipsis",
-            justify="right" if column.right else "left",
-            width=own,
-        )
-        cells.append([cell[-own:] for cell in column.cells] if column.keeps_end else column.cells)
-    for row in zip(*cells, strict=True):
+    content = []
+    for column, cells, narrowest, widest in shown:
+        own = max(1, min(widest, narrowest + left))
+        left -= own - narrowest
+        justify: JustifyMethod = "right" if column.right else "left"
+        table.add_column(column.name, no_wrap=True, overflow="ellipsis", justify=justify, width=own)
+        content.append([cell[-own:] for cell in cells] if column.keeps_end else cells)
+    for row in zip(*content, strict=True):
         table.add_row(*row)
     return table
 

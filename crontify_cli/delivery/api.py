@@ -214,17 +214,6 @@ class Api:
         """How far the connection has come: for another thread to see where a request hangs."""
         return self._network.trace
 
-    def get(self, path: str) -> dict[str, object]:
-        """Fetch `path`, below the base URL, with the user's token: the object it answers with.
-
-        For the lists that the sandbox has beyond the document. Raises CrontifyError.
-        """
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        reply = self._request("GET", f"{self._base}{path}", headers)
-        if reply.fate != "answered" or not 200 <= reply.status < 300:
-            raise CrontifyError(f"{path}: {reply.message}")
-        return answers.fields(reply.body)
-
     def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> _Reply:

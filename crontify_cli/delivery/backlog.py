@@ -94,10 +94,10 @@ class Delivery(NamedTuple):
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
             if step.verdict == "delivered":
                 return SendResult("delivered", answer)
-            if step.verdict in ("give_up", "drop"):
-                verdict: Literal["refused", "dropped"]
-                verdict = "refused" if step.verdict == "give_up" else "dropped"
-                return SendResult(verdict, answer, message)
+            if step.verdict == "give_up":
+                return SendResult("refused", answer, message)
+            if step.verdict == "drop":
+                return SendResult("dropped", answer, message)
             if step.verdict == "keep" or not self.wait(
                 step.pause, rate_limited=step.waits_for_rate_limit
             ):

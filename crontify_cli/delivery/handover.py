@@ -78,6 +78,10 @@ class Outcome(NamedTuple):
     at: float
 
 
+_NAMES: dict[type, str] = {SettingsRead: "settings", Prepared: "prepared", Ready: "ready"}
+_NAMES |= {Waiting: "waiting", Done: "done"}
+
+
 class Inbox:
     """What the reporting thread has told us so far; for the main thread alone.
 
@@ -104,19 +108,7 @@ class Inbox:
         try:
             event = self._queue.get(timeout > 0, timeout)
             while True:
-                self._keep(event)
+                setattr(self, _NAMES[type(event)], event)
                 event = self._queue.get_nowait()
         except Empty:
             return
-
-    def _keep(self, event: Event) -> None:
-        if isinstance(event, SettingsRead):
-            self.settings = event
-        elif isinstance(event, Prepared):
-            self.prepared = event
-        elif isinstance(event, Ready):
-            self.ready = event
-        elif isinstance(event, Waiting):
-            self.waiting = event
-        else:
-            self.done = event

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
+from crontify_cli.errors import CrontifyError
+
 VERSION = 1
 """The schema's, in the file's user_version: a later one's code brings earlier files up to it."""
 _APPLICATION_ID = 0x63726F6E
@@ -64,7 +66,7 @@ CREATE TABLE chores (name TEXT PRIMARY KEY, done_at REAL NOT NULL);
 """
 
 
-class JournalError(Exception):
+class JournalError(CrontifyError):
     """The journal cannot be used; the message names the file and what was done with it.
 
     is_set_aside: the file was corrupt, and is out of the way of a new one.

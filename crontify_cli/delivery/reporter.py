@@ -348,8 +348,7 @@ def _words(error: Exception) -> str:
         from crontify_cli.report.mask import full_mask
     except Exception:  # no memory, say; the error's own words may hold a secret
         return type(error).__name__
-    kept = keep(error, "exec", full_mask)
-    return f"{kept.words}; {kept.place}"
+    return keep(error, "exec", full_mask)
 
 
 def _start_state(sent: "SendResult") -> "StartState":

@@ -23,17 +23,6 @@ class LaunchedRun:
     warnings: lines for a person.
     """
 
-    __slots__ = (
-        "command",
-        "exit_code",
-        "options",
-        "problem",
-        "process",
-        "recorder",
-        "streams",
-        "warnings",
-    )
-
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
         self.options = options
         self.process = process

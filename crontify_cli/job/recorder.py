@@ -236,7 +236,4 @@ def make_private(folder: str) -> None:
         pass
     except FileNotFoundError:
         make_private(os.path.dirname(folder))
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass  # another first run was faster
+        make_private(folder)

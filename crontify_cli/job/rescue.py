@@ -38,8 +38,7 @@ def _words(error: Exception) -> str:
         from crontify_cli.report.mask import full_mask
     except Exception:  # its message could hold a secret, which nothing is there to mask
         return type(error).__name__
-    kept = keep(error, "exec", full_mask)
-    return f"{kept.words}; {kept.place}"
+    return keep(error, "exec", full_mask)
 
 
 def _copy(run: LaunchedRun) -> None:

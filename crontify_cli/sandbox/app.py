@@ -1,7 +1,7 @@
-"""The FastAPI application: its routes, and one JSON format for all errors."""
+"""The FastAPI application: its routes, the size limit, and one JSON format for all errors."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,17 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crontify_cli import __version__
-from crontify_cli.sandbox.committer import Committer
 from crontify_cli.sandbox.database import describe_error
 from crontify_cli.sandbox.identity import now
+from crontify_cli.sandbox.pings import Recorder
 from crontify_cli.sandbox.records import OnEvent, Refusal, RefusedRequest
-from crontify_cli.sandbox.refusals import BodyLimit, refuse_invalid, refuse_unreadable
 from crontify_cli.sandbox.routes import monitor_routes, ping_routes
 from crontify_cli.sandbox.store import Store
-from crontify_cli.sandbox.wire import ErrorAnswer
+from crontify_cli.sandbox.wire import MAX_BODY, ErrorAnswer
 
 BASE = "/api/v1"
 _DESCRIPTION = """\
@@ -26,6 +27,16 @@ The HTTP API of Crontify, on this machine, for trying jobs without an account.
 The lists of monitors and runs exist only in the sandbox.
 All errors have the same format: `{"success": false, "message": "…"}`.
 """
+_MAX_DISCARDED = 16 * MAX_BODY
+_MAX_PROBLEMS = 3
+_MESSAGES = {
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+}
+"""Messages that replace pydantic's, which assume that the reader knows Python."""
 
 
 class _Sandbox(FastAPI):
@@ -40,6 +51,42 @@ class _Sandbox(FastAPI):
         return schema
 
 
+class _BodyLimit:
+    """Middleware that reads each body before the application and answers 413 above 1 MiB.
+
+    A body that is too long is still read, up to a limit: if a server closes a connection
+    with unread data, the connection is reset and the client never sees the answer.
+    """
+
+    def __init__(self, app: ASGIApp, refuse: Callable[[Request, Refusal], Response]) -> None:
+        self.app = app
+        self.refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body, size, more = b"", 0, True
+        while more and size <= _MAX_DISCARDED:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            more = message.get("more_body", False)
+            body = body + chunk if size <= MAX_BODY else b""
+        if size > MAX_BODY:
+            refusal = Refusal(413, f"The body is longer than {MAX_BODY} bytes")
+            await self.refuse(Request(scope), refusal)(scope, receive, send)
+            return
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return unread.pop() if unread else await receive()
+
+        await self.app(scope, replay, send)
+
+
 def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
     """Return the API for `store`, whose file is `path`; `on_event` is told of every request."""
     app = _Sandbox(
@@ -51,7 +98,7 @@ def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(ping_routes(store, Committer(store.connection, path), on_event), prefix=BASE)
+    app.include_router(ping_routes(store, Recorder(store.connection, path), on_event), prefix=BASE)
     app.include_router(monitor_routes(store), prefix=BASE)
 
     def refuse(
@@ -64,7 +111,7 @@ def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
         error = ErrorAnswer(message=refusal.message)
         return JSONResponse(error.model_dump(by_alias=True), refusal.status, headers)
 
-    app.add_middleware(BodyLimit, refuse=refuse)
+    app.add_middleware(_BodyLimit, refuse=refuse)
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
         headers = error.headers if isinstance(error, HTTPException) else None
@@ -79,15 +126,49 @@ def _refusal(request: Request, error: Exception, path: Path) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, RequestValidationError):
-        return refuse_invalid(error)
+        return _refuse_invalid(error)
     if isinstance(error, sqlite3.Error):
         return Refusal(503, describe_error(error, path))
     if not isinstance(error, HTTPException):
         return Refusal(500, f"Internal error of the sandbox: {type(error).__name__}")
     if error.status_code == 400:  # an unreadable body; only the cause says why
-        return refuse_unreadable(error.__cause__)
+        return _refuse_unreadable(error.__cause__)
     messages = {
         404: f"No such endpoint: {request.method} {request.url.path}",
         405: f"{request.method} is not allowed here",
     }
     return Refusal(error.status_code, messages.get(error.status_code, error.detail))
+
+
+def _refuse_invalid(error: RequestValidationError) -> Refusal:
+    """Return the refusal: 415 for a wrong content type, otherwise 400 naming the fields."""
+    if isinstance(error.body, bytes):  # FastAPI parses only bodies declared as JSON
+        return Refusal(415, "The body must be JSON, with the header Content-Type: application/json")
+    problems = "; ".join(map(_describe, error.errors()[:_MAX_PROBLEMS]))
+    # A field name in the body may contain half of a surrogate pair.
+    return Refusal(400, problems.encode("utf-8", "replace").decode())
+
+
+def _refuse_unreadable(cause: BaseException | None) -> Refusal:
+    """Return the refusal of a body that the parser rejected with `cause`."""
+    if isinstance(cause, UnicodeDecodeError):
+        return Refusal(400, "The body is not JSON: it is not encoded in UTF-8")
+    reason = ""
+    if isinstance(cause, RecursionError):
+        reason = ": it is nested too deeply"
+    elif isinstance(cause, ValueError):  # Python's limit of 4,300 digits
+        reason = ": a number in it is too long"
+    return Refusal(400, f"The body cannot be parsed as JSON{reason}")
+
+
+def _describe(problem: Mapping[str, Any]) -> str:  # pydantic's own type
+    """Return `FIELD: MESSAGE`, with the full path of the field."""
+    where = ".".join(str(step) for step in problem["loc"][1:] if step != "[key]")
+    if problem["type"] == "json_invalid":
+        return f"The body is not JSON: {problem['ctx']['error']} at character {where}"
+    if problem["type"] == "float_type" and type(problem["input"]) is int:
+        message = "must be a number that fits in 64 bits"
+    else:
+        message = _MESSAGES.get(problem["type"]) or str(problem["msg"])
+    message = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{where or problem['loc'][0]}: {message}"

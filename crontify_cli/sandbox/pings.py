@@ -1,13 +1,82 @@
-"""Recording one ping: what it reads and writes, within a transaction that is already open."""
+"""Recording pings: what each one reads and writes, and one commit for those of a moment.
 
+All database work runs in the event loop's thread. A separate thread would be slower:
+every statement releases the interpreter lock, and a busy loop returns it up to 5 ms later.
+"""
+
+import asyncio
 import json
 import sqlite3
+from pathlib import Path
 
 from crontify_cli.model import Ping
+from crontify_cli.sandbox.database import describe_error, rollback
 from crontify_cli.sandbox.identity import new_id
 from crontify_cli.sandbox.records import Account, AlertDraft, Millis, PingResult, Refusal, RunStatus
 from crontify_cli.sandbox.rules import OVERLAP_ALERT, alerts_for, seconds_to_wait, transition
 from crontify_cli.sandbox.store import rules_of
+
+
+class Recorder:
+    """Records pings that arrive together in one transaction, which is committed once for all."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def record(self, account: Account, ping: Ping, at: Millis) -> PingResult:
+        """Record a ping that arrived `at`, and return what it did once that is committed.
+
+        Raises Refusal as `record_ping` does, and Refusal (503) if the database cannot be
+        written: all pings of this commit are rolled back, and all their requests are refused.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+                # The loop runs this after the requests that are already scheduled.
+                loop.call_soon(self._commit)
+            result = record_ping(self._connection, account, ping, at)
+        except Refusal:
+            raise
+        except sqlite3.Error as error:
+            refusal = self._refusal(error)
+            self._fail(refusal)
+            raise refusal from error
+        except BaseException:  # an internal error: half of a ping must not be committed
+            self._fail(Refusal(503, "The ping was not recorded: another request failed; try again"))
+            raise
+        done = loop.create_future()
+        self._waiting.append(done)
+        await done
+        return result
+
+    def _commit(self) -> None:
+        if not self._connection.in_transaction:
+            return
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._fail(self._refusal(error))
+            return
+        for done in self._take_waiting():
+            done.set_result(None)
+
+    def _fail(self, refusal: Refusal) -> None:
+        try:
+            rollback(self._connection)
+        finally:
+            for done in self._take_waiting():
+                done.set_exception(refusal)
+
+    def _take_waiting(self) -> list[asyncio.Future[None]]:
+        waiting, self._waiting = self._waiting, []
+        # The future of a client that has disconnected is already cancelled.
+        return [done for done in waiting if not done.done()]
+
+    def _refusal(self, error: sqlite3.Error) -> Refusal:
+        return Refusal(503, describe_error(error, self._path))
 
 
 def record_ping(

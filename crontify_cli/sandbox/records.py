@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from crontify_cli.model import Meta, Ping
+from crontify_cli.model import Ping
 
 RunStatus = Literal["running", "success", "failed", "overlapped"]
 Operator = Literal["lt", "gt", "eq", "ne"]
@@ -28,58 +28,12 @@ class Rule(NamedTuple):
     value: float
 
 
-class Monitor(NamedTuple):
-    """A monitor as lists show it; `last_status` is the status of its newest run."""
-
-    id: str
-    created_at: Millis
-    last_ping_at: Millis | None
-    last_status: RunStatus | None
-    rules: Sequence[Rule]
-
-
-class Run(NamedTuple):
-    """A run as lists show it: everything except the log, which is stored separately.
-
-    `started_at` is None for a success or fail that was not preceded by a start.
-    """
-
-    row: int
-    id: str
-    monitor_id: str
-    status: RunStatus
-    started_at: Millis | None
-    finished_at: Millis | None
-    meta: Meta | None
-    error_message: str | None
-    has_log: bool
-
-    @property
-    def duration_ms(self) -> int | None:
-        """Milliseconds from start to end; None if either is unknown."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0, self.finished_at - self.started_at)
-
-
 class AlertDraft(NamedTuple):
     """An alert that is not stored yet; `message` is one line."""
 
     kind: AlertKind
     message: str
     log_head: str | None = None
-
-
-class Alert(NamedTuple):
-    """What Crontify would have sent, with the beginning of the run's log."""
-
-    id: str
-    monitor_id: str
-    run_id: str
-    kind: AlertKind
-    message: str
-    log_head: str | None
-    created_at: Millis
 
 
 class PingResult(NamedTuple):

@@ -1,37 +1,66 @@
 """The endpoints: the documented pings and log, and the sandbox's lists of monitors and runs."""
 
-from typing import Annotated, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Path, Query, Request, Security
-from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
-from fastapi.security.base import SecurityBase
-from fastapi.security.utils import get_authorization_scheme_param
+from fastapi import APIRouter, Depends, Path, Query, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from crontify_cli.model import Ping
 from crontify_cli.sandbox import wire
-from crontify_cli.sandbox.committer import Committer
 from crontify_cli.sandbox.identity import KEY_PREFIX, now, read_token
-from crontify_cli.sandbox.pings import record_ping, unknown_monitor
-from crontify_cli.sandbox.records import AcceptedPing, Account, Monitor, OnEvent, Refusal, RunStatus
-from crontify_cli.sandbox.refusals import refusals
+from crontify_cli.sandbox.pings import Recorder, unknown_monitor
+from crontify_cli.sandbox.records import AcceptedPing, Account, OnEvent, Refusal, RunStatus
 from crontify_cli.sandbox.store import Store
 
 _MonitorId = Annotated[str, Path(alias="monitorId", examples=["backup"])]
 _SEND_TOKEN = "send a user token in the header Authorization: Bearer …"
 _RunId = Annotated[str, Path(alias="runId")]
+_API_KEY = APIKeyHeader(
+    name="X-API-Key", scheme_name="apiKey", description="ck_live_…", auto_error=False
+)
+_USER_TOKEN = HTTPBearer(
+    bearerFormat="JWT",
+    scheme_name="userToken",
+    description="Printed by crontify sandbox token; an API key is not accepted here.",
+    auto_error=False,
+)
 _Cursor = Annotated[str | None, Query(description="The nextCursor of the previous page")]
+_REFUSALS = {
+    400: "The request is not valid for this endpoint",
+    401: "Missing or invalid API key or token",
+    404: "Monitor (or run) not found or does not belong to this account",
+    413: "The body is longer than 1 MiB",
+    415: "The body is not application/json",
+    429: "Rate limit exceeded: see your plan's minimum ping interval",
+    503: "The sandbox cannot use its database",
+}
+
+_Responses = dict[int | str, dict[str, Any]]  # FastAPI's own type
 
 
-def ping_routes(store: Store, committer: Committer, on_event: OnEvent) -> APIRouter:
+def _refusals(*statuses: int) -> _Responses:
+    """Return a route's `responses=`: each status with its description and the error schema."""
+    responses: _Responses = {
+        status: {"model": wire.ErrorAnswer, "description": _REFUSALS[status]} for status in statuses
+    }
+    if 429 in responses:
+        responses[429]["headers"] = {
+            "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
+        }
+    return responses
+
+
+def ping_routes(store: Store, recorder: Recorder, on_event: OnEvent) -> APIRouter:
     """Return the ping endpoints; each ping is answered after it has been committed."""
     router = APIRouter(
-        prefix="/ping/{monitorId}", tags=["pings"], responses=refusals(401, 404, 413, 429, 503)
+        prefix="/ping/{monitorId}", tags=["pings"], responses=_refusals(401, 404, 413, 429, 503)
     )
-    KeyOwner: TypeAlias = Annotated[Account, Security(ApiKey(store))]
+    KeyOwner: TypeAlias = Annotated[Account, Depends(_owner_of_key(store))]
 
     async def answer(account: Account, ping: Ping) -> wire.PingAnswer:
         at = now()
-        result = await committer.write(lambda: record_ping(committer.connection, account, ping, at))
+        result = await recorder.record(account, ping, at)
         on_event(AcceptedPing(at, ping, result))
         return wire.ping_answer(ping.monitor_id, result, at)
 
@@ -40,14 +69,14 @@ def ping_routes(store: Store, committer: Committer, on_event: OnEvent) -> APIRou
         """Signal that a job has started."""
         return await answer(account, Ping(monitor_id, "start"))
 
-    @router.post("/success", responses=refusals(400, 415))
+    @router.post("/success", responses=_refusals(400, 415))
     async def success(
         monitor_id: _MonitorId, account: KeyOwner, body: wire.SuccessBody | None = None
     ) -> wire.PingAnswer:
         """Signal that a job completed successfully."""
         return await answer(account, (body or wire.SuccessBody()).ping(monitor_id))
 
-    @router.post("/fail", responses=refusals(400, 415))
+    @router.post("/fail", responses=_refusals(400, 415))
     async def fail(
         monitor_id: _MonitorId, account: KeyOwner, body: wire.FailBody | None = None
     ) -> wire.PingAnswer:
@@ -59,10 +88,10 @@ def ping_routes(store: Store, committer: Committer, on_event: OnEvent) -> APIRou
 
 def monitor_routes(store: Store) -> APIRouter:
     """Return the monitor endpoints, all of which require a user token."""
-    router = APIRouter(prefix="/monitors", tags=["monitors"], responses=refusals(401, 413, 503))
-    TokenOwner: TypeAlias = Annotated[Account, Security(UserToken(store))]
+    router = APIRouter(prefix="/monitors", tags=["monitors"], responses=_refusals(401, 413, 503))
+    TokenOwner: TypeAlias = Annotated[Account, Depends(_owner_of_token(store))]
 
-    def require_monitor(account: Account, monitor_id: str) -> Monitor:
+    def require_monitor(account: Account, monitor_id: str) -> wire.Monitor:
         if found := store.monitor(account, monitor_id):
             return found
         raise unknown_monitor()
@@ -70,16 +99,14 @@ def monitor_routes(store: Store) -> APIRouter:
     @router.get("")
     async def monitors(account: TokenOwner) -> wire.MonitorsAnswer:
         """List the account's monitors."""
-        return wire.MonitorsAnswer(
-            data=[wire.monitor_data(monitor) for monitor in store.monitors(account)]
-        )
+        return wire.MonitorsAnswer(data=store.monitors(account))
 
-    @router.get("/{monitorId}", responses=refusals(404))
+    @router.get("/{monitorId}", responses=_refusals(404))
     async def monitor(monitor_id: _MonitorId, account: TokenOwner) -> wire.MonitorAnswer:
         """Show one monitor and its alert rules."""
-        return wire.MonitorAnswer(data=wire.monitor_data(require_monitor(account, monitor_id)))
+        return wire.MonitorAnswer(data=require_monitor(account, monitor_id))
 
-    @router.get("/{monitorId}/runs", responses=refusals(400, 404))
+    @router.get("/{monitorId}/runs", responses=_refusals(400, 404))
     async def runs(
         monitor_id: _MonitorId,
         account: TokenOwner,
@@ -98,9 +125,9 @@ def monitor_routes(store: Store) -> APIRouter:
         # One more than requested shows whether there is another page.
         page = store.runs(account, monitor_id, status=status, before=before, limit=limit + 1)
         more = page[limit - 1].id if len(page) > limit else None
-        return wire.RunsAnswer(data=[wire.run_data(run) for run in page[:limit]], next_cursor=more)
+        return wire.RunsAnswer(data=page[:limit], next_cursor=more)
 
-    @router.get("/{monitorId}/runs/{runId}/log", responses=refusals(404))
+    @router.get("/{monitorId}/runs/{runId}/log", responses=_refusals(404))
     async def log(monitor_id: _MonitorId, run_id: _RunId, account: TokenOwner) -> wire.LogAnswer:
         """Retrieve the log output attached to a run."""
         require_monitor(account, monitor_id)
@@ -113,43 +140,32 @@ def monitor_routes(store: Store) -> APIRouter:
     return router
 
 
-class ApiKey(SecurityBase):
-    """Finds the account of the header `X-API-Key`, or refuses the request with 401."""
+def _owner_of_key(store: Store) -> Callable[..., Awaitable[Account]]:
+    """Return what finds the account of the header `X-API-Key`, or refuses the request (401)."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.scheme_name = "apiKey"
-        self.model = APIKey.model_validate(
-            {"in": APIKeyIn.header, "name": "X-API-Key", "description": "ck_live_…"}
-        )
-
-    async def __call__(self, request: Request) -> Account:
-        key = request.headers.get("x-api-key")
+    async def find(key: Annotated[str | None, Security(_API_KEY)]) -> Account:
         if not key:
             raise Refusal(401, "Missing API key: send it in the header X-API-Key")
-        if account := self._store.account_by_key(key):
+        if account := store.account_by_key(key):
             return account
         raise Refusal(401, "Invalid API key")
 
+    return find
 
-class UserToken(SecurityBase):
-    """Finds the account of the user token, or refuses the request with 401."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.scheme_name = "userToken"
-        self.model = HTTPBearer(
-            bearerFormat="JWT",
-            description="Printed by crontify sandbox token; an API key is not accepted here.",
-        )
+def _owner_of_token(store: Store) -> Callable[..., Awaitable[Account]]:
+    """Return what finds the account of the user token, or refuses the request (401)."""
 
-    async def __call__(self, request: Request) -> Account:
-        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-        if scheme.lower() != "bearer" or not token:
+    async def find(
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_USER_TOKEN)],
+    ) -> Account:
+        if not bearer:
             raise Refusal(401, f"Missing user token: {_SEND_TOKEN}")
-        if token.startswith(KEY_PREFIX):
+        if bearer.credentials.startswith(KEY_PREFIX):
             raise Refusal(401, f"An API key is not accepted here: {_SEND_TOKEN}")
-        row = read_token(self._store.signing_secret(), token)
-        if account := self._store.account_by_row(row):
+        row = read_token(store.signing_secret(), bearer.credentials)
+        if account := store.account_by_row(row):
             return account
         raise Refusal(401, "Invalid token: its account no longer exists")
+
+    return find

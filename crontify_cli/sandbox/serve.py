@@ -11,7 +11,6 @@ import socket
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 import uvicorn
 
@@ -27,50 +26,50 @@ _BUSY_TIMEOUT = 2.0  # seconds; every request waits while another program writes
 _GRACE = 2  # seconds that open requests have left when the server is stopped
 
 
-class ServeOptions(NamedTuple):
-    """The command line of `serve`; a `plan` of None leaves the account's plan unchanged."""
-
-    host: str
-    port: int
-    db: Path
-    account: str
-    plan: Millis | None
-    as_json: bool
-    until_stdin_closes: bool
-
-
-def serve(options: ServeOptions) -> None:
+def serve(
+    host: str,
+    port: int,
+    db: Path | None,
+    name: str,
+    plan: Millis | None,
+    *,
+    as_json: bool,
+    until_stdin_closes: bool,
+) -> None:
     """Serve until SIGTERM, SIGINT or, if requested, the end of stdin.
 
+    name: the account's. plan: the minimum interval between two pings of a monitor, None to
+        leave it unchanged.
     Raises CrontifyError if the port or the database cannot be used.
     """
     # Open the port before the key is created, which is shown only once.
+    path = db or default_path()
     with (
-        listen(options.host, options.port) as listener,
-        open_database(options.db, create=True, busy_timeout=_BUSY_TIMEOUT) as connection,
+        listen(host, port) as listener,
+        open_database(path, create=True, busy_timeout=_BUSY_TIMEOUT) as connection,
     ):
         if not is_loopback(listener):
             say(
-                f"warning: the sandbox listens on {options.host}: other machines can reach it,"
+                f"warning: the sandbox listens on {host}: other machines can reach it,"
                 " and the traffic is not encrypted"
             )
         store = Store(connection)
-        account = store.get_or_create_account(options.account)
-        if options.plan is not None:
-            store.set_plan(account, options.plan)
+        account = store.get_or_create_account(name)
+        if plan is not None:
+            store.set_plan(account, plan)
         url = base_url(listener, BASE)
         key = None if store.has_key(account) else store.rotate_key(account)
         token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
-        printer = EventPrinter(write_json if options.as_json else write_lines)
-        server = _server(store, options.db, printer)
+        printer = EventPrinter(write_json if as_json else write_lines)
+        server = _server(store, path, printer)
         _stop_on_signals(server)
-        if options.until_stdin_closes:
+        if until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
-        if options.as_json:
+        if as_json:
             ready = {"event": "ready", "url": url, "token": token}
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
-            print(_welcome(url, key, token, options.db), flush=True)
+            print(_welcome(url, key, token, path), flush=True)
         server.run(sockets=[listener])
         printer.close()
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from crontify_cli.sandbox.database import transaction
 from crontify_cli.sandbox.identity import hash_key, new_key, now
-from crontify_cli.sandbox.records import Account, Alert, Millis, Monitor, Rule, Run, RunStatus
+from crontify_cli.sandbox.records import Account, Millis, Rule, RunStatus
 from crontify_cli.sandbox.rules import MAX_RULES
+from crontify_cli.sandbox.wire import Alert, Monitor, Run
 
-ACCOUNT = "SELECT row, name, min_interval FROM accounts "
 MONITOR = """
 SELECT m.row, m.id, m.created_at, m.last_ping_at,
     (SELECT status FROM runs WHERE monitor = m.row ORDER BY row DESC LIMIT 1)
@@ -43,8 +43,7 @@ class Store:
 
     def account(self, name: str) -> Account | None:
         """Return the account with that name."""
-        row = self._one(ACCOUNT + "WHERE name = ?", name)
-        return Account(*row) if row else None
+        return self._account("name", name)
 
     def get_or_create_account(self, name: str) -> Account:
         """Return the account with that name; a new one has no key yet."""
@@ -55,8 +54,7 @@ class Store:
 
     def account_by_row(self, row: int) -> Account | None:
         """Return the account that a token was issued for."""
-        found = self._one(ACCOUNT + "WHERE row = ?", row)
-        return Account(*found) if found else None
+        return self._account("row", row)
 
     def account_by_key(self, key: str) -> Account | None:
         """Return the owner of the key; every stored hash is compared, in constant time."""
@@ -165,7 +163,7 @@ class Store:
         rows = self.connection.execute(
             ALERT + term + "ORDER BY a.row DESC LIMIT ?", (account.row, *values, limit)
         )
-        return [Alert(*row) for row in rows]
+        return [Alert(**dict(zip(Alert.model_fields, row, strict=True))) for row in rows]
 
     def delete_runs(self) -> None:
         """Delete all runs, logs, alerts and ping times; monitors, rules and keys stay."""
@@ -178,6 +176,10 @@ class Store:
         with transaction(self.connection):
             self._change("DELETE FROM accounts")
             self._change("UPDATE signing SET secret = ?", os.urandom(32))
+
+    def _account(self, column: str, value: object) -> Account | None:
+        row = self._one(f"SELECT row, name, min_interval FROM accounts WHERE {column} = ?", value)
+        return Account(*row) if row else None
 
     def _one(self, sql: str, *values: object) -> _Row | None:
         row: _Row | None = self.connection.execute(sql, values).fetchone()
@@ -193,9 +195,9 @@ class Store:
         return int(row[0])
 
     def _monitor(self, row: _Row) -> Monitor:
-        number, monitor_id, created_at, last_ping_at, status = row
-        rules = rules_of(self.connection, number)
-        return Monitor(monitor_id, created_at, last_ping_at, status, rules)
+        number, *fields = row
+        values = (*fields, rules_of(self.connection, number))
+        return Monitor(**dict(zip(Monitor.model_fields, values, strict=True)))
 
 
 def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:
@@ -205,6 +207,5 @@ def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:
 
 
 def _run(row: _Row) -> Run:
-    number, run_id, monitor_id, status, started, finished, meta, error, has_log = row
-    numbers = json.loads(meta) if meta else None
-    return Run(number, run_id, monitor_id, status, started, finished, numbers, error, bool(has_log))
+    fields = dict(zip(Run.model_fields, row, strict=True))
+    return Run(**fields | {"meta": json.loads(fields["meta"]) if fields["meta"] else None})

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, Strict
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    computed_field,
+)
 from pydantic.alias_generators import to_camel
 
 from crontify_cli.model import Meta, Ping
@@ -76,7 +86,11 @@ def _simplify(meta: Meta | None) -> Meta:
 # Patterns are for the schema only: our own answers need no validation.
 _Id = Annotated[str, Field(json_schema_extra={"pattern": "^cl[a-z0-9]{23}$"})]
 _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
-_Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": _TIME})]
+_Time = Annotated[
+    records.Millis,
+    PlainSerializer(timestamp, return_type=str),
+    Field(json_schema_extra={"format": "date-time", "pattern": _TIME}),
+]
 
 
 class _Answer(BaseModel):
@@ -125,51 +139,67 @@ class RuleData(_Answer):
     value: int | float
 
 
-class MonitorData(_Answer):
+def _rule_data(rule: records.Rule) -> RuleData:
+    field, operator, value = rule
+    return RuleData(field=field, operator=operator, value=simplify(value))
+
+
+class Monitor(_Answer):
     """A monitor; `status` is the status of its newest run."""
 
     id: str
     created_at: _Time
     last_ping_at: _Time | None
     status: records.RunStatus | None
-    rules: Sequence[RuleData]
+    rules: Sequence[Annotated[RuleData, BeforeValidator(_rule_data)]]
 
 
 class MonitorsAnswer(_Success):
     """The account's monitors."""
 
-    data: Sequence[MonitorData]
+    data: Sequence[Monitor]
 
 
 class MonitorAnswer(_Success):
     """One monitor."""
 
-    data: MonitorData
+    data: Monitor
 
 
-class RunData(_Answer):
+class Run(_Answer):
     """A run without its log. `startedAt` is null if no start preceded the end."""
 
+    row: int = Field(exclude=True)
     id: _Id
     monitor_id: str
     status: records.RunStatus
     started_at: _Time | None
     finished_at: _Time | None
-    duration_ms: int | None
     meta: dict[str, int | float] | None
     error_message: str | None
     has_log: bool
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
+    @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from start to end; null if either is unknown."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0, self.finished_at - self.started_at)
 
 
 class RunsAnswer(_Success):
     """Runs, newest first; pass `nextCursor` to get older ones. It is null on the last page."""
 
-    data: Sequence[RunData]
+    data: Sequence[Run]
     next_cursor: _Id | None
 
 
-class AlertData(_Answer):
-    """An alert as `crontify sandbox alerts --json` prints it; the API has no alerts."""
+class Alert(_Answer):
+    """What Crontify would have sent, with the beginning of the run's log.
+
+    `crontify sandbox alerts --json` prints it; the API has no alerts.
+    """
 
     id: _Id
     monitor_id: str
@@ -183,40 +213,5 @@ class AlertData(_Answer):
 def ping_answer(monitor_id: str, result: records.PingResult, at: int) -> PingAnswer:
     """Return the answer to a ping that arrived `at`."""
     run_id, status, _ = result
-    data = PingData(monitor_id=monitor_id, run_id=run_id, status=status, timestamp=timestamp(at))
+    data = PingData(monitor_id=monitor_id, run_id=run_id, status=status, timestamp=at)
     return PingAnswer(data=data)
-
-
-def monitor_data(monitor: records.Monitor) -> MonitorData:
-    """Return the monitor as the API shows it."""
-    return MonitorData(
-        id=monitor.id,
-        created_at=timestamp(monitor.created_at),
-        last_ping_at=_time(monitor.last_ping_at),
-        status=monitor.last_status,
-        rules=[
-            RuleData(field=field, operator=operator, value=simplify(value))
-            for field, operator, value in monitor.rules
-        ],
-    )
-
-
-def run_data(run: records.Run) -> RunData:
-    """Return the run as the API shows it."""
-    fields = run._asdict() | {
-        "started_at": _time(run.started_at),
-        "finished_at": _time(run.finished_at),
-        "duration_ms": run.duration_ms,
-        "meta": run.meta or None,
-    }
-    del fields["row"]
-    return RunData(**fields)
-
-
-def alert_data(alert: records.Alert) -> AlertData:
-    """Return the alert as `--json` prints it."""
-    return AlertData(**alert._asdict() | {"created_at": timestamp(alert.created_at)})
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else timestamp(at)

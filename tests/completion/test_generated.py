@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from crontify_cli.cli.app import app
+from crontify_cli.cli.app import make_app
 from crontify_cli.job.options import OPTIONS
 from tests.completion.terminal import ROOT
 from tests.conftest import Crontify
@@ -28,9 +28,9 @@ from crontify_cli.job import options
 options.PANELS["Settings"] += (options.Option("--brand-new", "A new one."),)
 """
 _ONE_MORE_COMMAND = """\
-from crontify_cli.cli.app import app
-@app.command()
+from crontify_cli.cli import flush
 def brand_new(): "A new one."
+flush.register = lambda app: app.command()(brand_new)
 """
 _OTHER_HELP = """\
 from crontify_cli.job import options
@@ -79,7 +79,7 @@ def test_what_is_said_of_choices_is_of_choices_that_there_are(
     commands = importlib.import_module("completion.commands")
     choices = {
         "|".join(value.choices)
-        for command in commands.read(typer.main.get_command(app)).all()
+        for command in commands.read(typer.main.get_command(make_app())).all()
         for value in (*command.arguments, *(option.value for option in command.options))
         if value
     }

@@ -15,7 +15,6 @@ import httpx
 from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
-from crontify_cli.sandbox.wire import alert_data
 from tests.programs import PROGRAM
 
 _numbers = itertools.count(1)
@@ -92,7 +91,7 @@ class Server(NamedTuple):
             account = store.account("default")
             assert account
             found = store.alerts(account, monitor_id, limit=1_000)
-        return [alert_data(alert).model_dump(by_alias=True) for alert in found]
+        return [alert.model_dump(by_alias=True) for alert in found]
 
 
 def environment() -> dict[str, str]:

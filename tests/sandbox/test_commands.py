@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from crontify_cli.cli.sandbox import app
+from crontify_cli.cli.sandbox import sandbox as app
 from tests.sandbox.server import Server, sandbox, serving
 from tests.screen import screen
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli.cli import output
-from crontify_cli.cli.table import GAP
+from crontify_cli.cli.table import GAP, text
 from crontify_cli.errors import one_line
 
 if TYPE_CHECKING:
@@ -47,28 +47,22 @@ def show(checks: Iterable[Check]) -> None:
 
 def _row(check: Check) -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(width=_RESULT_WIDTH)
     grid.add_column(width=_CHECK_WIDTH)
     grid.add_column(overflow="fold")
     colour = _COLOURS[check.result]
-    found = Text(one_line(check.found), "dim" if check.result == "skipped" else "")
-    if check.advice:
-        found.append(f"\n{one_line(check.advice)}", "bold")
-    grid.add_row(Text(check.result, colour), Text(check.check), found)
+    found = (one_line(check.found), "dim" if check.result == "skipped" else "")
+    advice = (f"\n{one_line(check.advice)}" if check.advice else "", "bold")
+    grid.add_row(text((check.result, colour)), text(check.check), text(found, advice))
     return grid
 
 
 def _summary(count: Counter[str]) -> "Text":
-    from rich.text import Text
-
-    bad = [
-        f"{count[result]} {result}{'s' if count[result] > 1 else ''}"
-        for result in ("failure", "warning")
-        if count[result]
-    ]
+    results = [result for result in ("failure", "warning") if count[result]]
+    bad = [output.count(count[result], result) for result in results]
     if not bad:
-        return Text("\nNo problems found.", "green")
-    return Text(f"\n{' and '.join(bad)}.", _COLOURS["failure" if count["failure"] else "warning"])
+        return text(("\nNo problems found.", "green"))
+    colour = _COLOURS["failure" if count["failure"] else "warning"]
+    return text((f"\n{' and '.join(bad)}.", colour))

@@ -1,14 +1,24 @@
 """`crontify doctor`: runs all checks and prints their results."""
 
+import platform
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crontify_cli import __version__
+from crontify_cli.cli import output
+from crontify_cli.cli.arguments import AsJson
+from crontify_cli.cli.crontab_line import program
+from crontify_cli.cli.doctor.check import Check, show
+from crontify_cli.cli.doctor.cron import check_cron
+from crontify_cli.cli.doctor.server import check_server, confirm_token
+from crontify_cli.cli.doctor.settings import check_config, check_key, check_modes, check_token
+from crontify_cli.cli.doctor.state import check_state
+from crontify_cli.config import load
+from crontify_cli.config.secret import held_secrets
 from crontify_cli.errors import ExitCode
-
-if TYPE_CHECKING:
-    from crontify_cli.cli.doctor.check import Check
+from crontify_cli.places import state_dir
+from crontify_cli.report.mask import Masker, known_secrets
 
 _HELP = """Check whether jobs on this machine can be reported, and say how to fix problems.
 
@@ -30,48 +40,32 @@ def register(app: typer.Typer) -> None:
     )(doctor)
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Run all checks and print them as they finish; the help is `_HELP`."""
-    from crontify_cli.cli import output
-    from crontify_cli.cli.doctor.check import show
-
     results = []
 
-    def checks() -> "Iterator[Check]":
+    def checks() -> Iterator[Check]:
         for check in map(_masked, _checks()):
             results.append(check.result)
             yield check
 
-    if as_json:
-        output.json_list(check._asdict() for check in checks())
-    elif output.is_terminal():
-        show(checks())
-    else:
-        output.lines(
-            output.fields((result, name, found, advice)) for name, result, found, advice in checks()
-        )
+    def fields(check: Check) -> tuple[object, ...]:
+        return check.result, check.check, check.found, check.advice
+
+    output.show_list(checks(), Check._asdict, fields, show, as_json=as_json)
     raise typer.Exit(ExitCode.FAILURE if "failure" in results else ExitCode.OK)
 
 
-def _checks() -> "Iterator[Check]":
+def _checks() -> Iterator[Check]:
     """Yield each check when it has finished, in the order of `docs/output.md`."""
-    from crontify_cli.cli.crontab_line import program
-    from crontify_cli.cli.doctor.cron import check_cron
-    from crontify_cli.cli.doctor.server import check_server, confirm_token
-    from crontify_cli.cli.doctor.settings import check_config, check_key, check_modes, check_token
-    from crontify_cli.cli.doctor.state import check_state
-    from crontify_cli.config import load
-    from crontify_cli.places import state_dir
-
     loaded = load()
     settings = loaded.settings
     try:
         state = state_dir()
     except OSError:
         state = None
-    yield _version()
+    python = f"Python {platform.python_version()}"
+    yield Check("version", "ok", f"crontify {__version__}, {python}, {program()}")
     yield from check_config(loaded)
     yield from check_modes(loaded, state)
     key = check_key(settings)
@@ -87,22 +81,8 @@ def _checks() -> "Iterator[Check]":
     yield from check_cron(program(), has_key=key.result != "failure")
 
 
-def _version() -> "Check":
-    import platform
-
-    from crontify_cli import __version__
-    from crontify_cli.cli.crontab_line import program
-    from crontify_cli.cli.doctor.check import Check
-
-    python = f"Python {platform.python_version()}"
-    return Check("version", "ok", f"crontify {__version__}, {python}, {program()}")
-
-
-def _masked(check: "Check") -> "Check":
+def _masked(check: Check) -> Check:
     """Return the check with secrets masked, which messages of a server or a command may contain."""
-    from crontify_cli.config.secret import held_secrets
-    from crontify_cli.report.mask import Masker, known_secrets
-
     mask = Masker(known_secrets(), held_secrets())
     advice = mask(check.advice) if check.advice else None
     return check._replace(found=mask(check.found), advice=advice)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from crontify_cli.cli.client import connect
 from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import brief, local
-from crontify_cli.config import Settings, check_base_url, keys, token
+from crontify_cli.config import Settings, keys, token
 from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ _RESOLVER = 10.0
 def check_server(settings: Settings) -> Iterator[Check]:
     """Yield the checks from `base_url` to `clock`."""
     try:
-        check_base_url(settings)
-        from crontify_cli.delivery.api import open_api
-
-        api = open_api(settings, None)
+        api = connect(settings)
     except (CrontifyError, OSError) as error:
         message = error.message if isinstance(error, CrontifyError) else str(error)
         yield Check("base_url", "failure", message, "crontify config edit")
@@ -51,9 +49,7 @@ def confirm_token(settings: Settings, good: Check) -> Check:
     The request is for the log of a run that does not exist: the API documents 401 for a
     token that is not valid and 404 for such a run.
     """
-    from crontify_cli.delivery.api import open_api
-
-    with open_api(settings, None, token(settings)) as api:
+    with connect(settings, token=token(settings)) as api:
         answer = api.log(NO_MONITOR, NO_RUN)
     if answer.status != 401:
         return good
@@ -137,12 +133,8 @@ def _server(settings: Settings, trace: "ConnectionTrace", probe: "Probe | None")
         return Check("server", "skipped", "no secure connection")
     if probe is None or probe.status is None:
         message = probe.message if probe else f"no answer from {settings.base_url}"
-        return Check(
-            "server",
-            "failure",
-            message,
-            "check the network; reports stay queued until the server answers",
-        )
+        advice = "check the network; reports stay queued until the server answers"
+        return Check("server", "failure", message, advice)
     took = _milliseconds(probe.seconds)
     if 300 <= probe.status < 400:
         return Check("server", "failure", probe.message, "set base_url to the new address")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.moments import ago, brief, local
+from crontify_cli.cli.output import count
 from crontify_cli.config import Loaded, Settings, api_key, token
 from crontify_cli.config.file import exposure, plain
 from crontify_cli.config.secret import Credential, Secret, expires_at, mask
@@ -23,7 +24,7 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
     if not loaded.problems:
         found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
         if monitors := len(loaded.settings.monitors):
-            found += f", {monitors} monitor{'s' if monitors > 1 else ''}"
+            found += f", {count(monitors, 'monitor')}"
         yield Check("config", "ok", found)
 
 

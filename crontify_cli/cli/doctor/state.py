@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.moments import brief
+from crontify_cli.cli.output import count
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
 from crontify_cli.delivery.journal_file import Health, examine
@@ -56,7 +57,7 @@ def _journal(state: str, health: Health) -> Check:
         advice = "until it can be used, a report that cannot be sent immediately is lost"
         return Check("journal", "failure", f"{path}: {health.problem}", advice)
     if health.exists:
-        return Check("journal", "ok", f"{path}: {_count(health.runs, 'run')}")
+        return Check("journal", "ok", f"{path}: {count(health.runs, 'run')}")
     parent = _nearest(state)
     if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK):
         return Check("journal", "ok", f"{path} does not exist yet; the first run will create it")
@@ -75,16 +76,16 @@ def _nearest(path: str) -> str:
 def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
     dead = [live for live in live_runs(state) if not has_wrapper(live.path)]
     if dead:
-        found = f"{_count(len(dead), 'run')} died and {'is' if len(dead) == 1 else 'are'}"
+        found = f"{count(len(dead), 'run')} died and {'is' if len(dead) == 1 else 'are'}"
         yield Check("queue", "warning", f"{found} not reported yet", "crontify flush")
     if health.refused:
         reason = health.refusal or "no reason was given"
-        found = f"the server refused {_count(health.refused, 'report')}: {reason}"
+        found = f"the server refused {count(health.refused, 'report')}: {reason}"
         advice = "correct the cause, then run crontify flush --refused"
         yield Check("queue", "warning", found, advice)
     for backlog in health.queued:
         waited = max(0.0, time.time() - backlog.oldest)
-        found = f"{_count(backlog.reports, 'report')} queued, the oldest for {brief(waited)}"
+        found = f"{count(backlog.reports, 'report')} queued, the oldest for {brief(waited)}"
         if backlog.base_url.rstrip("/") != settings.base_url:
             advice = f"base_url is now {settings.base_url}; run crontify flush with the old one"
             yield Check("queue", "warning", f"{found}, for {backlog.base_url}", advice)
@@ -119,7 +120,7 @@ def judge_disk(path: str, free: int, files: int | None) -> Check:
     found = f"{_size(free)} free at {plain(path)}"
     few = files is not None and files < _FEW_FILES
     if files is not None and few:
-        found += f", space for {_count(files, 'more file')}"
+        found += f", space for {count(files, 'more file')}"
     if free < _NEEDED or files == 0:
         advice = "free some disk space; jobs still run, but logs may be lost"
         return Check("disk", "failure", found, advice)
@@ -134,7 +135,3 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.3g} TB" if count < 1000 else f"{count:,.0f} TB"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
