@@ -31,7 +31,7 @@ _SUMMARY_OF_ERROR, _PROGRAM, _WARNING, _SUMMARY, _PLAIN, _ADVICE, _INFO = 49, 45
 _NOISE = 0
 
 _NOISE_SHAPE = r"""(?x)
-    [\W_]*+$                                                   # blank, rulers, ^^^^
+    [\W\d_]*+$                                                 # blank, rulers, ^^^^
   | \s+(?:at\ |\.\.\.\ \d|from\ \S+:\d+:in\ |thrown\ in\ |File\ "|@\ \S|\[\d+\]\ \S|\[C\]:\ )
   | \s*File\ "[^"]*",\ line\ \d+
   | \#\d+\s+(?:0x|\{main|\[internal|\S+\(\d+\)|.{0,200}\(\S{1,200}:\d+)  # PHP, Dart, gdb
@@ -43,7 +43,7 @@ _NOISE_SHAPE = r"""(?x)
   | \s*>\s+\d+\ \| | \S+:\d+(?::\d+)?$ | LINE\ \d+:
   | (?:[Ss]tack\ ?[Tt]race(?:back)?|[Ss]tack\ [Bb]acktrace|Backtrace|Call[Ss]tack|Calls)\b.{0,40}:
   | Node\.js\ v | ---\ End\ of\  | thread\ '.*'(?:\ \(\d+\))?\ panicked\ at\ \S+:\d+:$
-  | \#\ [\w./-]+$ | in\ expression\ starting\ at\ | [\w.-]*\s*:\s*ok=\d+
+  | \s*│\s+\d+:\  | \s+\w+,\ called\ at\  | \s*\#\ \S+:\d+:in\  | \#\ [\w./-]+$ | in\ expression\ starting\ at\ | [\w.-]*\s*:\s*ok=\d+
   | \s*(?:errno|code|syscall|path|address|port|signal|cwd|cmd|dest|killed|spawnargs):\s
   | (?:code|errno|syscall|path|dest|cwd|command|signal|workspace|location|lifecycle\ script)\ \S+$
 """
@@ -55,22 +55,22 @@ _ADVICE_SHAPE = r"""(?x) [\W_]*(?:error:\s)?
     | make\ sure | ensure\ | verify\ that | consider\ | re-?run\b | retry\ with | consult\ | refer\ to | visit\
     | learn\ more | more\ info | additional\ info | additionally | type\ ['"`:] | use\ (?!of\b) | run\ (?:['"`]|with|again)
     | (?:check|ask)\ (?:the|that|your|if|for|whether) | if\ (?:you|this|the|it)\ | to\ (?:see|get|fix|use|run|list|rerun|re-run
-    | resolve|continue|skip|ignore|enable|disable|address|debug|change)\ | a\ complete\ log\ of | \S*/_logs/ | https?://
+    | resolve|accept|continue|skip|ignore|enable|disable|address|debug|change)\ | a\ complete\ log\ of | \[help\ \d | \S*/_logs/ | https?://
     | \(?background\ on | \[(?:sql|parameters): | context: | statement: | report\ bugs | this\ is\ related\ to
     | this\ is\ probably\ not | there\ is\ likely\ | options:$ | examples?:$ | available\ | read\ more | or\ (?:set|use|run)\
-    | caused\ by:$ | want\ | in\ addition: | reminder | \*\ (?:try|run|get) | full\ (?:log|output)
+    | caused\ by:$ | want\ | in\ addition: | reminder | \*\ (?:try|run|get) | full\ (?:log|output) | total\ time:
   )"""
 _SUMMARY_SHAPE = r"""(?x)
     previous\ (?:errors?|failures?)\b | due\ to\ (?:\d+\ )?(?:previous|compilation|the\ above)
   | \b(?:exit(?:ed|ing)?|returned|finished|failed|terminated|completed|ended)\b[^:]{0,30}\b(?:with|status|code|non-?zero|value)\b[^:]{0,24}(?:\d|failure|error|status)
   | \b(?:exit|return|error|status)[ -]?(?:code|status)[\ =:]+-?\d+\W*$ | \bcode=exited | failed\ with\ result
   | ^(?:\S+\ )?[\W_]*(?:g?make|ninja)\S*:\ (?:\*\*\*\ )?(?:\[.*\]\ |.*)error\ -?\d+
-  | \b[1-9]\d*\ (?:\w+\ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!:\ \S) | \b(?:errors?|failures?|failed)[=:]\ ?[1-9]
+  | \b[1-9]\d*\ (?:\w+\ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!:\ \S) | \b(?:errors|failures|failed)[=:]\ ?[1-9]
   | ^\W*(?:build|compilation|tests?|installation|job|run|task|script|pipeline|execution|check|backup|migration|import|sync|deploy(?:ment)?|process|application\ run|command)\s(?:has\ )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$
   | ^\W*(?:fail|failed|failure|failures|failed\ tests|errors?|aborted|aborting|terminated|error\ occurr?ed|fail\s\S+\s[\d.]+s)\W*$
-  | ^\W*build\ fail | not\ recoverable | compilation\ (?:terminated|aborted) | \berrors?\ (?:have\ |were\ )?(?:occurr?ed|encountered)\b
+  | ^\W*build\ fail | not\ recoverable | compilation\ (?:terminated|aborted) | \berrors?\ (?:have\ |were\ )?(?:been\ )?(?:occurr?ed|encountered)\W*$
   | ^-+\ fail | \bincomplete,\ errors | compiler\ error\ output | halted$ | could\ not\ compile | recipe\ for\ target
-  | ^test\ result:\ | ^error:\ test\ failed | there\ are\ test\ failures | ^\W*elifecycle | index\ files\ failed | exit\ status\ \d+$
+  | \d\ exit\ status\b | \(code\ \d+\) | ^test\ result:\ | ^error:\ test\ failed | there\ are\ test\ failures | ^\W*elifecycle | index\ files\ failed | exit\ status\ \d+$
   | play\ recap | ^\W*tests\ run: | ^done\b | completed\ with\ \d+\ err | see\ (?:above|the\ (?:log|output)) | giving\ up\W*$
 """
 _MANNERS = r"""(?x) [\W_]*(?: \d+[.%] | clean(?:ing|ed)?[\s-]*up | bye | good\ ?bye | done | finish | complete | closing | closed | shutting\ down | shutdown
@@ -87,30 +87,41 @@ _STRONG_SHAPE = r"""(?x)(?<![\w-])(?:
   | permission\ denied | access\ (?:is\ )?denied | denied\b | refused\b | tim(?:ed|e)[\ -]?out\b | unreachable | reset\ by | broken\ pipe
   | quota | disk\ (?:is\ )?full | out\ of\ (?:memory|range|bounds|space|disk) | cannot\b | can['’]t\b | can\ not\b | could\ ?n[o'’]t\b | unable\ to | does\ ?n[o'’]t\b | do\ not\ | is\ not\ |did\ not\ | are\ not\ |was\ not\
   | already\ (?:exists?|in\ use|running|locked|been) | unrecogni[sz]ed | undefined | undeclared | unbound | expired | mismatch | mismatched | corrupt(?:ed|ion)?\b | conflicts?\b | unauthori[sz]ed | forbidden
-  | segmentation\ fault | core\ dumped | bus\ error | violat\w+ | deadlock | too\ (?:many|long|large|big|few|small|old) | exceed\w* | unsupported | insufficient | incorrect | syntax\ error | parse\ error
-  | unexpected(?:ly)?\b | division\ (?:by\ zero)? | attempt\ to | unresolved | oom\b | killed\b | no\ longer | disconnected | overwritten | bad\ | wrong\ | untracked
+  | segmentation\ fault | bus\ error | violat\w+ | deadlock | too\ (?:many|long|large|big|few|small|old) | exceed\w* | unsupported | insufficient | incorrect | syntax\ error | parse\ error
+  | unexpected(?:ly)?\b | division\ (?:by\ zero)? | attempt\ to | unresolved | oom\b | assertion | (?:verification|authentication|authorization|handshake|validation|checksum|integrity)\ (?:\w+\ )?(?:failed|failure|error) | killed\b | no\ longer | throwing | access\ denied | overwritten | bad\ | wrong\ | untracked
   | [45]\d\d\ (?:bad|unauth|forbid|not|method|request|conflict|gone|too|internal|bad|service|gateway|unproc|precond|payload)\w* | http\S*\ (?:error\ |status\ )?[45]\d\d\b | status(?:\ code)?[\ =:]+[45]\d\d\b | error:?\ [45]\d\d\b
   | enoent | eacces | econn\w+ | etimedout | eaddrinuse | enospc | enotfound | oomkilled | crashloopbackoff | imagepullbackoff | 5\d\d\ 5\.\d\.\d
 )"""
-_WEAK_SHAPE = r"(?<![\w./-])(?:failed|failure|fails?|fatal|errors?|invalid|illegal|missing|required|unknown|rejected|aborted?|aborting|exceptions?|duplicate|locked|lost|lacks?|overflow|panic|expected|assert(?:ion)?|must|ambiguous|malformed|unterminated|unhandled|uncaught|not ok|warning|unavailable|never)(?![\w/-]|\.\w)"
+_WEAK_SHAPE = r"(?<![\w./-])(?:failed|failure|fails?|fatal|errors?|invalid|illegal|missing|required|unknown|rejected|aborted?|aborting|exceptions?|duplicate|locked|lost|lacks?|overflow|panic|expected|assert(?:ion)?|dumped|disconnected|must|ambiguous|malformed|unterminated|unhandled|uncaught|not ok|warning|unavailable|never)(?![\w/-]|\.\w)"
 _MARK_SHAPE = r"(?:^|[\s:(\[])(warning|note|hint|info|error|fatal error|fatal|panic|e)(?:\[\w+\]| [a-z]{0,5}\d+(?: \(\w+\))?| (?:response )?from [\w ]{1,30}| in [^:]{1,80}| at [^:]{1,80}| \(\w+\))?\s?:(?!:)"
 
 # With their case.
-_ROOT_SHAPE = r"\W*(?:Caused by|\[cause\]): .|\s*---> ."
+_ROOT_SHAPE = r"\W*(?:Caused by|\[cause\]): .|---> ."
 _EXCEPTION_SHAPE = r"""(?x)
     (?:Exception\ in\ thread\ "[^"]*"\ |(?:\w+:?\ ){0,2}?[Uu]ncaught\ (?:[Ee]xception:?\ )?(?:\(in\ promise\)\ )?|Unhandled\ [Ee]xception[.:]\ |ERROR:\ LoadError:\ )?
-    [\[(]?(?:[\w$-]+(?:\.|::?|\\|/))*+[A-Z][\w$]*(?:Error|Exception|Failure|Exit|Interrupt|Timeout|Fault|Rejection|Panic|Violation|Failed|Denied|Refused|NotFound|Iteration)
+    [\[(]?(?:[\w$-]+(?:\.|::|\\|/))*+[A-Z][\w$]*(?:Error|Exception|Failure|Exit|Interrupt|Timeout|Fault|Rejection|Panic|Violation|Failed|Denied|Refused|NotFound|Iteration)
         (?:\ \[\w+\]|\(\d+\)|\s\(\w+\)|\*)?(?::\ .*|:?$)
   | (?:Exception\ in\ thread\ "[^"]*"\ )?(?:[a-z_][\w$]*\.)++(?:[A-Z][\w$]*\.)*+[A-Z][\w$]+:\ \S.*
   | \*\*\ \(\w[\w.]*\)\ .+ | .{1,300}:\d+:in\ .{1,900}\([\w:]+\)$ | (?:panic|fatal\ error|Fatal\ error:\ exception):?\ \S.*
   | (?:PHP\ )?(?:Fatal|Parse|Recoverable\ fatal)\ error:\s+\S.* | thread\ '.*'\ panicked\ at\ '.+
 """
 _FRAME_SHAPE = r"\s+at \S|\s+from \S+:\d+:in |#0\s|\s+\.\.\. \d|Stack trace:|\s+\(\w[^)]{0,40}\) \S+:\d+: "
-_PROGRAM_SHAPE = r"[a-z][\w.+-]*(?:\[\d+\])?: \S"
+_PROGRAM_SHAPE = r"[a-z][\w.+/()-]*(?:\[\d+\])?: \S"
 _TRACEBACK = r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):"
 _CHAINED = r"[ |]*(?:During handling of the above|The above exception was)"
+_LEAD = (
+    r"\W*(?:\w+ (?:err!|error)(?= [^ :])"
+    r"|(?:error|err|fatal|severe|critical|crit|warning|warn|info|failed|failure|[ewn]:)(?![\w-]))[\]!:\s]*(?=\S)"
+)
+_LEAD_LEVELS = (("warn", "warning"), ("info", "info"), ("w:", "warning"), ("n:", "info"))
+_EXITED = r"returned non-zero exit status|exit code -?\d+$"
+_HEADING = r"[*=#~-]{8,}$"
+_PERL_SHAPE = r" at \S+ line \d+[.,]"
+_WRAPPED_AT = 60
 _PANICKED = r"thread '.*'(?: \(\d+\))? panicked at \S+:\d+:$"
-_CARET = r"[\s|]*[\^~][\^~\s|]*"
+_GO_FRAME = r"\s+/?\S+\.\w+:\d+(?: \+0x\w+)?"
+_OPEN = r":$|\d (?:\w+ )?errors? (?:for|in) \S+$|\) at \S+ \(.*\)\.$"
+_CARET = r"(?:\[\w+\])?[\s|]*[\^~][\^~\s|]*"
 _READABLE = r"[A-Za-z]{2,}\W{1,3}[A-Za-z]{2,}"
 _BARE_MARK = r"\W{0,3}(?:error|fatal)\b|.*(?:\(error\)|\berr!)"
 _LEVEL_OF_MARK = {
@@ -118,7 +129,7 @@ _LEVEL_OF_MARK = {
     **{"warning": "warning", "info": "info"},
     **dict.fromkeys(("error", "fatal error", "fatal", "panic", "e"), "error"),
 }
-_DETAIL_SHAPE = r"\s*(?:DETAIL|Detail|detail|Reason|reason):\s"
+_DETAIL_SHAPE = r"\W*(?:\d+\W+)?(?:DETAIL|Detail|detail|Reason|reason):\s"
 
 
 @cache
@@ -158,7 +169,7 @@ def find_causes(text: str) -> list[str]:
     if lines[best].score < _CAUSE:
         before = [line.text for line in lines[:best] if line.score >= _PLAIN]
         return _distinct([_whole(lines, best), *before[-1:]])
-    near = [at for at in found[1:] if lines[at].score >= max(_CAUSE, lines[best].score - 30)]
+    near = [at for at in found[1:] if lines[at].score >= max(_CAUSE, lines[best].score - 28)]
     if len(near) > 2:  # the next best, and of its equals the last
         equals = [at for at in near[1:] if lines[at].score == lines[near[0]].score]
         near = [near[0], *reversed(equals), *near[1:]]
@@ -228,7 +239,7 @@ def _scores_of_tracebacks(lines: Sequence[str]) -> list[int | None]:
         elif last >= 0 and _compiled(_CHAINED).match(line):
             scores[at], scores[last] = _NOISE, _EXCEPTION - 4
     for at, score in enumerate(scores):
-        if score and _compiled(_SUMMARY_SHAPE).search(lines[at][:_WIDTH].lower()):
+        if score and _compiled(_EXITED).search(lines[at][:_WIDTH]):
             scores[at] = _SUMMARY_OF_ERROR  # as CalledProcessError
         elif score and "sub-exception" in lines[at]:
             scores[at] = _EXCEPTION - 4
@@ -256,10 +267,17 @@ def _score(level: str, text: str) -> int:
     mark = "" if level else next(iter(_compiled(_MARK_SHAPE).findall(low, 0, 200)), "")
     if not level:
         level = _LEVEL_OF_MARK.get(mark, "error" if _compiled(_BARE_MARK).match(low) else "")
-    if level == "advice" or _compiled(_ADVICE_SHAPE).match(low):
+    body = low[lead.end() :] if (lead := _compiled(_LEAD).match(low)) else low
+    if level == "advice" or _compiled(_ADVICE_SHAPE).match(body) or _compiled(_HEADING).search(low):
         return _ADVICE
+    if body is not low:
+        level = level or next(
+            (kind for word, kind in _LEAD_LEVELS if word in low[: lead.end() if lead else 0]), "error"
+        )
+        if _compiled(_NOISE_SHAPE).match(body):
+            return _NOISE
     strong = bool(_compiled(_STRONG_SHAPE).search(low))
-    if _compiled(_SUMMARY_SHAPE).search(low):
+    if _compiled(_SUMMARY_SHAPE).search(body):
         return _INFO if level == "info" else _SUMMARY_OF_ERROR if strong else _SUMMARY
     if level in ("", "error"):
         if _compiled(_ROOT_SHAPE).match(text):
@@ -271,9 +289,13 @@ def _score(level: str, text: str) -> int:
     if level == "warning":
         return _WARNING + 8 * strong
     if level == "error":
-        return _ERROR + 14 * strong
+        if text.endswith(" :"):
+            return _INFO
+        return _ERROR + (14 if strong else 8 if "fatal" in low[:60] else 0)
     if strong:
         return _ERROR + 4
+    if _compiled(_PERL_SHAPE).search(text):
+        return _WARNING if low.startswith("use of ") else _CAUSE + 10
     if _compiled(_MANNERS).match(low):
         return _INFO
     if _compiled(_WEAK_SHAPE).search(low):
@@ -287,12 +309,38 @@ def _regard_neighbours(lines: list[_Line], raw: Sequence[str]) -> None:
         line, following = lines[at], lines[at + 1]
         if _compiled(_PANICKED).match(raw[at]):
             lines[at + 1] = following._replace(score=_EXCEPTION)
+        elif line.text == "Caused by:":
+            lines[at + 1] = following._replace(score=max(_CAUSE + 2, following.score))
         elif following.score == _NOISE and _compiled(_CARET).fullmatch(raw[at + 1]):
             if line.score < _EXCEPTION and not _compiled(_MARK_SHAPE).search(line.text.lower()):
                 lines[at] = line._replace(score=_NOISE)  # the source that a compiler quotes
+        elif _continues(line, following, raw[at + 1]):
+            score = line.score if line.score < _CAUSE else _PLAIN
+            lines[at + 1] = following._replace(score=score, indent=line.indent + 1)
+        elif line.indent < following.indent and _CAUSE <= line.score < following.score < _EXCEPTION:
+            lines[at] = line._replace(score=following.score)
+            lines[at + 1] = following._replace(score=_PLAIN)
+        elif _compiled(_GO_FRAME).fullmatch(raw[at + 1]) and " " not in line.text:
+            lines[at] = line._replace(score=_NOISE)
         elif _PLAIN <= line.score < _EXCEPTION and not line.indent:
-            if following.score == _NOISE and _compiled(_FRAME_SHAPE).match(raw[at + 1]):
+            told = at and lines[at - 1].score >= _EXCEPTION
+            if not told and _compiled(_FRAME_SHAPE).match(raw[at + 1]):
                 lines[at] = line._replace(score=_EXCEPTION)
+
+
+def _continues(line: _Line, following: _Line, raw: str) -> bool:
+    """Say whether a line is the rest of a sentence that its program wrapped."""
+    return (
+        len(line.text) >= _WRAPPED_AT
+        and line.text[-1] not in ".:;!?"
+        and following.text[:1].islower()
+        and " " in following.text
+        and raw.lstrip(" \t│|").startswith(following.text[:8])  # no stamp, no level
+        and _ADVICE < following.score < _EXCEPTION
+        and line.score > _ADVICE
+        and not _compiled(_PROGRAM_SHAPE).match(following.text)
+        and not _compiled(_MARK_SHAPE).search(following.text.lower())
+    )
 
 
 def _errors(lines: Sequence[_Line]) -> list[int]:
@@ -314,11 +362,11 @@ def _whole(lines: Sequence[_Line], at: int) -> str:
     text = line.text
     for number, detail in enumerate(lines[at + 1 : at + 3]):
         is_detail = detail.indent > line.indent or _compiled(_DETAIL_SHAPE).match(detail.text)
-        if not is_detail and not (number == 0 and text.endswith(":")):
+        if not is_detail and not (number == 0 and _compiled(_OPEN).search(text)):
             break
-        if detail.score in (_NOISE, _ADVICE) or len(text) + len(detail.text) > 300:
+        if detail.score in (_NOISE, _ADVICE, _INFO) or len(text) + len(detail.text) > 300:
             break
-        text += (" " if text.endswith((":", ",", ";", ".", "(", "=")) else ": ") + detail.text
+        text += (" " if text[-1] in ":,;.(=" or "etail:" in detail.text.lower() else ": ") + detail.text
     return text
 
 
@@ -337,7 +385,9 @@ def _distinct(texts: Sequence[str]) -> list[str]:
     said: list[set[str]] = []
     for text in texts:
         words = set(_compiled(r"\w+").findall(text.lower())) or {text}
-        if any(len(words & other) * 10 >= 7 * min(len(words), len(other)) for other in said):
+        if any(text in other or other in text for other in kept):
+            continue
+        if any(len(words & other) * 10 >= 8 * max(len(words), len(other)) for other in said):
             continue
         kept.append(text)
         said.append(words)

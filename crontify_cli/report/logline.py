@@ -67,6 +67,8 @@ _AT_START = (
     r"|(?i:trace|debug|info|notice|warn(?:ing)?|error|err|crit(?:ical)?|alert|emerg|fatal|fail)"
     r"(?=\s?[\]>)|:]))"
 )
+_CLOSED = r"(?:[/ ][\w.:-]{1,40})?[\])>|][:\s|-]*"
+_HOST = r"\s+[\w.-]+ (?=[\w./()-]+\[\d+\]: )"
 _KLOG = r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+:\d+\] "
 _ONE_LETTER = r"([DIWEF])(?=, \[\d{4}|: )"
 _LOGFMT = r'(?<![\w."])([\w.@-]{1,40})=("(?:[^"\\]|\\.){0,4000}+"|[^\s"]{0,2000}+)'
@@ -100,6 +102,7 @@ def read(line: str) -> LogLine:
     stamp = _compiled(_STAMP).match(bare)
     if stamp:
         rest = bare[stamp.end() :]
+        rest = rest[host.end() :] if (host := _compiled(_HOST).match(rest)) else rest
         bare = rest.lstrip()
         indent = max(0, len(rest) - len(bare) - 2)
     if "=" in bare and (fields := _logfmt(bare)):
@@ -109,7 +112,10 @@ def read(line: str) -> LogLine:
 
 def _plain(text: str, indent: int, *, stamped: bool) -> LogLine:
     if klog := _compiled(_KLOG).match(text):
-        return LogLine(_LEVELS[klog[1].lower().replace("f", "fatal")], indent, text[klog.end() :])
+        level = _LEVELS[klog[1].lower().replace("f", "fatal")]
+        said = text[klog.end() :]
+        fields = _logfmt("msg=" + said) if said.startswith('"') else None
+        return LogLine(level, indent, fields.text if fields else said)
     if letter := _compiled(_ONE_LETTER).match(text):
         level = _LEVELS[letter[1].lower().replace("f", "fatal")]
         return LogLine(level, indent, text[letter.end() + 1 :].rpartition(" -- ")[2].lstrip(" :"))
@@ -123,8 +129,8 @@ def _plain(text: str, indent: int, *, stamped: bool) -> LogLine:
 def _from_level(text: str, start: int, end: int) -> str:
     """Return the text from its level on, without the level's brackets."""
     rest = text[end:]
-    if rest.lstrip()[:1] in ("]", ")", ">", "|"):
-        rest = " " + rest.lstrip("])>| \t").lstrip(":- ")
+    if closed := _compiled(_CLOSED).match(rest):
+        rest = " " + rest[closed.end() :]
     return text[start:end] + rest
 
 
