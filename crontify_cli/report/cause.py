@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from crontify_cli.report.excerpt import clean, cut, units
+from crontify_cli.report.excerpt import cut, units
 from crontify_cli.report.logline import read
 
 LOOKED_AT = 64 * 1024
@@ -18,12 +18,21 @@ LOOKED_AT = 64 * 1024
 _MOST_LINES = 2000
 _TORN = 4096
 """Bytes that may belong to a secret torn by the cut, where no line ends nearby."""
-_WIDTH = 1000
+_WIDTH = 600
 """Characters of a line that are looked at: its beginning and its end."""
+_LAST = 100
+"""Lines at the end that are all judged."""
+_MOST_JUDGED = 200
+"""Lines that are judged at most: the last ones, and others with a word of failure."""
 _NEAR = 20
 """Lines after an error within which the program has not moved on from it."""
 _MOVED_ON = 25
 """What a line's score loses if the program did."""
+
+_HINT = (
+    r"[Ee]rror|ERROR|[Ff]ail|FAIL|[Ff]atal|FATAL|[Ee]xception|panic|[Dd]enied|refused|not |n't |[Nn]o "
+    r"|SEVERE|CRIT|[Uu]nable|[Kk]illed|abort|[Ii]nvalid|[Uu]nknown|[Mm]issing|time|\berr\b|fault|:50,"
+)
 
 # Scores. What is below _CAUSE never stands next to another line.
 _ROOT, _EXCEPTION, _ERROR, _CAUSE = 92, 86, 68, 50
@@ -60,6 +69,7 @@ _ADVICE_SHAPE = r"""(?x) [\W_]*(?:error:\s)?
     | this\ is\ probably\ not | there\ is\ likely\ | options:$ | examples?:$ | available\ | read\ more | or\ (?:set|use|run)\
     | caused\ by:$ | want\ | in\ addition: | reminder | \*\ (?:try|run|get) | full\ (?:log|output) | total\ time:
   )"""
+_SUMMARY_HINT = r"exit|error|fail|code|status|abort|halt|terminat|return|recover|test|giving|see |recap|done|elifecy|problem|unsuccess|incomplete|previous|due to"
 _SUMMARY_SHAPE = r"""(?x)
     previous\ (?:errors?|failures?)\b | due\ to\ (?:\d+\ )?(?:previous|compilation|the\ above)
   | \b(?:exit(?:ed|ing)?|returned|finished|failed|terminated|completed|ended)\b[^:]{0,30}\b(?:with|status|code|non-?zero|value)\b[^:]{0,24}(?:\d|failure|error|status)
@@ -105,7 +115,9 @@ _EXCEPTION_SHAPE = r"""(?x)
   | \*\*\ \(\w[\w.]*\)\ .+ | .{1,300}:\d+:in\ .{1,900}\([\w:]+\)$ | (?:panic|fatal\ error|Fatal\ error:\ exception):?\ \S.*
   | (?:PHP\ )?(?:Fatal|Parse|Recoverable\ fatal)\ error:\s+\S.* | thread\ '.*'\ panicked\ at\ '.+
 """
-_FRAME_SHAPE = r"\s+at \S|\s+from \S+:\d+:in |#0\s|\s+\.\.\. \d|Stack trace:|\s+\(\w[^)]{0,40}\) \S+:\d+: "
+_FRAME_SHAPE = (
+    r"\s+at \S|\s+from \S+:\d+:in |#0\s|\s+\.\.\. \d|Stack trace:|\s+\(\w[^)]{0,40}\) \S+:\d+: "
+)
 _PROGRAM_SHAPE = r"[a-z][\w.+/()-]*(?:\[\d+\])?: \S"
 _TRACEBACK = r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):"
 _CHAINED = r"[ |]*(?:During handling of the above|The above exception was)"
@@ -123,7 +135,7 @@ _GO_FRAME = r"\s+/?\S+\.\w+:\d+(?: \+0x\w+)?"
 _OPEN = r":$|\d (?:\w+ )?errors? (?:for|in) \S+$|\) at \S+ \(.*\)\.$"
 _CARET = r"(?:\[\w+\])?[\s|]*[\^~][\^~\s|]*"
 _READABLE = r"[A-Za-z]{2,}\W{1,3}[A-Za-z]{2,}"
-_BARE_MARK = r"\W{0,3}(?:error|fatal)\b|.*(?:\(error\)|\berr!)"
+_BARE_MARK = r"\W{0,3}(?:error|fatal)\b"
 _LEVEL_OF_MARK = {
     **dict.fromkeys(("note", "hint"), "advice"),
     **{"warning": "warning", "info": "info"},
@@ -201,19 +213,30 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _judged(text: str) -> list[_Line]:
-    """Return the text's last lines that are not blank, with their scores; noise has 0."""
+    """Return the text's last lines that are not blank, with their scores; noise has 0.
+
+    The last ones are all judged; of those before only so many, and only those with a
+    word of failure in them: that bounds the time that any text takes.
+    """
     raw = [line for line in text.split("\n") if line and not line.isspace()][-_MOST_LINES:]
     binary = text.count("\ufffd") * 50 > len(text)
-    known: dict[str, _Line] = {}
-    lines: list[_Line] = []
-    for line, score in zip(raw, _scores_of_tracebacks(raw), strict=True):
+    scores = _scores_of_tracebacks(raw)
+    lines = [_Line(_NOISE if line[0] in " \t#+" else _PLAIN, 0, line) for line in raw]
+    judged: list[int] = []
+    far = len(raw) - _LAST
+    hint = _compiled(_HINT).search
+    for at in range(len(raw) - 1, -1, -1):
+        score = scores[at]
         if score is not None:
-            lines.append(_Line(score, 0, _tidy(line.lstrip(" |+"))))
-            continue
-        if line not in known:
-            known[line] = _judge(line, binary=binary)
-        lines.append(known[line])
-    _regard_neighbours(lines, raw)
+            lines[at] = _Line(score, 0, raw[at].lstrip(" |+"))
+        elif at >= far or (len(judged) < _MOST_JUDGED and hint(raw[at][:_WIDTH])):
+            lines[at] = _judge(raw[at], binary=binary)
+            judged.append(at)
+        elif binary:
+            lines[at] = _Line(_NOISE, 0, "")
+    for at in reversed(judged):
+        if at + 1 < len(lines):
+            _regard_next(lines, at, raw[at], raw[at + 1])
     return lines
 
 
@@ -250,7 +273,9 @@ def _judge(line: str, *, binary: bool) -> _Line:
     level, indent, text = read(line)
     if len(text) > _WIDTH:
         text = f"{text[: _WIDTH // 2]} … {text[-_WIDTH // 2 :]}"
-    if _compiled(_NOISE_SHAPE).match(line[:_WIDTH]) or (text is not line and _compiled(_NOISE_SHAPE).match(text)):
+    if _compiled(_NOISE_SHAPE).match(line[:_WIDTH]) or (
+        text is not line and _compiled(_NOISE_SHAPE).match(text)
+    ):
         return _Line(_NOISE, indent, text)
     if "\ufffd" in text and (binary or text.count("\ufffd") * 8 > len(text)):
         return _Line(_NOISE, indent, "")
@@ -272,12 +297,13 @@ def _score(level: str, text: str) -> int:
         return _ADVICE
     if body is not low:
         level = level or next(
-            (kind for word, kind in _LEAD_LEVELS if word in low[: lead.end() if lead else 0]), "error"
+            (kind for word, kind in _LEAD_LEVELS if word in low[: lead.end() if lead else 0]),
+            "error",
         )
         if _compiled(_NOISE_SHAPE).match(body):
             return _NOISE
     strong = bool(_compiled(_STRONG_SHAPE).search(low))
-    if _compiled(_SUMMARY_SHAPE).search(body):
+    if _compiled(_SUMMARY_HINT).search(body) and _compiled(_SUMMARY_SHAPE).search(body):
         return _INFO if level == "info" else _SUMMARY_OF_ERROR if strong else _SUMMARY
     if level in ("", "error"):
         if _compiled(_ROOT_SHAPE).match(text):
@@ -303,29 +329,28 @@ def _score(level: str, text: str) -> int:
     return _PROGRAM if _compiled(_PROGRAM_SHAPE).match(text) else _PLAIN
 
 
-def _regard_neighbours(lines: list[_Line], raw: Sequence[str]) -> None:
-    """Correct the scores of lines that only the next or the previous one explains."""
-    for at in range(len(lines) - 1):
-        line, following = lines[at], lines[at + 1]
-        if _compiled(_PANICKED).match(raw[at]):
-            lines[at + 1] = following._replace(score=_EXCEPTION)
-        elif line.text == "Caused by:":
-            lines[at + 1] = following._replace(score=max(_CAUSE + 2, following.score))
-        elif following.score == _NOISE and _compiled(_CARET).fullmatch(raw[at + 1]):
-            if line.score < _EXCEPTION and not _compiled(_MARK_SHAPE).search(line.text.lower()):
-                lines[at] = line._replace(score=_NOISE)  # the source that a compiler quotes
-        elif _continues(line, following, raw[at + 1]):
-            score = line.score if line.score < _CAUSE else _PLAIN
-            lines[at + 1] = following._replace(score=score, indent=line.indent + 1)
-        elif line.indent < following.indent and _CAUSE <= line.score < following.score < _EXCEPTION:
-            lines[at] = line._replace(score=following.score)
-            lines[at + 1] = following._replace(score=_PLAIN)
-        elif _compiled(_GO_FRAME).fullmatch(raw[at + 1]) and " " not in line.text:
-            lines[at] = line._replace(score=_NOISE)
-        elif _PLAIN <= line.score < _EXCEPTION and not line.indent:
-            told = at and lines[at - 1].score >= _EXCEPTION
-            if not told and _compiled(_FRAME_SHAPE).match(raw[at + 1]):
-                lines[at] = line._replace(score=_EXCEPTION)
+def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
+    """Correct the scores of a line and the next where only both together explain one."""
+    line, following = lines[at], lines[at + 1]
+    if _compiled(_PANICKED).match(raw):
+        lines[at + 1] = following._replace(score=_EXCEPTION)
+    elif line.text == "Caused by:":
+        lines[at + 1] = following._replace(score=max(_CAUSE + 2, following.score))
+    elif following.score == _NOISE and _compiled(_CARET).fullmatch(raw_next):
+        if line.score < _EXCEPTION and not _compiled(_MARK_SHAPE).search(line.text.lower()):
+            lines[at] = line._replace(score=_NOISE)  # the source that a compiler quotes
+    elif _continues(line, following, raw_next):
+        score = line.score if line.score < _CAUSE else _PLAIN
+        lines[at + 1] = following._replace(score=score, indent=line.indent + 1)
+    elif line.indent < following.indent and _CAUSE <= line.score < following.score < _EXCEPTION:
+        lines[at] = line._replace(score=following.score)
+        lines[at + 1] = following._replace(score=_PLAIN)
+    elif " " not in line.text and _compiled(_GO_FRAME).fullmatch(raw_next):
+        lines[at] = line._replace(score=_NOISE)
+    elif _PLAIN <= line.score < _EXCEPTION and not line.indent:
+        told = at and lines[at - 1].score >= _EXCEPTION
+        if not told and _compiled(_FRAME_SHAPE).match(raw_next):
+            lines[at] = line._replace(score=_EXCEPTION)
 
 
 def _continues(line: _Line, following: _Line, raw: str) -> bool:
@@ -366,7 +391,9 @@ def _whole(lines: Sequence[_Line], at: int) -> str:
             break
         if detail.score in (_NOISE, _ADVICE, _INFO) or len(text) + len(detail.text) > 300:
             break
-        text += (" " if text[-1] in ":,;.(=" or "etail:" in detail.text.lower() else ": ") + detail.text
+        text += (
+            " " if text[-1] in ":,;.(=" or "etail:" in detail.text.lower() else ": "
+        ) + detail.text
     return text
 
 
@@ -383,7 +410,7 @@ def _distinct(texts: Sequence[str]) -> list[str]:
     """Return the first three texts that say different things, all but the first in order."""
     kept: list[str] = []
     said: list[set[str]] = []
-    for text in texts:
+    for text in map(_tidy, texts):
         words = set(_compiled(r"\w+").findall(text.lower())) or {text}
         if any(text in other or other in text for other in kept):
             continue
@@ -397,5 +424,4 @@ def _distinct(texts: Sequence[str]) -> list[str]:
 
 
 def _tidy(text: str) -> str:
-    """Return the text in one line, without control characters that JSON may have held."""
-    return " ".join(clean(text.encode("utf-8", "replace")).split())
+    return " ".join(text.split())

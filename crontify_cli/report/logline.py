@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
+from crontify_cli.report.excerpt import clean
+
 Level = Literal["", "info", "warning", "error"]
 
 
@@ -180,7 +182,8 @@ def _from_fields(fields: Mapping[str, object], *, within: bool = False) -> LogLi
             parts.append(words)
     if not parts or (not level and not said and not within and not causes):
         return None
-    return LogLine(level or ("error" if causes else ""), 0, ": ".join(parts))
+    text = clean(": ".join(parts).encode("utf-8", "replace"))  # what JSON's escapes stood for
+    return LogLine(level or ("error" if causes else ""), 0, text)
 
 
 def _level_of(value: object) -> Level:
