@@ -27,24 +27,23 @@ class LogLine(NamedTuple):
 
 
 _LEVELS: Final[Mapping[str, Level]] = {
-    **dict.fromkeys(
-        "error err erro eror e severe failure failed fail fatal ftl critical crit panic pnc"
-        " dpanic emerg emergency alert".split(),
-        "error",
-    ),
-    **dict.fromkeys("warning warn wrn warnung w deprecation deprecated".split(), "warning"),
-    **dict.fromkeys(
-        "info inf information informational notice debug dbg trace trc verbose fine finer"
-        " finest config i d success ok".split(),
-        "info",
-    ),
+    word: level
+    for level, words in {
+        "error": "error err e severe failure failed fail fatal ftl critical crit panic pnc dpanic"
+        " emerg emergency alert",
+        "warning": "warning warn wrn w deprecation deprecated",
+        "info": "info inf information informational notice debug dbg trace trc verbose fine finer"
+        " finest config i d success ok",
+    }.items()
+    for word in words.split()
 }
 
 # A bracket, a date and a time in any of the usual orders, what separates them from the text.
 _STAMP = r"""(?x) [\[(]?
     (?: (?:\d{4}[-/.]\d\d[-/.]\d\d | \d\d?[-/.](?:\d\d?|[A-Z][a-z]{2})[-/.]\d{2,4})
             (?:[T\ :_]{1,2}\d\d?:\d\d(?::\d\d)?(?:[.,:]\d{1,9})?)
-      | (?:[A-Z][a-z]{2},?\ )?[A-Z][a-z]{2}\ {1,2}\d\d?(?:,?\ \d{4},?)?\ \d\d?:\d\d:\d\d(?:[.,]\d{1,9})?
+      | (?:[A-Z][a-z]{2},?\ )?[A-Z][a-z]{2}\ {1,2}\d\d?(?:,?\ \d{4},?)?\ \d\d?:\d\d:\d\d
+            (?:[.,]\d{1,9})?
       | \d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?![\d:]|-\d)
       | 1\d{9}(?:\d{3}|\.\d{1,9})?(?!\d)
     )
