@@ -86,9 +86,6 @@ def find_causes(text: str) -> list[str]:
     if not (found := _errors(lines)):
         return _last_words(lines)
     best = found[0]
-    if lines[best].score < shapes.CAUSE:
-        before = [line.text for line in lines[:best] if line.score >= shapes.PLAIN]
-        return _distinct([_whole(lines, best), *before[-1:]])
     near = [
         at
         for at in found[1:]
@@ -97,7 +94,15 @@ def find_causes(text: str) -> list[str]:
     if len(near) > 2:  # the next best, and of its equals the last
         equals = [at for at in near[1:] if lines[at].score == lines[near[0]].score]
         near = [near[0], *reversed(equals), *near[1:]]
-    return _distinct([_whole(lines, at) for at in [best, *near[:40]]])
+    return _distinct([_whole(lines, at) for at in [best, *(near[:40] or _before(lines, best))]])
+
+
+def _before(lines: Sequence[_Line], best: int) -> list[int]:
+    """Return the place of the line before, if the best one alone leaves a question open."""
+    if best == 0 or not lines[best - 1].score >= shapes.PLAIN:
+        return []
+    vague = lines[best].score < shapes.ERROR
+    return [best - 1] if vague or lines[best - 1].score == shapes.TELLING_WARNING else []
 
 
 def joined(causes: Sequence[str], room: int) -> str:
@@ -214,12 +219,25 @@ def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
     ):
         lines[at] = line._replace(score=following.score)
         lines[at + 1] = following._replace(score=shapes.PLAIN)
+    elif _sums_up(line, following):
+        lines[at] = line._replace(score=max(shapes.ERROR, following.score))
+        lines[at + 1] = following._replace(score=shapes.PLAIN)
     elif " " not in line.text and compiled(_GO_FRAME).fullmatch(raw_next):
         lines[at] = line._replace(score=shapes.NOISE)
     elif shapes.PLAIN <= line.score < shapes.EXCEPTION and not line.indent:
         told = at and lines[at - 1].score >= shapes.EXCEPTION
         if not told and compiled(_FRAME).match(raw_next):
             lines[at] = line._replace(score=shapes.EXCEPTION)
+
+
+def _sums_up(line: _Line, following: _Line) -> bool:
+    """Say whether a line only announces what the next one tells."""
+    return (
+        line.score in (shapes.SUMMARY, shapes.SUMMARY_OF_ERROR)
+        and line.text.endswith(":")
+        and line.indent < following.indent
+        and shapes.INFO <= following.score < shapes.EXCEPTION
+    )
 
 
 def _continues(line: _Line, following: _Line, raw: str) -> bool:
@@ -238,25 +256,29 @@ def _continues(line: _Line, following: _Line, raw: str) -> bool:
 
 
 def _errors(lines: Sequence[_Line]) -> list[int]:
-    """Return the places of lines that tell of an error, the most telling first."""
+    """Return the places of lines that tell of an error, the most telling first.
+
+    Of equals the first comes first; of those that only might tell of one, the last.
+    """
     scored: list[tuple[int, int]] = []
     after = 0
     for at in range(len(lines) - 1, -1, -1):
         score = lines[at].score
         if score >= shapes.SUMMARY:
-            scored.append((-(score - _MOVED_ON if after > _NEAR else score), at))
+            place = -at if score == shapes.PROGRAM else at
+            scored.append((-(score - _MOVED_ON if after > _NEAR else score), place))
         after += score > shapes.NOISE
     scored.sort()
-    return [at for _, at in scored]
+    return [abs(place) for _, place in scored]
 
 
 def _whole(lines: Sequence[_Line], at: int) -> str:
     """Return a line with the indented lines, or after a colon the one line, that complete it."""
     line = lines[at]
     text = line.text
-    for number, detail in enumerate(lines[at + 1 : at + 3]):
+    for detail in lines[at + 1 : at + 3]:
         is_detail = detail.indent > line.indent or compiled(_DETAIL).match(detail.text)
-        if not is_detail and not (number == 0 and compiled(_OPEN).search(text)):
+        if not is_detail and not compiled(_OPEN).search(text):
             break
         if (
             detail.score in (shapes.NOISE, shapes.ADVICE, shapes.INFO)

@@ -26,16 +26,19 @@ class LogLine(NamedTuple):
     text: str
 
 
+_ERRORS = (
+    *("error", "err", "e", "severe", "failure", "failed", "fail", "fatal", "ftl", "critical"),
+    *("crit", "panic", "pnc", "dpanic", "emerg", "emergency", "alert"),
+)
+_WARNINGS = ("warning", "warn", "wrn", "w", "deprecation", "deprecated")
+_INFOS = (
+    *("info", "inf", "information", "informational", "notice", "debug", "dbg", "trace", "trc"),
+    *("verbose", "fine", "finer", "finest", "config", "i", "d", "success", "ok"),
+)
 _LEVELS: Final[Mapping[str, Level]] = {
-    word: level
-    for level, words in {
-        "error": "error err e severe failure failed fail fatal ftl critical crit panic pnc dpanic"
-        " emerg emergency alert",
-        "warning": "warning warn wrn w deprecation deprecated",
-        "info": "info inf information informational notice debug dbg trace trc verbose fine finer"
-        " finest config i d success ok",
-    }.items()
-    for word in words.split()
+    **dict.fromkeys(_ERRORS, "error"),
+    **dict.fromkeys(_WARNINGS, "warning"),
+    **dict.fromkeys(_INFOS, "info"),
 }
 
 # A bracket, a date and a time in any of the usual orders, what separates them from the text.

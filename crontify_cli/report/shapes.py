@@ -8,7 +8,7 @@ from functools import cache
 
 # From best to worst. What scores less than CAUSE never stands next to another line.
 ROOT, EXCEPTION, ERROR, CAUSE = 92, 86, 68, 50
-SUMMARY_OF_ERROR, PROGRAM, WARNING, SUMMARY = 49, 45, 34, 32
+SUMMARY_OF_ERROR, PROGRAM, TELLING_WARNING, WARNING, SUMMARY = 49, 45, 42, 34, 32
 PLAIN, ADVICE, INFO, NOISE = 20, 10, 6, 0
 
 
@@ -32,7 +32,7 @@ _NOISE = _any(r"""
     \s+\(\w[^)]{0,40}\) \S+:\d+: |\s+\S+:\d+:(?:\d+:)? in\s
     \s+\S.{0,300} called at \S+ line \d+|\s+\w+, called at\s
     \++ |goroutine \d+ |\[signal SIG|created by \S+ in goroutine
-    \s*\d* +\|(?: |$)|\s*\d+ \| |\s*> +\d+ \||\s*│\s+\d+:\s
+    \s*\d+ +\||\s*\|(?:\s*$|\s{2,}|\s*[\^~-])|\s*> +\d+ \||\s*│\s+\d+:\s
     \s*(?:-->|:::) \S+:\d+|\S+:\d+(?::\d+)?$|\s*# \S+:\d+:in\s
     (?:[Ss]tack ?[Tt]race(?:back)?|[Ss]tack [Bb]acktrace|Backtrace|Call[Ss]tack|Calls)\b.{0,40}:
     --- End of |in expression starting at |LINE \d+:|Node\.js v|# [\w./-]+$|[\w.-]*\s*: +ok=\d
@@ -73,10 +73,6 @@ _SUMMARY = _any(
     \*\*\* (?:\[.*\] |.*)error -?\d+|: \[.*\] error -?\d+|subcommand failed|recipe for target
     \b[1-9]\d* (?:\w+ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!: \S)
     \b(?:errors|failures|failed)[=:] ?[1-9]|completed with \d+ err|\bincomplete, errors
-    ^\W*(?:build|compilation|tests?|installation|run|execution|check|process|application run)"""
-    r""" (?:has )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$
-    ^\W*(?:job|task|script|pipeline|backup|migration|import|sync|deploy(?:ment)?|command)"""
-    r""" (?:has )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$
     ^\W*(?:fail|failed|failures?|failed tests|errors?|abort(?:ed|ing)|terminated)\W*$
     ^\W*(?:error occurr?ed|fail\s\S+\s[\d.]+s|build fail.*|giving up|lifecycle.*)\W*$
     \berrors? (?:have |were )?(?:been )?(?:occurr?ed|encountered)\W*$|not recoverable
@@ -84,6 +80,9 @@ _SUMMARY = _any(
     ^test result: |^error: test failed|there are test failures|^\W*tests run:|^-+ fail
     index files failed|^done\b|see (?:above|the (?:log|output))
 """
+)
+_BARE_FAILURE = (
+    r"\W*(?:[\w-]+ ){1,2}(?:has )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$"
 )
 _MANNERS = r"[\W_]*" + _any(r"""
     \d+[.%]|clean(?:ing|ed)?[\s-]*up|good ?bye|bye|thank|done|finish|complete|success|ok\b
@@ -212,10 +211,12 @@ def score(level: str, text: str) -> int:
     strong = compiled(_STRONG).search(low) is not None
     if compiled(_SUMMARY_HINT).search(body) and compiled(_SUMMARY).search(body):
         return INFO if level == "info" else SUMMARY_OF_ERROR if strong else SUMMARY
+    if not strong and level != "info" and compiled(_BARE_FAILURE).match(body):
+        return SUMMARY
     if level == "info":
         return INFO + 24 * strong
     if level == "warning":
-        return WARNING + 8 * strong
+        return TELLING_WARNING if strong else WARNING
     if compiled(_ROOT).match(text):
         return ROOT
     if compiled(_EXCEPTION).match(text):
