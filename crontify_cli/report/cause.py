@@ -28,7 +28,7 @@ _NEAR = 20
 """Lines after an error within which the program has not moved on from it."""
 _MOVED_ON = 25
 """What a line's score loses if the program did."""
-_COMPARABLE = 28
+_COMPARABLE = 34
 """How much less than the best line another one may score to be told too."""
 _LONGEST_DETAIL = 300
 """Characters that a line may reach with the lines that complete it."""
@@ -273,22 +273,30 @@ def _errors(lines: Sequence[_Line]) -> list[int]:
 
 
 def _whole(lines: Sequence[_Line], at: int) -> str:
-    """Return a line with the indented lines, or after a colon the one line, that complete it."""
+    """Return a line with up to two after it that complete it."""
     line = lines[at]
     text = line.text
     for detail in lines[at + 1 : at + 3]:
-        is_detail = detail.indent > line.indent or compiled(_DETAIL).match(detail.text)
-        if not is_detail and not compiled(_OPEN).search(text):
+        if not _completes(text, line.indent, detail):
             break
-        if (
-            detail.score in (shapes.NOISE, shapes.ADVICE, shapes.INFO)
-            or len(text) + len(detail.text) > _LONGEST_DETAIL
-        ):
-            break
-        text += (
-            " " if text[-1] in ":,;.(=" or "etail:" in detail.text.lower() else ": "
-        ) + detail.text
+        text += _joint(text, detail.text) + detail.text
     return text
+
+
+def _completes(text: str, indent: int, detail: _Line) -> bool:
+    """Say whether a line is indented below `text`, a detail by name, or what it announces."""
+    if detail.score in (shapes.NOISE, shapes.ADVICE, shapes.INFO):
+        return False
+    if len(text) + len(detail.text) > _LONGEST_DETAIL:
+        return False
+    if detail.indent > indent or compiled(_DETAIL).match(detail.text):
+        return True
+    return compiled(_OPEN).search(text) is not None
+
+
+def _joint(text: str, detail: str) -> str:
+    wrapped = len(text) >= _WRAPPED_AT and text[-1].isalnum() and detail[:1].islower()
+    return " " if wrapped or text[-1] in ":,;.(=" or compiled(_DETAIL).match(detail) else ": "
 
 
 def _last_words(lines: Sequence[_Line]) -> list[str]:

@@ -57,7 +57,7 @@ _ADVICE = r"[\W_]*(?:error:\s)?" + _any(r"""
     \(?background on |\[(?:sql|parameters): |(?:context|statement): |in addition:|caused by:$
     this is (?:related to|probably not)|total time:
 """)
-_HEADING = r"[*=#~-]{8,}$"
+_HEADING = r"[*=#~_!-]{8,}$"
 _SUMMARY_HINT = (
     r"exit|error|fail|code|status|abort|halt|terminat|return|recover|test|giving|see "
     r"|done|problem|unsuccess|incomplete|previous|due to"
@@ -73,6 +73,7 @@ _SUMMARY = _any(
     \*\*\* (?:\[.*\] |.*)error -?\d+|: \[.*\] error -?\d+|subcommand failed|recipe for target
     \b[1-9]\d* (?:\w+ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!: \S)
     \b(?:errors|failures|failed)[=:] ?[1-9]|completed with \d+ err|\bincomplete, errors
+    \berrors?(?:\(s\))? found\b
     ^\W*(?:fail|failed|failures?|failed tests|errors?|abort(?:ed|ing)|terminated)\W*$
     ^\W*(?:error occurr?ed|fail\s\S+\s[\d.]+s|build fail.*|giving up|lifecycle.*)\W*$
     \berrors? (?:have |were )?(?:been )?(?:occurr?ed|encountered)\W*$|not recoverable
@@ -114,7 +115,7 @@ _STRONG = r"(?<![\w-])" + _any(
     already (?:exists?|in use|running|locked|been)|deadlock|conflicts?\b|overwritten|untracked
     un(?:recogni[sz]ed|defined|declared|bound|supported|resolved|expected(?:ly)?)\b
     expired|mismatch(?:ed)?|corrupt(?:ed|ion)?\b|incorrect|bad |wrong |violat\w+|throwing
-    segmentation fault|bus error|(?:oom|killed)\b|\w+(?:killed|backoff)\b|assertion|attempt to\s
+    segmentation fault|bus error|(?:oom|killed)\b|\w+(?:killed|backoff)\b|assertion\b|attempt to\s
     syntax error|parse error|division\s
     (?:verification|authentication|authorization|handshake|validation|checksum|integrity)"""
     r""" (?:\w+ )?(?:failed|failure|error)
@@ -126,7 +127,7 @@ _STRONG = r"(?<![\w-])" + _any(
 )
 """Words that give a reason."""
 _WEAK = r"(?<![\w./-])" + _any(r"""
-    fail(?:ed|ure|s)?|fatal|errors?|exceptions?|panic|abort(?:ed|ing)?|dumped|warning
+    fail(?:ed|ure|s)?|fatal|errors?|exceptions?|panic|abort(?:ed|ing)?|dumped
     invalid|illegal|missing|required|unknown|rejected|duplicate|locked|lost|lacks?|overflow
     expected|assert(?:ion)?|disconnected|must|ambiguous|malformed|unterminated|unavailable
     unhandled|uncaught|never|not ok
@@ -172,7 +173,7 @@ _EXCEPTION = _any(r"""
     thread '.*' panicked at '.
 """) % (_THROWN, _THROWN)  # fmt: skip
 _AT_LINE = r" at \S+ line \d+[.,]"
-_PROGRAM_SAYS = r"[a-z][\w.+/()-]*(?:\[\d+\])?: \S"
+_PROGRAM_SAYS = r"[a-z][\w.+/()@-]*(?:\[\d+\])?: \S"
 
 
 def is_noise(line: str) -> bool:
@@ -225,7 +226,9 @@ def score(level: str, text: str) -> int:
         if text.endswith(" :"):
             return INFO  # a logger's name without a message
         return ERROR + (14 if strong else 8 if "fatal" in low[:60] else 0)
-    return ERROR + 4 if strong else _unmarked(low, text)
+    if strong:
+        return ERROR + (14 if is_from_program(text) else 4)
+    return _unmarked(low, text)
 
 
 def _marked_level(low: str) -> str:
