@@ -108,8 +108,8 @@ def _before(lines: Sequence[_Line], best: int) -> list[int]:
 def joined(causes: Sequence[str], room: int) -> str:
     """Return the causes as one line of at most `room` UTF-16 units, joined by ` | `.
 
-    What is too long is cut in its middle or end; a later cause is left out before the
-    first one has to give up more than half of the room.
+    One that is too long loses its middle, the first one only where it takes more than
+    half of the room.
     """
     line = ""
     for number, cause in enumerate(causes):
@@ -124,9 +124,14 @@ def joined(causes: Sequence[str], room: int) -> str:
 
 
 def _shortened(text: str, room: int) -> str:
+    """Cut the middle out: programs name what failed first, and the reason last."""
     if units(text) <= room:
         return text
-    return cut(text, room - 1).rstrip() + "…" if room > 0 else ""
+    if room < _LEAST_ROOM:
+        return cut(text, room - 1) + "…" if room > 0 else ""
+    end = text[-(room // 3) :]
+    end = end[units(end) - room // 3 :].lstrip()
+    return f"{cut(text, room - units(end) - 3).rstrip()} … {end}"
 
 
 def _judged(text: str) -> list[_Line]:
@@ -197,6 +202,8 @@ def _judge(line: str, *, binary: bool) -> _Line:
     text = _tidy(text)
     if binary and not compiled(_READABLE).search(text):
         return _Line(shapes.NOISE, indent, "")
+    if text.endswith("] {"):
+        text = text[:-2]  # node's properties of the error follow
     return _Line(shapes.score(level, text), indent, text)
 
 

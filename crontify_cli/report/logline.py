@@ -50,7 +50,7 @@ _STAMP = r"""(?x) [\[(]?
       | \d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?![\d:]|-\d)
       | 1\d{9}(?:\d{3}|\.\d{1,9})?(?!\d)
     )
-    \ ?(?:Z\b|[+-]\d\d:?\d\d|UTC\b|GMT\b|[AP]M\b|CES?T\b)?(?:\ \d{4}\b)?
+    (?:\ ?(?:Z\b|[+-]\d\d:?\d\d|UTC\b|GMT\b|[AP]M\b|CES?T\b))?(?:\ \d{4}\b)?
     [\])]? [,:|;]? (?:\ (?:-|\|)(?=\ ))?"""
 _WRAPPED = r"(?:[\w.-]+\ +\|\ | *[│┃║|] ?(?! *\d)|#\d+ \d+\.\d+ |std(?:err|out) [FP] |<[0-7]>)"
 """What container runtimes, builders and boxes put in front of each line."""

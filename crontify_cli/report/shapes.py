@@ -114,7 +114,7 @@ _STRONG = r"(?<![\w-])" + _any(
     out of (?:space|disk)|insufficient|too (?:many|long|large|big|few|small|old)|exceed\w*
     already (?:exists?|in use|running|locked|been)|deadlock|conflicts?\b|overwritten|untracked
     un(?:recogni[sz]ed|defined|declared|bound|supported|resolved|expected(?:ly)?)\b
-    expired|mismatch(?:ed)?|corrupt(?:ed|ion)?\b|incorrect|bad |wrong |violat\w+|throwing
+    expired|mismatch(?:ed)?|corrupt(?:ed|ion)?\b|incorrect|bad\b|wrong\b|violat\w+|throwing
     segmentation fault|bus error|(?:oom|killed)\b|\w+(?:killed|backoff)\b|assertion\b|attempt to\s
     syntax error|parse error|division\s
     (?:verification|authentication|authorization|handshake|validation|checksum|integrity)"""
