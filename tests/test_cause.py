@@ -143,6 +143,14 @@ def test_an_error_far_before_the_end_gives_way_to_what_ended_the_job() -> None:
     assert cause(early + "INFO working\n" * 30 + "fatal: no quorum\n").startswith("fatal: no quor")
 
 
+@pytest.mark.parametrize(
+    "line", ["processed 100 rows of x\n", "2026-11-27 03:00:00 INFO no news, 0 errors\n"]
+)
+def test_the_cause_is_found_before_hundreds_of_harmless_lines(line: str) -> None:
+    error = 'rsync: [sender] link_stat "/srv/missing" failed: No such file or directory (2)'
+    assert cause(f"{error}\n" + line * 600) == error
+
+
 def test_binary_output_is_not_told_but_its_last_readable_line_is() -> None:
     binary = bytes(range(256)) * 40
     assert message(binary) == "exited with code 1"

@@ -22,8 +22,10 @@ _LAST = 100
 """Lines at the end that are all judged."""
 _MOST_JUDGED = 200
 """Lines that are judged at most: the last ones, and others with a word of failure."""
-_WIDTH = 600
-"""Characters of a line that are looked at: its beginning and its end."""
+_WIDTH = 1000
+"""Characters of a line that are kept: its beginning and its end."""
+_JUDGED_WIDTH = 400
+"""Characters of a line by which it is judged, likewise."""
 _NEAR = 20
 """Lines after an error within which the program has not moved on from it."""
 _MOVED_ON = 25
@@ -37,10 +39,12 @@ _LEAST_ROOM = 40
 _WRAPPED_AT = 60
 
 _FAILURE = (
-    r"[Ee]rror|ERROR|[Ff]ail|FAIL|[Ff]atal|FATAL|[Ee]xception|panic|[Dd]enied|refused|not "
-    r"|n't |[Nn]o |SEVERE|CRIT|[Uu]nable|[Kk]illed|abort|[Ii]nvalid|[Uu]nknown|[Mm]issing|time"
-    r"|\berr\b|fault|:50,"
+    r"[Ee]rror|ERROR|[Ff]ail|FAIL|[Ff]atal|FATAL|[Ee]xception|panic|[Dd]enied|refused|not found"
+    r"|n't |an ?not |[Nn]o (?:such|space)|SEVERE|CRIT|[Uu]nable|[Kk]illed|abort|[Ii]nvalid"
+    r"|[Uu]nknown|[Mm]issing|timed out|imeout|\berr\b|fault|[Dd]oes not|:50,"
 )
+_PASSING = r"\b(?:INFO|DEBUG|TRACE|NOTICE|info|debug|trace|notice)\b"
+"""What loggers write in front of lines that are no failure."""
 _TRACEBACK = r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):"
 _CHAINED = r"[ |]*(?:During handling of the above|The above exception was)"
 _EXITED = r"returned non-zero exit status|exit code -?\d+$"
@@ -143,23 +147,35 @@ def _judged(text: str) -> list[_Line]:
     raw = [line for line in text.split("\n") if line and not line.isspace()][-_MOST_LINES:]
     binary = text.count("\ufffd") * 50 > len(text)
     scores = _scores_of_tracebacks(raw)
-    lines = [_Line(shapes.NOISE if line[0] in " \t#+" else shapes.PLAIN, 0, line) for line in raw]
-    judged: list[int] = []
-    far = len(raw) - _LAST
-    hint = compiled(_FAILURE).search
-    for at in range(len(raw) - 1, -1, -1):
-        score = scores[at]
-        if score is not None:
-            lines[at] = _Line(score, 0, raw[at].lstrip(" |+"))
-        elif at >= far or (len(judged) < _MOST_JUDGED and hint(raw[at][:_WIDTH])):
-            lines[at] = _judge(raw[at], binary=binary)
-            judged.append(at)
-        elif binary:
-            lines[at] = _Line(shapes.NOISE, 0, "")
+    lines = [
+        _Line(score, 0, line.lstrip(" |+"))
+        if score is not None
+        else _Line(shapes.NOISE if binary or line[0] in " \t#+" else shapes.PLAIN, 0, line)
+        for line, score in zip(raw, scores, strict=True)
+    ]
+    judged = _to_judge(raw, scores)
+    for at in judged:
+        lines[at] = _judge(raw[at], binary=binary)
+    known = {*judged, *(at for at, score in enumerate(scores) if score is not None)}
     for at in reversed(judged):
-        if at + 1 < len(lines):
+        if at + 1 in known:
             _regard_next(lines, at, raw[at], raw[at + 1])
     return lines
+
+
+def _to_judge(lines: Sequence[str], scores: Sequence[int | None]) -> list[int]:
+    """Return the places of lines to judge, the last ones first; those of tracebacks are."""
+    far = max(0, len(lines) - _LAST)
+    places = list(range(len(lines) - 1, far - 1, -1))
+    fails, passes = compiled(_FAILURE).search, compiled(_PASSING).search
+    for at in range(far - 1, -1, -1):
+        if len(places) >= _MOST_JUDGED:
+            break
+        if fails(lines[at][:_WIDTH]) and not passes(lines[at][:100]):
+            if places[-1] > at + 1:
+                places.append(at + 1)  # may belong to it
+            places.append(at)
+    return [at for at in places if scores[at] is None]
 
 
 def _scores_of_tracebacks(lines: Sequence[str]) -> list[int | None]:
@@ -193,18 +209,23 @@ def _scores_of_tracebacks(lines: Sequence[str]) -> list[int | None]:
 
 def _judge(line: str, *, binary: bool) -> _Line:
     level, indent, text = read(line)
-    if len(text) > _WIDTH:
-        text = f"{text[: _WIDTH // 2]} … {text[-_WIDTH // 2 :]}"
+    text = _ends(text, _WIDTH)
     if "\ufffd" in text and (binary or text.count("\ufffd") * 8 > len(text)):
         return _Line(shapes.NOISE, indent, "")
-    if shapes.is_noise(line[:_WIDTH]) or (text is not line and shapes.is_noise(text)):
+    if shapes.is_noise(line[:_JUDGED_WIDTH]) or (
+        text is not line and shapes.is_noise(text[:_JUDGED_WIDTH])
+    ):
         return _Line(shapes.NOISE, indent, "" if binary else text)
     text = _tidy(text)
     if binary and not compiled(_READABLE).search(text):
         return _Line(shapes.NOISE, indent, "")
     if text.endswith("] {"):
         text = text[:-2]  # node's properties of the error follow
-    return _Line(shapes.score(level, text), indent, text)
+    return _Line(shapes.score(level, _ends(text, _JUDGED_WIDTH)), indent, text)
+
+
+def _ends(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width // 2]} … {text[-width // 2 :]}"
 
 
 def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
