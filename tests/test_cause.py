@@ -245,6 +245,13 @@ def test_twice_the_output_takes_at_most_twice_the_steps(line: str) -> None:
     assert twice < 2.5 * once
 
 
+def test_a_thousand_errors_take_little_more_than_five_hundred() -> None:
+    line = "ERROR upload %d failed: cannot open /srv: Permission denied\n"
+    find_causes(line)
+    few = steps("".join(line % number for number in range(500)))
+    assert steps("".join(line % number for number in range(1000))) < 1.5 * few
+
+
 HOSTILE = ["error ", "exit ", "a.", "a::", "{", '{"a":', "[a]", "| ", "- ", "1 a ", 'a="', "12:"]
 HOSTILE += ["at x:1:\n", "thread '", "((", " ", "^", "A.", "failed with ", "no ", "\\", "err\n"]
 
