@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crontify_cli.report.compose import error_message, last_telling_line
+from crontify_cli.report.compose import cause_of, error_message
 from crontify_cli.report.excerpt import units
 
 
 def telling(stderr: str | bytes) -> str:
     data = stderr.encode() if isinstance(stderr, str) else stderr
-    return last_telling_line(data, lambda text: text)
+    return cause_of(data, lambda text: text)
 
 
 def stderr_of(*command: str) -> bytes:
@@ -23,11 +23,15 @@ def stderr_of(*command: str) -> bytes:
 PYTHON = {
     "raise ValueError('bad row 17')": "ValueError: bad row 17",
     "int('x')": "ValueError: invalid literal for int() with base 10: 'x'",
-    "try:\n 1/0\nexcept Exception as e:\n raise OSError('disk') from e": "OSError: disk",
-    "try:\n 1/0\nexcept Exception:\n raise OSError('disk')": "OSError: disk",
-    "raise ValueError('bad\\n  row: 17\\nmore at http://x/error')": "ValueError: bad",
+    "try:\n 1/0\nexcept Exception as e:\n raise OSError('disk') from e": (
+        "OSError: disk | ZeroDivisionError: division by zero"
+    ),
+    "try:\n 1/0\nexcept Exception:\n raise OSError('disk')": (
+        "OSError: disk | ZeroDivisionError: division by zero"
+    ),
+    "raise ValueError('bad\\n  row: 17\\nmore at http://x/error')": "ValueError: bad: row: 17",
     "raise ExceptionGroup('two', [ValueError('a'), OSError('b')])": (
-        "ExceptionGroup: two (2 sub-exceptions)"
+        "ValueError: a | OSError: b | ExceptionGroup: two (2 sub-exceptions)"
     ),
     "def f(n): f(n)\nf(1)": "RecursionError: maximum recursion depth exceeded",
     "x = (": "SyntaxError: '(' was never closed",
@@ -136,7 +140,7 @@ NESTED_GROUP = """  + Exception Group Traceback (most recent call last):
 CARRIED_ON = (
     'Traceback (most recent call last):\n  File "x", line 1\nOSError: once\n'
     + "INFO working\n" * 30
-    + "fatal: giving up\n"
+    + "fatal: no quorum\n"
 )
 
 
@@ -145,7 +149,13 @@ CARRIED_ON = (
     [
         (NODE, "Error: ENOENT: no such file or directory, open '/nope'"),
         (NODE_BARE, '[UnhandledPromiseRejection: This error originated: reason "late".]'),
-        (JAVA, "Caused by: java.io.IOException: disk full"),
+        (
+            JAVA,
+            (
+                "Caused by: java.io.IOException: disk full"
+                ' | Exception in thread "main" java.lang.RuntimeException: cannot save'
+            ),
+        ),
         (RUST, 'called `Result::unwrap()` on an `Err` value: "bad row 17"'),
         (RUST_LONG, "bad row 17"),
         (GO, "panic: bad row 17"),
@@ -159,9 +169,12 @@ CARRIED_ON = (
             SQLALCHEMY,
             "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such table: x",
         ),
-        (NESTED_GROUP, "ValueError: bad row 17"),
-        (CARRIED_ON, "fatal: giving up"),
-        ("error: at least one\nat least one row is bad\n", "at least one row is bad"),
+        (NESTED_GROUP, "ValueError: bad row 17 | ExceptionGroup: two (1 sub-exception)"),
+        (CARRIED_ON, "fatal: no quorum | OSError: once"),
+        (
+            "error: at least one\nat least one row is bad\n",
+            "at least one row is bad | error: at least one",
+        ),
         ("line 3: foo: command not found\n", "line 3: foo: command not found"),
     ],
 )
@@ -179,9 +192,7 @@ def test_if_every_line_is_untelling_the_last_one_has_to_do() -> None:
 
 
 def test_the_line_is_masked_before_it_is_chosen() -> None:
-    assert last_telling_line(b"bad key s3cret\n", lambda text: text.replace("s3cret", "*")) == (
-        "bad key *"
-    )
+    assert cause_of(b"bad key s3cret\n", lambda text: text.replace("s3cret", "*")) == ("bad key *")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +200,7 @@ def test_the_line_is_masked_before_it_is_chosen() -> None:
 )
 def test_a_mebibyte_of_anything_takes_steps_in_proportion(unit: bytes) -> None:
     """No clock: what is quadratic would take hours for this, and the test run with it."""
-    last_telling_line(unit * (2**20 // len(unit)) + b"x", lambda text: text)
+    cause_of(unit * (2**20 // len(unit)) + b"x", lambda text: text)
 
 
 @given(st.lists(st.sampled_from([*PYTHON, NODE, JAVA, GO, NESTED_GROUP, "}\n", "  {\n", "at x\n"])))

@@ -1,0 +1,246 @@
+"""Scores one line of output by its shape: how likely it names the cause of a failure.
+
+The tables hold wording and layout that many programs share, not names of programs.
+"""
+
+import re
+from functools import cache
+
+# From best to worst. What scores less than CAUSE never stands next to another line.
+ROOT, EXCEPTION, ERROR, CAUSE = 92, 86, 68, 50
+SUMMARY_OF_ERROR, PROGRAM, TELLING_WARNING, WARNING, SUMMARY = 49, 45, 42, 34, 32
+PLAIN, ADVICE, INFO, NOISE = 20, 10, 6, 0
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern when it is first needed: most runs succeed and need none."""
+    return re.compile(pattern)
+
+
+def _any(lines: str) -> str:
+    """Return the pattern that matches what any of the lines matches."""
+    return "(?:" + "|".join(line.strip() for line in lines.strip().split("\n")) + ")"
+
+
+_NOISE = _any(r"""
+    [\W\d_]*+$
+    \s+(?:at |\.\.\. \d|from \S+:\d+:in |thrown in |File "|@ \S|\[\d+\] \S|\[C\]: )
+    \s*File "[^"]*", line \d+
+    #\d+\s+(?:0x|\{main|\[internal|\S+\(\d+\)|.{0,200}\(\S{1,200}:\d+)
+    \s+\d+: +(?:0x|[\w<]+::|\w+$)
+    \s+\(\w[^)]{0,40}\) \S+:\d+: |\s+\S+:\d+:(?:\d+:)? in\s
+    \s+\S.{0,300} called at \S+ line \d+|\s+\w+, called at\s
+    \++ |goroutine \d+ |\[signal SIG|created by \S+ in goroutine
+    \s*\d+ +\||\s*\|(?:\s*$|\s{2,}|\s*[\^~-])|\s*> +\d+ \||\s*│\s+\d+:\s
+    \s*(?:-->|:::) \S+:\d+|\S+:\d+(?::\d+)?$|\s*# \S+:\d+:in\s
+    (?:[Ss]tack ?[Tt]race(?:back)?|[Ss]tack [Bb]acktrace|Backtrace|Call[Ss]tack|Calls)\b.{0,40}:
+    --- End of |in expression starting at |LINE \d+:|Node\.js v|# [\w./-]+$|[\w.-]*\s*: +ok=\d
+    thread '.*'(?: \(\d+\))? panicked at \S+:\d+:$
+    \s*(?:errno|code|syscall|path|address|port|signal|cwd|cmd|dest|killed|spawnargs):\s
+    (?:code|errno|syscall|path|dest|cwd|command|signal|workspace|location) \S+$
+""")
+"""Blank lines, rulers, stack frames, quoted source, traced commands, properties of errors."""
+
+# What follows down to the exceptions is matched against lower case.
+_ADVICE = r"[\W_]*(?:error:\s)?" + _any(r"""
+    (?:see|try|visit|consider|ensure|want|maybe|perhaps|available|did you|make sure|verify that)\s
+    (?:please|usage|hint|note|tip|help|reminder|additionally)\b|options:$|examples?:$
+    for (?:more|help|usage|details|info)|(?:learn|read|additional) (?:more|info)|more info
+    is (?:the|there|it) |are you sure|you (?:can|may|might|could|should)\b|there is likely\s
+    if (?:you|this|the|it) |(?:check|ask) (?:the|that|your|if|for|whether)
+    re-?run\b|retry with |consult |refer to |report bugs|or (?:set|use|run)\s
+    type ['"`:]|use (?!of\b)|run (?:['"`]|with|again)|\* (?:try|run|get)
+    to (?:see|get|fix|use|run|list|re-?run|resolve|accept|continue|skip|ignore|debug|change)\s
+    to (?:enable|disable|address)\s
+    a complete log of |full (?:log|output)|\S*/_logs/|https?://|\[help \d
+    \(?background on |\[(?:sql|parameters): |(?:context|statement): |in addition:|caused by:$
+    this is (?:related to|probably not)|total time:
+""")
+_HEADING = r"[*=#~_!-]{8,}$"
+_SUMMARY_HINT = (
+    r"exit|error|fail|code|status|abort|halt|terminat|return|recover|test|giving|see "
+    r"|done|problem|unsuccess|incomplete|previous|due to"
+)
+"""Quick to look for, and part of whatever is a summary."""
+_SUMMARY = _any(
+    r"""
+    previous (?:errors?|failures?)\b|due to (?:\d+ )?(?:previous|compilation|the above)
+    \b(?:exit(?:ed|ing)?|returned|finished|failed|terminated|completed|ended)\b[^:]{0,30}"""
+    r"""\b(?:with|status|code|non-?zero|value)\b[^:]{0,24}(?:\d|failure|error|status)
+    \b(?:exit|return|error|status)[ -]?(?:code|status)[ =:]+-?\d+\W*$|exit status \d+$
+    \bcode=exited|failed with result|\d exit status\b|\(code \d+\)
+    \*\*\* (?:\[.*\] |.*)error -?\d+|: \[.*\] error -?\d+|subcommand failed|recipe for target
+    \b[1-9]\d* (?:\w+ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!: \S)
+    \b(?:errors|failures|failed)[=:] ?[1-9]|completed with \d+ err|\bincomplete, errors
+    \berrors?(?:\(s\))? found\b
+    ^\W*(?:fail|failed|failures?|failed tests|errors?|abort(?:ed|ing)|terminated)\W*$
+    ^\W*(?:error occurr?ed|fail\s\S+\s[\d.]+s|build fail.*|giving up|lifecycle.*)\W*$
+    \berrors? (?:have |were )?(?:been )?(?:occurr?ed|encountered)\W*$|not recoverable
+    compilation (?:terminated|aborted)|compiler error output|could not compile|halted$
+    ^test result: |^error: test failed|there are test failures|^\W*tests run:|^-+ fail
+    index files failed|^done\b|see (?:above|the (?:log|output))
+"""
+)
+_BARE_FAILURE = (
+    r"\W*(?:[\w-]+ ){1,2}(?:has )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$"
+)
+_MANNERS = r"[\W_]*" + _any(r"""
+    \d+[.%]|clean(?:ing|ed)?[\s-]*up|good ?bye|bye|thank|done|finish|complete|success|ok\b
+    clos(?:ing|ed)|shut(?:ting)? ?down|stopp(?:ing|ed)|exit(?:ing)?\b|end(?:ed)?\b|terminating
+    (?:remov|delet|releas|restor|dropp|flush|sav)(?:ing|ed)|disconnect|unlock|unmount
+    roll(?:ing|ed)? ?back|total\b|elapsed|(?:real|user|sys)\s|took |time:|duration
+    start|begin|running|collecting|downloading|fetching|reading|building|process(?:ing|ed)
+    copy(?:ing)?\b|copied|load(?:ing|ed)|sending|connecting|using|waiting|creating|compiling
+    get:\d|hit:\d|report(?:ing)?\b|skipp|crash dump is|pool\b|progress|step\b
+""")
+"""What programs say on their way, and when they leave."""
+_NEGATED = _any(r"""
+    \b(?:no|0|zero|without(?: any)?|non-?fatal) (?:\w+ )?(?:errors?|fail\w+|warnings?|problems?)\b
+    \b(?:errors?|failures?|failed|unreachable)[=:]\s?0\b
+""")
+_STRONG = r"(?<![\w-])" + _any(
+    r"""
+    no (?:such|space|route|match|matching|rule|module|package|valid|public|secret|default)\b
+    no (?:configuration|suitable|response|data|hosts?|key|free|credentials|entry|nodes?)\b
+    no (?:pom|available|longer)\b
+    not (?:found|permitted|allowed|exist|supported|recogni[sz]ed|defined|known|a |an |in )
+    not (?:available|authori[sz]ed|enough|connected|been|installed|implemented|accessible|match)
+    not (?:valid|writable|readable|running|open|resolve|load|specified)
+    not be (?:found|opened|read|resolved|reached)|(?:do|is|did|are|was) not\s
+    cannot\b|can['’]t\b|can not\b|could ?n[o'’]t\b|does ?n[o'’]t\b|unable to\s
+    denied\b|access is denied|refused\b|forbidden|unauthori[sz]ed|tim(?:ed|e)[ -]?out\b
+    unreachable|reset by|broken pipe|quota|disk (?:is )?full|out of (?:memory|range|bounds)\b
+    out of (?:space|disk)|insufficient|too (?:many|long|large|big|few|small|old)|exceed\w*
+    already (?:exists?|in use|running|locked|been)|deadlock|conflicts?\b|overwritten|untracked
+    un(?:recogni[sz]ed|defined|declared|bound|supported|resolved|expected(?:ly)?)\b
+    expired|mismatch(?:ed)?|corrupt(?:ed|ion)?\b|incorrect|bad\b|wrong\b|violat\w+|throwing
+    segmentation fault|bus error|(?:oom|killed)\b|\w+(?:killed|backoff)\b|assertion\b|attempt to\s
+    syntax error|parse error|division\s
+    (?:verification|authentication|authorization|handshake|validation|checksum|integrity)"""
+    r""" (?:\w+ )?(?:failed|failure|error)
+    [45]\d\d (?:bad|unauth|forbid|not|method|request|conflict|gone|too|internal)\w*
+    [45]\d\d (?:service|gateway|unproc|precond|payload)\w*|5\d\d 5\.\d\.\d
+    http\S* (?:error |status )?[45]\d\d\b|(?:status(?: code)?|error):?[ =:]+[45]\d\d\b
+    e(?:noent|acces|conn\w+|timedout|addrinuse|nospc|notfound)\b
+"""
+)
+"""Words that give a reason."""
+_WEAK = r"(?<![\w./-])" + _any(r"""
+    fail(?:ed|ure|s)?|fatal|errors?|exceptions?|panic|abort(?:ed|ing)?|dumped
+    invalid|illegal|missing|required|unknown|rejected|duplicate|locked|lost|lacks?|overflow
+    expected|assert(?:ion)?|disconnected|must|ambiguous|malformed|unterminated|unavailable
+    unhandled|uncaught|never|not ok
+""") + r"(?![\w/-]|\.\w)"  # fmt: skip
+"""Words of failure without a reason."""
+_MARK = (
+    r"(?:^|[\s:(\[])(warning|note|hint|info|error|fatal error|fatal|panic|e)"
+    r"(?:\[\w+\]| [a-z]{0,5}\d+(?: \(\w+\))?| (?:response )?from [\w ]{1,30}"
+    r"| (?:in|at) [^:]{1,80}| \(\w+\))?\s?:(?!:)"
+)
+_BARE_MARK = r"\W{0,3}(?:error|fatal)\b"
+_LEAD = (
+    r"\W*(?:\w+ (?:err!|error)(?= [^ :])"
+    r"|(?:error|err|fatal|severe|critical|crit|warning|warn|info|failed|failure|[ewn]:)(?![\w-]))"
+    r"[\]!:\s]*(?=\S)"
+)
+"""A mark in front of a line that may turn out to be advice."""
+_LEVELS = {
+    "warning": "warning",
+    "info": "info",
+    **dict.fromkeys(("note", "hint"), "advice"),
+    **dict.fromkeys(("error", "fatal error", "fatal", "panic", "e"), "error"),
+}
+_LEAD_LEVELS = (("warn", "warning"), ("info", "info"), ("w:", "warning"), ("n:", "info"))
+
+# And these against the line as it is.
+_ROOT = r"\W*(?:Caused by|\[cause\]): .|---> ."
+_THROWN = _any(r"""
+    Exception in thread "[^"]*"\s
+    (?:\w+:? ){0,2}?[Uu]ncaught (?:[Ee]xception:? )?(?:\(in promise\) )?
+    Unhandled [Ee]xception[.:]\s
+    ERROR: LoadError:\s
+""")
+_EXCEPTION = _any(r"""
+    %s?[\[(]?(?:[\w$-]+(?:\.|::|\\|/))*+[A-Z][\w$]*(?:Error|Exception|Failure|Exit|Interrupt"""
+    r"""|Timeout|Fault|Rejection|Panic|Violation|Failed|Denied|Refused|NotFound|Iteration)"""
+    r"""(?: \[\w+\]|\(\d+\)|\s\(\w+\)|\*)?(?:: .*|:?$)
+    %s?(?:[a-z_][\w$]*\.)++(?:[A-Z][\w$]*\.)*+[A-Z][\w$]+: \S
+    \*\* \(\w[\w.]*\) .
+    .{1,300}:\d+:in .{1,600}\([\w:]+\)$
+    (?:panic|fatal error|Fatal error: exception):? \S
+    (?:PHP )?(?:Fatal|Parse|Recoverable fatal) error:\s+\S
+    thread '.*' panicked at '.
+""") % (_THROWN, _THROWN)  # fmt: skip
+_AT_LINE = r" at \S+ line \d+[.,]"
+_PROGRAM_SAYS = r"[a-z][\w.+/()@-]*(?:\[\d+\])?: \S"
+
+
+def is_noise(line: str) -> bool:
+    """Say whether a line only accompanies others: a frame, a ruler, a quotation."""
+    return compiled(_NOISE).match(line) is not None
+
+
+def is_marked(text: str) -> bool:
+    """Say whether a line calls itself an error, a warning or a note."""
+    return compiled(_MARK).search(text.lower()) is not None
+
+
+def is_from_program(text: str) -> bool:
+    """Say whether a line begins with its program's name, as `tar: …`."""
+    return compiled(_PROGRAM_SAYS).match(text) is not None
+
+
+def score(level: str, text: str) -> int:
+    """Return how likely a line names the cause.
+
+    level: what its logger called it, as `logline.read` found it. text: one line,
+    without time stamp.
+    """
+    low = text.lower()
+    if "0" in low or "no" in low or "without" in low:
+        low = compiled(_NEGATED).sub("", low)
+    level = level or _marked_level(low)
+    body = low
+    if lead := compiled(_LEAD).match(low):
+        body = low[lead.end() :]
+        level = level or next((kind for mark, kind in _LEAD_LEVELS if mark in lead[0]), "error")
+        if is_noise(body):
+            return NOISE
+    if level == "advice" or compiled(_ADVICE).match(body) or compiled(_HEADING).search(low):
+        return ADVICE
+    strong = compiled(_STRONG).search(low) is not None
+    if compiled(_SUMMARY_HINT).search(body) and compiled(_SUMMARY).search(body):
+        return INFO if level == "info" else SUMMARY_OF_ERROR if strong else SUMMARY
+    if not strong and level != "info" and compiled(_BARE_FAILURE).match(body):
+        return SUMMARY
+    if level == "info":
+        return INFO + 24 * strong
+    if level == "warning":
+        return TELLING_WARNING if strong else WARNING
+    if compiled(_ROOT).match(text):
+        return ROOT
+    if compiled(_EXCEPTION).match(text):
+        return EXCEPTION
+    if level == "error":
+        if text.endswith(" :"):
+            return INFO  # a logger's name without a message
+        return ERROR + (14 if strong else 8 if "fatal" in low[:60] else 0)
+    if strong:
+        return ERROR + (14 if is_from_program(text) else 4)
+    return _unmarked(low, text)
+
+
+def _marked_level(low: str) -> str:
+    mark = next(iter(compiled(_MARK).findall(low, 0, 200)), "")
+    return _LEVELS.get(mark, "error" if compiled(_BARE_MARK).match(low) else "")
+
+
+def _unmarked(low: str, text: str) -> int:
+    if compiled(_AT_LINE).search(text):
+        return WARNING if low.startswith("use of ") else CAUSE + 10
+    if compiled(_MANNERS).match(low):
+        return INFO
+    if compiled(_WEAK).search(low):
+        return CAUSE + 2
+    return PROGRAM if is_from_program(text) else PLAIN
