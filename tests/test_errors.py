@@ -49,7 +49,7 @@ def test_an_internal_error_is_one_line_that_names_a_private_file(
     assert (done.returncode, done.stdout) == (70, "")
     (line,) = done.stderr.splitlines()
     (file,) = tracebacks(home)
-    assert line.startswith("crontify: internal error: KeyError: 'rows' (cli/config.py:")
+    assert line.startswith("crontify: internal error: KeyError: 'rows' (cli/client.py:")
     assert str(file) in line
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     text = file.read_text()
