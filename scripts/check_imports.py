@@ -18,7 +18,9 @@ ALLOWED = {
     "delivery": {"delivery", "report", "config", *FLOOR},
     "job": {"job", "delivery", "report", "config", *FLOOR},
     "sandbox": {"sandbox", *FLOOR},
-    "cli": {"cli", "job", "delivery", "report", "config", "sandbox", *FLOOR},
+    # Of the job only its table of options: where MONITOR ends and COMMAND begins.
+    "crontab": {"crontab", "job", "config", *FLOOR},
+    "cli": {"cli", "job", "delivery", "report", "config", "sandbox", "crontab", *FLOOR},
     "complete": {"config", *FLOOR},
     "__main__": {"cli", "job", "complete"},
 }
@@ -29,6 +31,7 @@ HOMES = {
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
     "regex": ("values.py",),
+    "cronsim": ("crontab/schedule.py",),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
     "fastapi": ("sandbox/",),

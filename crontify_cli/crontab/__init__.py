@@ -1,0 +1,1 @@
+"""Crontabs on bytes: read, checked, wrapped, unwrapped and written back."""
