@@ -23,7 +23,13 @@ LISTS = {
     "runs --stats": ["runs", "--stats"],
     "runs MONITOR --stats": ["runs", "m3", "--stats"],
     "logs -1 --local": ["logs", "-1", "--local"],
+    "crontab list, 1000 lines": ["crontab", "list", "CRONTAB"],
 }
+CRONTAB = "".join(
+    f"{i % 60} {i % 24} {i % 28 + 1 if i % 3 else '*'} * {'*' if i % 3 else i % 7}"
+    f" /usr/bin/crontify exec m{i % 20 if i % 2 else i} -- /srv/job-{i}\n"
+    for i in range(1000)
+)
 MANY = """
 INSERT INTO runs (id, monitor, monitor_id, base_url, command, wrapper_pid, wrapper_start, job_pid,
   job_start, boot_id, started_at, ended_at, outcome, duration, excerpt)
@@ -45,6 +51,7 @@ def prepare(folder: str, runs: int) -> None:
     with db:
         db.execute(MANY, (runs,))
     db.close()
+    Path(folder, "crontab").write_text(CRONTAB)
 
 
 def seconds(*words: str) -> float:
@@ -65,6 +72,7 @@ def main() -> None:
         prepare(folder, options.runs)
         for _ in range(options.rounds):
             for name, words in {"--version": ["--version"], **LISTS}.items():
+                words = [f"{folder}/crontab" if word == "CRONTAB" else word for word in words]
                 taken[name].append(seconds(*words))
     bare = statistics.median(taken["--version"])
     for name, times in taken.items():

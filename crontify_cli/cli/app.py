@@ -12,7 +12,7 @@ from crontify_cli.cli.boundary import guarded
 from crontify_cli.cli.help import App
 
 _NAMES = (
-    *("exec", "demo", "ping", "flush", "runs", "logs", "config", "init", "doctor"),
+    *("exec", "demo", "ping", "flush", "runs", "logs", "crontab", "config", "init", "doctor"),
     *("completion", "sandbox"),
 )
 COMMANDS = {name: name for name in _NAMES} | {"doctor": "doctor.command"}

@@ -123,6 +123,21 @@ def apply(lines: Sequence[Line], changes: Sequence[Change]) -> bytes:
     return b"".join(after.get(line.number, line.text) for line in lines)
 
 
+def harm(before: Sequence[Line], after: Sequence[Line]) -> str:
+    """Return what a change would do that it must not, "" if it only changes commands.
+
+    Every line keeps its kind, its schedule and its user, and whether the daemon accepts it.
+    """
+    if len(before) != len(after):
+        return "lines would be added or lost"
+    for old, new in zip(before, after, strict=True):
+        if (old.kind, old.problem, old.setting) != (new.kind, new.problem, new.setting):
+            return f"line {old.number} would be read otherwise: {new.problem or new.kind}"
+        if old.job and new.job and old.job[:4] != new.job[:4]:
+            return f"the schedule or the user of line {old.number} would change"
+    return ""
+
+
 def monitors(lines: Sequence[Line], dialect: Dialect) -> Iterator[str]:
     """Yield the monitors that the lines report to already."""
     for line in lines:

@@ -232,6 +232,19 @@ def _values(text: str, field: _Field) -> set[int]:
     return found
 
 
+def in_words(schedule: Schedule, text: str) -> str:
+    """Return what a person would say; text: the schedule as written."""
+    if schedule.kind == "reboot":
+        return "At boot"
+    if schedule.kind == "random":
+        return f"At random, within {text}"
+    if schedule.expression is None:
+        return "Never"
+    from cronsim import CronSim
+
+    return CronSim(schedule.expression, datetime(2000, 1, 1)).explain()
+
+
 # When it is due
 
 

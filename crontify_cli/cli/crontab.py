@@ -1,0 +1,219 @@
+"""`crontify crontab`: lists, checks, wraps and unwraps the jobs of whole crontabs."""
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from crontify_cli.cli.help import App
+from crontify_cli.errors import CrontifyError, ExitCode
+
+if TYPE_CHECKING:
+    from crontify_cli.crontab.lines import Line
+    from crontify_cli.crontab.place import Place
+    from crontify_cli.crontab.schedule import Dialect
+
+crontab = App(
+    name="crontab",
+    help="List, check, wrap and unwrap the jobs of whole crontabs.",
+    no_args_is_help=True,
+    epilog="Example: crontify crontab wrap --dry-run",
+)
+
+_DIALECTS = ("debian", "cronie", "busybox")
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="Crontab files.", show_default="your own crontab"),
+]
+User = Annotated[
+    str | None, typer.Option("--user", metavar="USER", help="The crontab of this user.")
+]
+System = Annotated[
+    bool,
+    typer.Option(
+        "--system",
+        help="/etc/crontab and /etc/cron.d; with FILE, the form of those, with a user column.",
+    ),
+]
+
+
+def _dialect(text: str) -> str:
+    if text not in _DIALECTS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(_DIALECTS)}")
+    return text
+
+
+Cron = Annotated[
+    str | None,
+    typer.Option(
+        "--cron",
+        parser=_dialect,
+        metavar="|".join(_DIALECTS),
+        help="The daemon whose rules apply.",
+        show_default="the one found here, else debian",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="A list of objects.")]
+Match = Annotated[
+    str | None, typer.Option("--match", metavar="TEXT", help="Only lines that contain TEXT.")
+]
+LineNumbers = Annotated[
+    list[int] | None,
+    typer.Option("--line", min=1, metavar="N", help="Only line N; may be repeated."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference; write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")]
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="N=MONITOR",
+        help="The monitor for line N; may be repeated.",
+    ),
+]
+
+
+class Opened(NamedTuple):
+    """A crontab that was read."""
+
+    place: "Place"
+    dialect: "Dialect"
+    data: bytes
+    lines: "list[Line]"
+
+    def reread(self, data: bytes) -> "list[Line]":
+        """Return the lines of other bytes, read by the same rules."""
+        return _lines(self.place, self.dialect, data)
+
+
+def open_crontabs(
+    files: list[str] | None, user: str | None, system: bool, cron: str | None
+) -> list[Opened]:
+    """Read the crontabs that a command line names; raises CrontifyError."""
+    from crontify_cli.crontab import place
+
+    if user and (files or system):
+        raise CrontifyError("--user goes with neither FILE nor --system", ExitCode.USAGE)
+    dialect: Dialect = cron or place.find_dialect()  # type: ignore[assignment]  # _dialect has seen it
+    if files:
+        places = [place.Place(file, None, system) for file in files]
+    elif system:
+        places = place.system_places()
+    else:
+        places = [place.Place(None, user)]
+    found = []
+    for each in places:
+        data = place.read(each)
+        found.append(Opened(each, dialect, data, _lines(each, dialect, data)))
+    return found
+
+
+def _lines(place: "Place", dialect: "Dialect", data: bytes) -> "list[Line]":
+    from crontify_cli.crontab.lines import read
+    from crontify_cli.crontab.place import is_user
+
+    return read(data, dialect, system=place.system, is_user=is_user)
+
+
+@crontab.command("list", epilog="Example: crontify crontab list --system")
+def list_(
+    files: Files = None,
+    user: User = None,
+    system: System = False,
+    cron: Cron = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show each job: when it runs next, its monitor, and how its last run ended.
+
+    In a pipe a tab-separated line each: crontab, line, schedule, next run (UTC), user,
+    command, monitor, last outcome, last run (UTC), usual seconds. A dash stands for an
+    empty value. What looks like a password in a command is masked.
+    """
+    from crontify_cli.cli.crontab_list import show
+
+    show(open_crontabs(files, user, system, cron), as_json=as_json)
+
+
+@crontab.command(epilog="Example: crontify crontab check /etc/cron.d/backup --system")
+def check(
+    files: Files = None,
+    user: User = None,
+    system: System = False,
+    cron: Cron = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what will surprise: what cron does other than the line seems to say.
+
+    In a pipe a tab-separated line each: crontab, line, level, code, message.
+    Exit 1 if something would not run.
+    """
+    from crontify_cli.cli.crontab_check import show
+
+    if show(open_crontabs(files, user, system, cron), as_json=as_json):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+@crontab.command(epilog="Example: crontify crontab wrap --match backup --name 7=nightly-backup")
+def wrap(
+    files: Files = None,
+    user: User = None,
+    system: System = False,
+    cron: Cron = None,
+    match: Match = None,
+    line: LineNumbers = None,
+    name: Names = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Put `crontify exec MONITOR --` in front of the commands, and change nothing else.
+
+    Shows the difference and asks for each line. Lines that are better left alone are named
+    with the reason. The earlier crontab is kept in the state directory.
+    """
+    from crontify_cli.cli import crontab_edit
+
+    try:
+        names = dict(map(_name, name or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--name'") from None
+    choice = crontab_edit.Choice(match, tuple(line or ()), names, dry_run, yes)
+    crontab_edit.wrap(open_crontabs(files, user, system, cron), choice)
+
+
+@crontab.command(epilog="Example: crontify crontab unwrap --dry-run")
+def unwrap(
+    files: Files = None,
+    user: User = None,
+    system: System = False,
+    cron: Cron = None,
+    match: Match = None,
+    line: LineNumbers = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Take `crontify exec` out of the lines that `wrap` has put it into.
+
+    Their bytes are the original ones, even if the schedule or the options of exec have been
+    edited since. With --line also what was wrapped by hand.
+    """
+    from crontify_cli.cli import crontab_edit
+
+    choice = crontab_edit.Choice(match, tuple(line or ()), {}, dry_run, yes)
+    crontab_edit.unwrap(open_crontabs(files, user, system, cron), choice)
+
+
+def _name(text: str) -> tuple[int, str]:
+    """Return line and monitor of `N=MONITOR`; raises ValueError."""
+    from crontify_cli.values import parse_monitor
+
+    number, equals, monitor = text.partition("=")
+    if not equals or not number.isdigit() or int(number) < 1:
+        raise ValueError(f"{text!r} is not N=MONITOR")
+    return int(number), parse_monitor(monitor)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `crontab` to the app."""
+    app.add_typer(crontab)

@@ -1,0 +1,212 @@
+"""Shows each job of crontabs: when it runs, and what the journal knows of its monitor."""
+
+import re
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+
+from crontify_cli.cli import output
+from crontify_cli.cli.crontab import Opened
+from crontify_cli.cli.moments import utc
+from crontify_cli.crontab import edit, wrap
+from crontify_cli.crontab.lines import Line
+from crontify_cli.crontab.schedule import in_words, next_due
+from crontify_cli.delivery.journal import Lap
+from crontify_cli.errors import one_line
+
+_AMONG = 20
+"""Runs of a monitor that tell its usual duration."""
+_GRACE = 300.0
+"""Seconds after which a job that has not started counts as overdue."""
+_SECRET = re.compile(
+    r"(?i)((?:^|[\s'\"])(?:-{1,2}|export\s+)?[\w-]*(?:passw?o?r?d?|pwd|secret|token|key)[\w-]*"
+    r"(?:=|\s+(?=[^-\s])))('[^']*'|\"[^\"]*\"|[^\s'\"]+)"
+)
+_IN_URL = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/@'\"]+@")
+
+
+class Row(NamedTuple):
+    """One job.
+
+    next_run, last_run: seconds since the epoch; usual: seconds. overdue: since when it should
+        have started, None if it is not late or nothing is known. problem: why cron rejects it.
+    """
+
+    crontab: str
+    line: int
+    schedule: str
+    words: str
+    next_run: float | None
+    user: str | None
+    command: str
+    monitor: str | None
+    wrapper: str | None
+    outcome: str | None
+    last_run: float | None
+    usual: float | None
+    overdue: float | None
+    problem: str
+
+
+def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
+    """Print the jobs."""
+    now = time.time()
+    rows = _rows(crontabs, now)
+    if as_json:
+        output.json_list(map(_object, rows))
+    elif not output.is_terminal():
+        output.lines(output.fields(_fields(row)) for row in rows)
+    else:
+        from crontify_cli.cli.crontab_table import draw
+
+        draw(list(rows), now, several=len(crontabs) > 1)
+
+
+def _rows(crontabs: Sequence[Opened], now: float) -> Iterator[Row]:
+    past = _Past()
+    for opened in crontabs:
+        for line in opened.lines:
+            if line.job:
+                yield _row(opened, line, past, now)
+
+
+def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
+    job, dialect = line.job, opened.dialect
+    assert job
+    command = wrap.read_command(line, dialect) if _may_be_wrapped(line) else None
+    monitor = wrap.monitor_of(command) if command else None
+    other = edit.other_wrapper(command.shape.commands) if command and command.shape else ""
+    schedule = job.schedule.decode("latin-1")
+    when = job.when if not line.problem else None
+    zone = _zone(job.environ.get(b"CRON_TZ", b"")) if dialect == "cronie" else None
+    last = past.of(monitor) if monitor else None
+    overdue = None
+    if last and when:
+        due = _next(when, last.started_at // 60 * 60, zone)
+        overdue = due if due is not None and due + _GRACE < now else None
+    return Row(
+        opened.place.label,
+        line.number,
+        schedule,
+        _words(when, schedule) if when else line.problem,
+        _next(when, now // 60 * 60, zone) if when else None,
+        job.user.decode("utf-8", "replace") if job.user is not None else opened.place.user,
+        _shown(line.command),
+        monitor,
+        "crontify" if monitor else other or None,
+        last.outcome if last else None,
+        last.started_at if last else None,
+        last.usual if last else None,
+        overdue,
+        line.problem,
+    )
+
+
+def _may_be_wrapped(line: Line) -> bool:
+    return any(name in line.text for name in (b"crontify", *edit.WRAPPERS))
+
+
+_next = lru_cache(maxsize=8192)(next_due)
+_words = lru_cache(maxsize=8192)(in_words)
+
+
+@lru_cache
+def _zone(name: bytes) -> tzinfo | None:
+    if not name:
+        return None
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name.decode())
+    except (KeyError, ValueError, OSError):
+        return None  # cronie then uses the system's as well
+
+
+def _shown(command: bytes) -> str:
+    text = one_line(command.decode("utf-8", "backslashreplace")).strip()
+    return _IN_URL.sub(r"\1***@", _SECRET.sub(r"\1***", text))
+
+
+class _Last(NamedTuple):
+    outcome: str
+    started_at: float
+    usual: float | None
+
+
+class _Past:
+    """What the journal knows of monitors; nothing where there is no journal."""
+
+    def __init__(self) -> None:
+        from crontify_cli.cli.history import open_history
+        from crontify_cli.config import load
+
+        self._history = open_history()
+        self._living: frozenset[str] | None = None
+        self._known: dict[str, _Last | None] = {}
+        # The runs of a monitor may stand under its alias or under its id.
+        monitors = load().settings.monitors
+        self._ids = {alias: section.id or alias for alias, section in monitors.items()}
+
+    def of(self, monitor: str) -> _Last | None:
+        """Return the last run of a monitor, None without one."""
+        if monitor not in self._known:
+            self._known[monitor] = self._read(monitor)
+        return self._known[monitor]
+
+    def _read(self, monitor: str) -> _Last | None:
+        journal = self._history.journal
+        if not journal:
+            return None
+        wanted = self._ids.get(monitor, monitor)
+        names = {monitor, wanted, *(a for a, id_ in self._ids.items() if id_ == wanted)}
+        runs = [run for name in sorted(names) for run in journal.newest(name, _AMONG)]
+        if not runs:
+            return None
+        runs.sort(key=lambda run: run[1].started_at, reverse=True)
+        took = [lap.duration for _, lap in runs if lap.outcome == "success" and lap.duration]
+        usual = statistics.median(took) if len(took) > 1 else None
+        return _Last(self._outcome(*runs[0]), runs[0][1].started_at, usual)
+
+    def _outcome(self, run: str, lap: Lap) -> str:
+        if lap.outcome is not None:
+            return "failed" if lap.outcome == "fail" else lap.outcome
+        if self._living is None:
+            self._living = self._history.living()
+        return "running" if run in self._living else "died"
+
+
+def _object(row: Row) -> dict[str, object]:
+    return {
+        "crontab": row.crontab,
+        "line": row.line,
+        "schedule": row.schedule,
+        "schedule_words": row.words,
+        "next_run": None if row.next_run is None else utc(row.next_run),
+        "user": row.user,
+        "command": row.command,
+        "monitor": row.monitor,
+        "wrapper": row.wrapper,
+        "last_outcome": row.outcome,
+        "last_run": None if row.last_run is None else utc(row.last_run),
+        "usual_duration": None if row.usual is None else round(row.usual, 3),
+        "overdue_since": None if row.overdue is None else utc(row.overdue),
+        "problem": row.problem or None,
+    }
+
+
+def _fields(row: Row) -> tuple[object, ...]:
+    return (
+        row.crontab,
+        row.line,
+        row.schedule,
+        None if row.next_run is None else utc(row.next_run),
+        row.user,
+        row.command,
+        row.monitor,
+        row.outcome,
+        None if row.last_run is None else utc(row.last_run),
+        None if row.usual is None else f"{row.usual:.3f}",
+    )
