@@ -43,7 +43,9 @@ def one_line(text: str, most: int = 0) -> str:
     Control characters, line breaks and bidirectional overrides become spaces.
     most: the maximum length in characters; 0 means no limit.
     """
-    line = "".join(char if char.isprintable() else " " for char in text)
+    line = text
+    if not text.isprintable():
+        line = "".join(char if char.isprintable() else " " for char in text)
     if not most or len(line := " ".join(line.split())) <= most:
         return line
     return line[: most - 1] + "…"

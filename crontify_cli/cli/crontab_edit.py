@@ -130,8 +130,8 @@ def _tell_left(opened: Opened, planned: Edit) -> None:
 def _show(opened: Opened, changes: Sequence[Change]) -> None:
     """Print the changes as a unified diff."""
     label, after = opened.place.label, edit.apply(opened.lines, changes)
-    compared = (_diff_lines(data) for data in (opened.data, after))
-    diff = difflib.unified_diff(*compared, label, f"{label} (new)", lineterm="")
+    before_lines, after_lines = _diff_lines(opened.data), _diff_lines(after)
+    diff = difflib.unified_diff(before_lines, after_lines, label, f"{label} (new)", lineterm="")
     found = [line for entry in diff for line in entry.split("\n")]
     if not output.is_terminal():
         output.lines(found)

@@ -13,7 +13,7 @@ from crontify_cli.cli.crontab import Opened
 from crontify_cli.cli.moments import utc
 from crontify_cli.crontab import edit, wrap
 from crontify_cli.crontab.lines import Line
-from crontify_cli.crontab.schedule import in_words, next_due
+from crontify_cli.crontab.schedule import Schedule, in_words, next_due
 from crontify_cli.delivery.journal import Lap
 from crontify_cli.errors import one_line
 
@@ -31,14 +31,15 @@ _IN_URL = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/@'\"]+@")
 class Row(NamedTuple):
     """One job.
 
-    next_run, last_run: seconds since the epoch; usual: seconds. overdue: since when it should
+    when: the schedule, None if cron rejects the line. next_run, last_run: seconds since the
+        epoch; usual: seconds. overdue: since when it should
         have started, None if it is not late or nothing is known. problem: why cron rejects it.
     """
 
     crontab: str
     line: int
     schedule: str
-    words: str
+    when: Schedule | None
     next_run: float | None
     user: str | None
     command: str
@@ -49,6 +50,11 @@ class Row(NamedTuple):
     usual: float | None
     overdue: float | None
     problem: str
+
+    @property
+    def words(self) -> str:
+        """The schedule as a person would say it, or why cron rejects it."""
+        return in_words(self.when, self.schedule) if self.when else self.problem
 
 
 def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
@@ -76,9 +82,7 @@ def _rows(crontabs: Sequence[Opened], now: float) -> Iterator[Row]:
 def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
     job, dialect = line.job, opened.dialect
     assert job
-    command = wrap.read_command(line, dialect) if _may_be_wrapped(line) else None
-    monitor = wrap.monitor_of(command) if command else None
-    other = edit.other_wrapper(command.shape.commands) if command and command.shape else ""
+    monitor = wrap.monitor_of(line, dialect)
     schedule = job.schedule.decode("latin-1")
     when = job.when if not line.problem else None
     zone = _zone(job.environ.get(b"CRON_TZ", b"")) if dialect == "cronie" else None
@@ -91,12 +95,12 @@ def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
         opened.place.label,
         line.number,
         schedule,
-        _words(when, schedule) if when else line.problem,
+        when,
         _next(when, now // 60 * 60, zone) if when else None,
         job.user.decode("utf-8", "replace") if job.user is not None else opened.place.user,
         _shown(line.command),
         monitor,
-        "crontify" if monitor else other or None,
+        "crontify" if monitor else _other_wrapper(line, opened),
         last.outcome if last else None,
         last.started_at if last else None,
         last.usual if last else None,
@@ -105,12 +109,14 @@ def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
     )
 
 
-def _may_be_wrapped(line: Line) -> bool:
-    return any(name in line.text for name in (b"crontify", *edit.WRAPPERS))
+def _other_wrapper(line: Line, opened: Opened) -> str | None:
+    if not any(name in line.text for name in edit.WRAPPERS):
+        return None
+    shape = wrap.read_command(line, opened.dialect).shape
+    return (edit.other_wrapper(shape.commands) if shape else "") or None
 
 
 _next = lru_cache(maxsize=8192)(next_due)
-_words = lru_cache(maxsize=8192)(in_words)
 
 
 @lru_cache

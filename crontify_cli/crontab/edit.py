@@ -141,10 +141,8 @@ def harm(before: Sequence[Line], after: Sequence[Line]) -> str:
 def monitors(lines: Sequence[Line], dialect: Dialect) -> Iterator[str]:
     """Yield the monitors that the lines report to already."""
     for line in lines:
-        if line.kind == "job" and b"crontify" in line.text:
-            name = wrap.monitor_of(wrap.read_command(line, dialect))
-            if name:
-                yield name
+        if name := wrap.monitor_of(line, dialect):
+            yield name
 
 
 def other_wrapper(commands: Sequence[names.Words]) -> str:

@@ -232,6 +232,7 @@ def _values(text: str, field: _Field) -> set[int]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def in_words(schedule: Schedule, text: str) -> str:
     """Return what a person would say; text: the schedule as written."""
     if schedule.kind == "reboot":

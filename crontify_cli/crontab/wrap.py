@@ -153,16 +153,33 @@ def _is_crontify(words: tuple[bytes | None, ...]) -> int:
     return 3 if name.startswith(b"python") and words[1:3] == (b"-m", b"crontify_cli") else 0
 
 
-def monitor_of(command: Command) -> str | None:
-    """Return the monitor that a command already reports to, None if crontify is not in it."""
-    if b"crontify" not in command.text.text:
+def monitor_of(line: Line, dialect: Dialect) -> str | None:
+    """Return the monitor that a job already reports to, None if crontify is not in it."""
+    if b"crontify" not in line.text or not line.job:
         return None
-    for words in command.shape.commands if command.shape else ():
-        at = _is_crontify(words)
-        if at and words[at : at + 1] == (b"exec",):
-            rest = [(word or b"?").decode("utf-8", "replace") for word in words[at + 1 :]]
-            return next(iter(split(rest)[1]), None)
-    return None
+    text = shell_text(line.command, dialect).text
+    bash = is_bash(line.job.environ.get(b"SHELL", b""))
+    try:
+        # Most lines begin with it, and need not be read completely.
+        first = tuple(word.text for word in _words_to_dashes(text, bash=bash))
+    except ValueError:
+        first = ()
+    if name := _monitor(first):
+        return name
+    shape = read_command(line, dialect).shape
+    names = map(_monitor, shape.commands if shape else ())
+    return next(filter(None, names), None)
+
+
+def _monitor(words: tuple[bytes | None, ...]) -> str | None:
+    at = _is_crontify(words)
+    if not at or words[at : at + 1] != (b"exec",):
+        return None
+    return next(iter(split(_decoded(words[at + 1 :]))[1]), None)
+
+
+def _decoded(words: tuple[bytes | None, ...]) -> list[str]:
+    return [(word or b"?").decode("utf-8", "replace") for word in words]
 
 
 # Unwrapping
@@ -191,7 +208,7 @@ def unwrap(line: Line, dialect: Dialect) -> Wrapped | None:
         return None
     known = tuple(word.text for word in words)
     at = _is_crontify(known)
-    options, rest = split([(word or b"?").decode("utf-8", "replace") for word in known[at + 1 :]])
+    options, rest = split(_decoded(known[at + 1 :]))
     if not at or known[at : at + 1] != (b"exec",) or len(rest) != 1:
         return None
     raw, begin = line.text, line.job.start
