@@ -237,7 +237,11 @@ def _shaped(text: bytes, reader: _Reader, found: list[Token]) -> Shape:
         return whole
     if piece.program and piece.program.text == b"time":
         return whole  # bash's keyword writes its times to where no redirection of it goes
-    hides = any(_hides(text, token) for token in (*piece.within, *reader.inner))
+    within = [*piece.within, *reader.inner]
+    files = {_target(text, token) for token in within} - {b""}
+    if files & {_target(text, token) for token in piece.trailing}:
+        return whole  # two writers of one file: which of them writes first would change
+    hides = any(_hides(text, token) for token in within)
     return whole._replace(start=piece.start, end=piece.body, hides_output=hides)
 
 
@@ -256,6 +260,12 @@ def _all_for_the_shell(text: bytes, reader: _Reader, found: list[Token]) -> Shap
         has_both=any(token.end in starts for token in operators),
         hides_output=any(_hides(text, token) for token in found),
     )
+
+
+def _target(text: bytes, token: Token) -> bytes:
+    """Return the file of a redirection as it is written, b"" for /dev/null and for a descriptor."""
+    raw = text[token.start + len(token.text or b"") : token.end].strip()
+    return b"" if raw in (b"/dev/null", b"-") or raw.isdigit() else raw
 
 
 def _is_special(text: bytes, token: Token) -> bool:
