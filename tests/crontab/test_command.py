@@ -1,0 +1,401 @@
+"""`crontify crontab` on files and on users' crontabs: what it shows, asks, writes and restores."""
+
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.crontab import place
+from crontify_cli.errors import CrontifyError
+from tests.conftest import Crontify
+from tests.programs import need
+
+PROGRAM = str(Path(sys.executable).with_name("crontify"))
+TABLE = b"""SHELL=/bin/sh
+# nightly dump
+0 3 * * * /bin/dump --password=hunter2 > /srv/log 2>&1
+*/5\t* * * *  cd /srv && ./tick   # every five minutes
+1 1 * * * crontify exec own -- /bin/true
+"""
+WRAPPED = (
+    TABLE.replace(b"/bin/dump", b"%s exec nightly-dump -- /bin/dump" % PROGRAM.encode())
+    .replace(b"cd /srv", b"%s exec tick --shell -- 'cd /srv" % PROGRAM.encode())
+    .replace(b"./tick ", b"./tick' ")
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table"
+    path.write_bytes(TABLE)
+    return path
+
+
+def state(home: Path) -> Path:
+    return home / ".local/state/crontify/crontabs"
+
+
+def test_wrap_changes_the_commands_only_and_a_second_one_nothing(
+    crontify: Crontify, table: Path, home: Path
+) -> None:
+    table.chmod(0o640)
+    done = crontify("crontab", "wrap", "--yes", str(table), text=False)
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == WRAPPED
+    assert stat.S_IMODE(table.stat().st_mode) == 0o640
+    assert b"\n+0 3 * * * " + PROGRAM.encode() + b" exec nightly-dump -- " in done.stdout
+    assert b"line 5: left as it is: it calls crontify already" in done.stderr
+    copy = Path(re.findall(rb"is kept in (.+)", done.stderr)[0].decode())
+    assert copy.parent == state(home)
+    assert copy.read_bytes() == TABLE
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    again = crontify("crontab", "wrap", "--yes", str(table))
+    assert again.returncode == 0
+    assert "nothing to wrap" in again.stderr
+    assert table.read_bytes() == WRAPPED
+    assert [file.name for file in table.parent.iterdir() if "crontify" in file.name] == []
+
+
+def test_unwrap_restores_the_bytes_though_schedule_and_options_were_edited(
+    crontify: Crontify, table: Path
+) -> None:
+    assert crontify("crontab", "wrap", "--yes", str(table)).returncode == 0
+    edited = table.read_bytes().replace(b"0 3 * * *", b"30  4 * * 1")
+    edited = edited.replace(b"exec nightly-dump", b"exec --timeout 1h --meta a=1 nightly-dump")
+    edited = edited.replace(b"tick --shell", b"tick --overlap skip --shell")
+    table.write_bytes(edited)
+    done = crontify("crontab", "unwrap", "--yes", str(table))
+    assert done.returncode == 0
+    assert table.read_bytes() == TABLE.replace(b"0 3 * * *", b"30  4 * * 1")
+    assert "line 5: left as it is: not wrapped by" in done.stderr
+    forced = crontify("crontab", "unwrap", "--yes", "--line", "5", str(table))
+    assert forced.returncode == 0
+    assert table.read_bytes().endswith(b"\n1 1 * * * /bin/true\n")
+
+
+def test_dry_run_and_a_pipe_write_nothing(crontify: Crontify, table: Path) -> None:
+    shown = crontify("crontab", "wrap", "--dry-run", str(table))
+    assert (shown.returncode, table.read_bytes()) == (0, TABLE)
+    assert "+*/5\t* * * *  " in shown.stdout
+    refused = crontify("crontab", "wrap", str(table))
+    assert (refused.returncode, table.read_bytes()) == (2, TABLE)
+    assert "--yes" in refused.stderr
+
+
+def test_lines_and_names_can_be_chosen(crontify: Crontify, table: Path) -> None:
+    done = crontify("crontab", "wrap", "--yes", "--line", "4", "--name", "4=ticker", str(table))
+    assert done.returncode == 0, done.stderr
+    assert b" exec ticker --shell -- 'cd" in table.read_bytes()
+    assert b"nightly-dump" not in table.read_bytes()
+    assert crontify("crontab", "wrap", "--yes", "--match", "dump", str(table)).returncode == 0
+    assert b" exec nightly-dump -- " in table.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--name", "4"), 2, "is not N=MONITOR"),
+        (("--name", "4=a b"), 2, "not a monitor"),
+        (("--name", "2=x"), 1, "line 2 of"),
+        (("--line", "99"), 1, "line 99 of"),
+        (("--name", "5=x"), 1, "the line cannot be wrapped: it calls crontify already"),
+        (("--name", "3=x", "--name", "4=x"), 2, "each line needs a monitor of its own"),
+        (("--user", "root"), 2, "--user goes with neither"),
+        (("--cron", "vixie"), 2, "not one of debian, cronie, busybox"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    crontify: Crontify, table: Path, args: tuple[str, ...], code: int, message: str
+) -> None:
+    done = crontify("crontab", "wrap", "--yes", *args, str(table))
+    assert (done.returncode, table.read_bytes()) == (code, TABLE)
+    assert message in done.stderr
+
+
+def test_an_alias_of_the_config_is_the_name(crontify: Crontify, table: Path, home: Path) -> None:
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    config.touch(0o600)
+    config.write_text('[monitors.Nightly_Dump]\nid = "cl123"\n')
+    assert crontify("crontab", "wrap", "--yes", str(table)).returncode == 0
+    assert b" exec Nightly_Dump -- /bin/dump" in table.read_bytes()
+
+
+def test_a_missing_final_newline_is_told_and_not_added(crontify: Crontify, table: Path) -> None:
+    table.write_bytes(TABLE[:-1])
+    done = crontify("crontab", "wrap", "--yes", str(table))
+    assert table.read_bytes() == WRAPPED[:-1]
+    assert "the last line has no newline; Debian's cron ignores the whole file" in done.stderr
+    assert "\\ No newline at end of file" in done.stdout
+
+
+# Questions
+
+
+def on_terminal(args: list[str], answers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """Run crontify on a terminal of its own and answer each question; return code and output."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(PROGRAM, [PROGRAM, *args])
+    seen = b""
+    for question, answer in [*answers, (b"\0", b"")]:
+        start = len(seen)
+        while question not in seen[start:]:
+            try:
+                chunk = os.read(fd, 65536)
+            except OSError:  # the terminal is closed when the program has ended
+                chunk = b""
+            if not chunk:
+                os.close(fd)
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+            seen += chunk
+        os.write(fd, answer + b"\n")
+    raise AssertionError("it asks for more")
+
+
+@pytest.mark.parametrize(
+    ("answers", "nightly", "tick"),
+    [
+        ([(b"line 3 as nightly-dump?", b"y"), (b"line 4 as tick?", b"n")], b"nightly-dump", b""),
+        ([(b"line 3 as", b"n"), (b"line 4 as", b"y")], b"", b"tick"),
+        ([(b"line 3 as", b"a")], b"nightly-dump", b"tick"),
+        ([(b"line 3 as", b"y"), (b"line 4 as", b"q")], b"", b""),
+        ([(b"as nightly", b"?"), (b"as nightly", b"e"), (b"Monitor:", b"db"), (b"as db?", b"y"),
+          (b"line 4 as", b"n")], b"db", b""),
+        ([(b"line 3 as", b"e"), (b"Monitor:", b"tick"), (b"another line", b""), (b"Monitor:", b"d"),
+          (b"as d?", b"y"), (b"line 4 as", b"n")], b"d", b""),
+    ],
+)  # fmt: skip
+def test_each_line_is_asked_for_on_a_terminal(
+    table: Path, answers: list[tuple[bytes, bytes]], nightly: bytes, tick: bytes
+) -> None:
+    code, seen = on_terminal(["crontab", "wrap", str(table)], answers)
+    assert code == 0, seen
+    after = table.read_bytes()
+    assert (b" exec %s -- /bin/dump" % nightly in after) == bool(nightly)
+    assert (b" exec tick --shell" in after) == bool(tick)
+    assert after.count(PROGRAM.encode()) == bool(nightly) + bool(tick)
+    assert b"\x1b[32m+" in seen  # a coloured difference
+
+
+# Writing
+
+
+def test_a_crontab_that_changed_meanwhile_is_left_alone(table: Path) -> None:
+    with pytest.raises(CrontifyError, match="has changed in the meantime; nothing was written"):
+        place.write(place.Place(str(table)), b"something else\n", b"new\n")
+    assert table.read_bytes() == TABLE
+    assert list(table.parent.glob(".*crontify*")) == []
+
+
+def test_a_symbolic_link_stays_one_and_its_file_keeps_owner_and_mode(
+    crontify: Crontify, table: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give a file to another user")
+    os.chown(table, 65534, 65534)
+    table.chmod(0o600)
+    link = table.with_name("link")
+    link.symlink_to(table)
+    assert crontify("crontab", "wrap", "--yes", str(link)).returncode == 0
+    assert link.is_symlink()
+    found = table.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65534, 0o600)
+    assert table.read_bytes() == WRAPPED
+
+
+def test_nothing_is_made_in_a_folder_whose_files_cron_runs(tmp_path: Path) -> None:
+    need("strace")
+    folder = tmp_path / "cron.d"
+    folder.mkdir()
+    (folder / "jobs").write_bytes(TABLE)
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-o", trace, "-e", "trace=openat,rename,renameat2"]
+    command += [PROGRAM, "crontab", "wrap", "--yes", folder / "jobs"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert (folder / "jobs").read_bytes() == WRAPPED
+    made = re.findall(r'openat\(\S+ "([^"]+)", [^)]*O_CREAT', trace.read_text())
+    assert [name for name in made if name.startswith(f"{folder}/")] == []
+    scratch = f"{tmp_path}/.jobs.crontify~"
+    assert scratch in made
+    assert f'rename("{scratch}", "{folder}/jobs")' in trace.read_text()
+
+
+def test_a_kill_at_each_step_leaves_the_old_or_the_new_one_whole(tmp_path: Path) -> None:
+    need("strace")
+    table = tmp_path / "table"
+    outcomes = set()
+    for call in ("write", "fsync", "fchown", "fchmod", "rename", "mkdir"):
+        for count in range(1, 12):
+            table.write_bytes(TABLE)
+            inject = f"inject={call}:signal=SIGKILL:when={count}"
+            command = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+            command += [PROGRAM, "crontab", "wrap", "--yes", str(table)]
+            done = subprocess.run(command, capture_output=True)
+            after = table.read_bytes()
+            assert after in (TABLE, WRAPPED), (call, count)
+            outcomes.add((done.returncode == 0, after == WRAPPED))
+            if done.returncode == 0:
+                break
+    # It was killed before and after the new one stood.
+    assert {(False, False), (False, True), (True, True)} <= outcomes
+
+
+# Users' crontabs, by a crontab(1) of the test's own and by the real one
+
+FAKE = """#!/bin/sh
+# crontab(1) that keeps its table in a file; the first table that it takes, it damages.
+case $1 in
+-h) exit 1;;
+-l) test -f table || { echo "no crontab for x" >&2; exit 1; }; cat table;;
+-) cat >table; test -f damaged || { touch damaged; echo "#" >>table; };;
+esac
+"""
+
+
+def test_what_is_read_back_differently_is_replaced_by_the_old_one(
+    crontify: Crontify, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/crontab").write_text(FAKE)
+    (tmp_path / "bin/crontab").chmod(0o755)
+    (tmp_path / "table").write_bytes(TABLE)
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = crontify("crontab", "wrap", "--yes", env=env)
+    assert done.returncode == 1
+    assert "the old one is restored" in done.stderr
+    assert (tmp_path / "table").read_bytes() == TABLE
+    assert crontify("crontab", "wrap", "--yes", env=env).returncode == 0
+    assert (tmp_path / "table").read_bytes() == WRAPPED
+
+
+def in_namespace(script: str, folder: Path) -> "subprocess.CompletedProcess[bytes]":
+    """Run a shell script as root with crontabs of its own."""
+    need("unshare", "crontab")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a mount namespace")
+    mounts = "mount -t tmpfs none /var/spool/cron/crontabs && mount -t tmpfs none /etc/cron.d"
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-ec", f"{mounts}\n{script}"],
+        capture_output=True,
+        cwd=folder,
+        timeout=60,
+    )
+
+
+def test_the_crontab_of_a_user_goes_through_crontab(table: Path) -> None:
+    script = f"""
+    crontab table
+    {PROGRAM} crontab wrap --yes
+    crontab -l >mine
+    crontab -u nobody table
+    {PROGRAM} crontab wrap --yes --user nobody
+    crontab -l -u nobody >theirs
+    {PROGRAM} crontab unwrap --yes --user nobody
+    crontab -l -u nobody >restored
+    """
+    done = in_namespace(script, table.parent)
+    assert done.returncode == 0, done.stderr
+    assert table.with_name("mine").read_bytes() == WRAPPED
+    assert table.with_name("theirs").read_bytes() == WRAPPED
+    assert table.with_name("restored").read_bytes() == TABLE
+
+
+def test_the_files_of_the_system_keep_their_names_and_no_other_appears(table: Path) -> None:
+    table.write_bytes(TABLE.replace(b" * * * ", b" * * * root "))
+    script = f"""
+    cp table /etc/cron.d/jobs
+    {PROGRAM} crontab wrap --yes --system --cron debian
+    ls -A /etc/cron.d >names
+    cp /etc/cron.d/jobs wrapped
+    ls -A /etc | grep crontify || true
+    """
+    done = in_namespace(script, table.parent)
+    assert done.returncode == 0, done.stderr
+    assert table.with_name("names").read_text() == "jobs\n"
+    assert b" root " + PROGRAM.encode() in table.with_name("wrapped").read_bytes()
+    assert b".crontify" not in done.stdout
+
+
+# What is listed
+
+
+def test_the_list_has_the_next_run_and_what_the_journal_knows(
+    crontify: Crontify, table: Path, home: Path
+) -> None:
+    table.write_bytes(
+        TABLE + b"* * * * * crontify exec busy -- true\n@reboot chronic x\n? * * * * y\n"
+    )
+    env = {"CRONTIFY_BASE_URL": "http://127.0.0.1:9"}
+    for _ in range(2):
+        crontify("exec", "own", "--", "true", env=env)
+    crontify("exec", "own", "--", "false", env=env)
+    done = crontify("crontab", "list", "--json", "--cron", "debian", str(table))
+    rows = {row["line"]: row for row in json.loads(done.stdout)}
+    assert sorted(rows) == [3, 4, 5, 6, 7, 8]
+    own = rows[5]
+    assert (own["monitor"], own["wrapper"], own["last_outcome"]) == ("own", "crontify", "failed")
+    assert own["next_run"].endswith(":01:00Z")
+    assert own["usual_duration"] > 0
+    assert own["overdue_since"] is None
+    assert rows[3]["command"] == "/bin/dump --password=*** > /srv/log 2>&1"
+    assert rows[3]["schedule_words"] == "At 03:00 every day"
+    assert (rows[6]["last_outcome"], rows[6]["last_run"]) == (None, None)
+    assert (rows[7]["wrapper"], rows[7]["next_run"]) == ("chronic", None)
+    assert rows[8]["problem"] == "bad minute"
+    plain = crontify("crontab", "list", "--cron", "debian", str(table)).stdout.splitlines()
+    assert plain[2].split("\t")[6:8] == ["own", "failed"]
+
+
+def test_a_job_that_has_not_started_in_time_is_overdue(
+    crontify: Crontify, table: Path, home: Path
+) -> None:
+    import sqlite3
+
+    table.write_bytes(b"* * * * * crontify exec late -- true\n")
+    crontify("exec", "late", "--", "true", env={"CRONTIFY_BASE_URL": "http://127.0.0.1:9"})
+    db = sqlite3.connect(home / ".local/state/crontify/journal.db")
+    with db:
+        db.execute("UPDATE runs SET started_at = started_at - 3600")
+    db.close()
+    (row,) = json.loads(crontify("crontab", "list", "--json", str(table)).stdout)
+    assert row["overdue_since"] is not None
+    code, seen = on_terminal(["crontab", "list", str(table)], [])
+    assert code == 0
+    assert b"overdue 59m" in seen.replace(b"58m", b"59m")
+
+
+def test_a_thousand_lines_over_a_hundred_thousand_runs_cost_little(
+    crontify: Crontify, tmp_path: Path
+) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    try:
+        import lists
+    finally:
+        sys.path.pop(0)
+    before = dict(os.environ)
+    lists.prepare(str(tmp_path), 100_000)
+    os.environ.clear()
+    os.environ.update(before)
+    env = {"CRONTIFY_STATE_DIR": str(tmp_path)}
+
+    def seconds(*args: str) -> float:
+        began = time.perf_counter()
+        assert crontify(*args, env=env).returncode == 0
+        return time.perf_counter() - began
+
+    # The machine may be busy with other things: the quickest of a few pairs, at most of many.
+    listed = shown = float("inf")
+    for count in range(40):
+        listed = min(listed, seconds("crontab", "list", str(tmp_path / "crontab")))
+        shown = min(shown, seconds("--version"))
+        if count >= 2 and listed <= 3 * shown:
+            break
+    assert listed <= 3 * shown
