@@ -587,14 +587,14 @@ def test_a_key_command_that_needs_this_shell_is_tried_as_cron_would(
         ("PATH=/a:/b", {"PATH": "/a:/b"}),
         (' A = "b c" ', {"A": "b c"}),
         ("'A'='b'", {"A": "b"}),
-        ("A=", {"A": ""}),
+        ('A=""', {"A": ""}),
         ("* * * * * A=1 job", {}),
         ("# A=1", {}),
         ("@reboot A=1 job", {}),
     ],
 )
 def test_variables_of_a_crontab(line: str, settings: dict[str, str]) -> None:
-    assert parse_crontab(line) == Crontab(settings, ())
+    assert parse_crontab(f"{line}\n".encode()) == Crontab(settings, ())
 
 
 @pytest.mark.parametrize("columns", [30, 80, 140])

@@ -1,5 +1,6 @@
 """`crontify init`: three answers become a config file and a crontab line that works."""
 
+import os
 import stat
 import subprocess
 import sysconfig
@@ -105,9 +106,9 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
         ((KEY,), "no answer on stdin"),
         ((KEY, "a/b"), "invalid monitor"),
         ((KEY, "a=b/c"), "invalid monitor"),
-        ((KEY, "clxxx", ""), "no command in it"),
-        ((KEY, "clxxx", "0 3 * * *"), "no command in it"),
-        ((KEY, "clxxx", "a 'b"), "no closing quotation"),
+        ((KEY, "clxxx", ""), "the command is missing"),
+        ((KEY, "clxxx", "0 3 * * *"), "the command is missing"),
+        ((KEY, "clxxx", "a 'b"), "a quote or a parenthesis is not closed"),
     ],
 )
 def test_a_wrong_line_of_stdin_ends_it_before_anything_is_written(
@@ -175,6 +176,26 @@ def test_a_key_that_is_refused_is_not_written(
     assert not file.exists()
 
 
+def test_at_the_end_it_offers_to_wrap_the_crontab(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table"
+    table.write_text("0 1 * * * /bin/true\n")
+    (tmp_path / "bin").mkdir()
+    crontab = tmp_path / "bin/crontab"
+    crontab.write_text(
+        f"#!/bin/sh\ncase $1 in -l) cat {table};; -) cat >{table};; *) exit 1;; esac\n"
+    )
+    crontab.chmod(0o755)
+    asked = [("API key", KEY), ("Monitor", "clxxx"), ("Job", "job"), ("Test", "n")]
+    monkeypatch.setenv("PATH", f"{crontab.parent}:{os.environ['PATH']}")
+    output = on_terminal(["init"], *asked, ("Wrap the 1 job", "n"))
+    assert "crontify crontab wrap" in output
+    assert table.read_text() == "0 1 * * * /bin/true\n"
+    on_terminal(["init"], *asked, ("Wrap the 1 job", "y"), ("line 1 as true", "y"))
+    assert table.read_text().endswith("/crontify exec true -- /bin/true\n")
+
+
 def test_an_api_that_is_away_is_said_and_the_rest_done(crontify: Crontify, file: Path) -> None:
     env = {"CRONTIFY_BASE_URL": "http://127.0.0.1:1"}
     done = crontify("init", input=answers(KEY, "clxxx", "job", "y"), env=env)
@@ -193,7 +214,6 @@ def test_an_api_that_is_away_is_said_and_the_rest_done(crontify: Crontify, file:
         ("*/5\t0-6,8 * JAN-mar Mon,3  job  a", "*/5 0-6,8 * JAN-mar Mon,3", "job  a"),
         ("@reboot job", "@reboot", "job"),
         ("job 1 2 3 4 5", NIGHTLY, "job 1 2 3 4 5"),
-        ("1 2 3 4", NIGHTLY, "1 2 3 4"),
         ("date +%F", NIGHTLY, r"date +\%F"),
         (r"0 3 * * * date +\%F", "0 3 * * *", r"date +\%F"),
     ],
@@ -209,11 +229,11 @@ def test_a_job_is_a_crontab_line_or_a_command_alone(text: str, schedule: str, co
         ("'my job' $HOME/*", "m -- 'my job' $HOME/*"),
         ("job >> log 2>&1", "m -- job >> log 2>&1"),
         ("job '|' a", "m -- job '|' a"),
-        ("a | b", "--shell m -- 'a | b'"),
-        ("cd /x && a 'b'", "--shell m -- 'cd /x && a '\"'\"'b'\"'\"''"),
-        ("A=1 job", "--shell m -- 'A=1 job'"),
-        ("a; b", "--shell m -- 'a; b'"),
-        ("cd /x", "--shell m -- 'cd /x'"),
+        ("a | b", "m --shell -- 'a | b'"),
+        ("cd /x && a 'b'", r"m --shell -- 'cd /x && a '\''b'\'''"),
+        ("A=1 job", "m --shell -- 'A=1 job'"),
+        ("a; b", "m --shell -- 'a; b'"),
+        ("cd /x", "m --shell -- 'cd /x'"),
     ],
 )
 def test_more_than_one_plain_command_goes_through_the_shell(command: str, line: str) -> None:
@@ -243,7 +263,7 @@ def test_cron_would_run_the_line_as_it_would_have_run_the_command(
     """What sh makes of the line once cron has turned `\\%` to `%`, with a stand-in for exec."""
     stand_in = tmp_path / "c"
     stand_in.write_text(
-        '#!/bin/sh\nif [ "$2" = --shell ]; then exec /bin/sh -c "$5"; fi\nshift 3; exec "$@"\n'
+        '#!/bin/sh\nif [ "$3" = --shell ]; then exec /bin/sh -c "$5"; fi\nshift 3; exec "$@"\n'
     )
     stand_in.chmod(0o755)
     job = parse_job(f"0 0 1 1 * {command}")

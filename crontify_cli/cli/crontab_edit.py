@@ -52,6 +52,15 @@ def wrap(crontabs: Sequence[Opened], choice: Choice) -> None:
         _carry_out(opened, planned, choice, wrapping)
 
 
+def count_jobs_to_wrap(crontabs: Sequence[Opened]) -> int:
+    """Return how many jobs can be wrapped."""
+    command = os.fsencode(program())
+    return sum(
+        len(edit.plan_wraps(opened.lines, Wrapping(opened.dialect, command)).changes)
+        for opened in crontabs
+    )
+
+
 def unwrap(crontabs: Sequence[Opened], choice: Choice) -> None:
     """Undo the wrapping of jobs; raises CrontifyError."""
     _check_numbers(crontabs, set(choice.line))

@@ -5,14 +5,11 @@ import shlex
 import sys
 from typing import NamedTuple
 
-NIGHTLY = "0 3 * * *"
+from crontify_cli.crontab import wrap
+from crontify_cli.crontab.lines import read
 
-# First words that only a shell understands; `cd` and the like have no effect outside of it.
-_SHELL_WORDS = (
-    *("if", "for", "while", "until", "case", "{", "!", ".", "[[", "eval", "source", "exec"),
-    *("cd", "export", "umask", "ulimit", "set", "trap"),
-)
 _TIME_FIELD = set("0123456789*/,-~")
+NIGHTLY = "0 3 * * *"
 
 
 class Job(NamedTuple):
@@ -26,40 +23,43 @@ def parse_job(text: str) -> Job:
     """Return schedule and command of a crontab line; without a schedule, it is daily at 3:00.
 
     An unescaped `%`, which would end the command (crontab(5)), is escaped.
-    Raises ValueError for a line without a command or with an unclosed quote.
+    Raises ValueError for a line that cannot be wrapped, such as one without a command.
     """
-    words = text.split(None, 5)
-    if text.startswith("@"):
-        schedule, _, command = text.partition(" ")
-    elif len(words) > 4 and all(map(_is_time, words[:5], (0, 0, 0, 1, 1))):
-        schedule, command = " ".join(words[:5]), "".join(words[5:])
-    else:
-        schedule, command = NIGHTLY, text
-    command = command.strip().replace("\\%", "%").replace("%", "\\%")
-    if not command:
+    schedule, command = _parts(text.strip())
+    job = Job(schedule, command.strip().replace("\\%", "%").replace("%", "\\%"))
+    if not job.command:
         raise ValueError("the command is missing; enter a line such as 0 3 * * * /path/to/job")
-    try:
-        shlex.split(command)
-    except ValueError as error:
-        raise ValueError(f"not a valid command: {str(error).lower()}") from None
-    return Job(schedule, command)
+    if reason := _plan(job).reason:
+        raise ValueError(f"the line cannot be used: {reason}")
+    return job
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return schedule and command; raises ValueError for a schedule that no cron accepts."""
+    (line,) = read(os.fsencode(text) + b"\n", "cronie") if text else (None,)
+    if line is None or line.job is None:
+        return NIGHTLY, text
+    if line.job.when:
+        schedule = " ".join(os.fsdecode(line.job.schedule).split())
+        return schedule, os.fsdecode(line.command)
+    fields = os.fsdecode(line.job.schedule).split()
+    if text.startswith("@") or all(set(field) <= _TIME_FIELD for field in fields):
+        raise ValueError(f"cron rejects the time: {line.problem}")
+    return NIGHTLY, text
 
 
 def crontab_line(job: Job, monitor: str, program: str, config: str | None) -> str:
     """Return the line: `program`, quoted for sh, with `exec`, then the job's command.
 
-    A pipeline or a list of commands becomes one word for `--shell`, because sh would
-    otherwise pass only its first command to exec. A redirection stays outside, so that the
-    output is reported and then written to the same file as before.
+    Raises ValueError if it would be too long for Debian's cron.
     """
-    words = [job.schedule, program, "exec"]
-    if config:
-        words += ["--config", _quote(config)]
-    if _needs_shell(job.command):
-        words += ["--shell", monitor, "--", shlex.quote(job.command)]
-    else:
-        words += [monitor, "--", job.command]
-    return " ".join(words)
+    options = [b"--config", os.fsencode(_quote(config))] if config else []
+    return os.fsdecode(wrap.insert(_plan(job), os.fsencode(program), monitor, options))
+
+
+def _plan(job: Job) -> wrap.Plan:
+    (line,) = read(os.fsencode(f"{job.schedule} {job.command}"), "cronie")
+    return wrap.plan(line, "cronie")
 
 
 def program() -> str:
@@ -78,26 +78,3 @@ def quoted_program(*words: str) -> str:
 
 def _quote(word: str) -> str:
     return shlex.quote(word).replace("%", "\\%")
-
-
-def _is_time(field: str, allow_names: int) -> bool:
-    return all(c in _TIME_FIELD or (allow_names and c.isalpha()) for c in field)
-
-
-def _needs_shell(command: str) -> bool:
-    """Tell whether this is anything but one simple command for sh; if in doubt, yes.
-
-    Raises ValueError for an unclosed quote.
-    """
-    first = shlex.split(command)[0]
-    name, equals, _ = first.partition("=")
-    if first in _SHELL_WORDS or (equals and name.replace("_", "a").isalnum()):
-        return True
-    # Without posix, a quoted operator keeps its quotes.
-    lexer = shlex.shlex(command, posix=False, punctuation_chars=True)
-    lexer.commenters = ""
-    try:
-        operators = {word for word in lexer if set(word) <= set("();<>|&")}
-    except ValueError:
-        return True
-    return bool(operators - {"<", ">", ">>", "<<", ">&", "<&", "&>", "&>>", ">|", "<>"})

@@ -14,7 +14,7 @@ from crontify_cli.cli.moments import utc
 from crontify_cli.crontab import edit, wrap
 from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.schedule import Schedule, in_words, next_due
-from crontify_cli.delivery.journal import Lap
+from crontify_cli.delivery.journal_rows import RunSummary
 from crontify_cli.errors import one_line
 
 _AMONG = 20
@@ -60,15 +60,13 @@ class Row(NamedTuple):
 def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
     """Print the jobs."""
     now = time.time()
-    rows = _rows(crontabs, now)
-    if as_json:
-        output.json_list(map(_object, rows))
-    elif not output.is_terminal():
-        output.lines(output.fields(_fields(row)) for row in rows)
-    else:
+
+    def draw(rows: Sequence[Row]) -> None:
         from crontify_cli.cli.crontab_table import draw
 
-        draw(list(rows), now, several=len(crontabs) > 1)
+        draw(rows, now, several=len(crontabs) > 1)
+
+    output.show_list(_rows(crontabs, now), _object, _fields, draw, as_json=as_json)
 
 
 def _rows(crontabs: Sequence[Opened], now: float) -> Iterator[Row]:
@@ -150,7 +148,7 @@ class _Past:
         from crontify_cli.config import load
 
         self._history = open_history()
-        self._living: frozenset[str] | None = None
+        self._active: frozenset[str] | None = None
         self._known: dict[str, _Last | None] = {}
         # The runs of a monitor may stand under its alias or under its id.
         monitors = load().settings.monitors
@@ -172,16 +170,16 @@ class _Past:
         if not runs:
             return None
         runs.sort(key=lambda run: run[1].started_at, reverse=True)
-        took = [lap.duration for _, lap in runs if lap.outcome == "success" and lap.duration]
+        took = [run.duration for _, run in runs if run.outcome == "success" and run.duration]
         usual = statistics.median(took) if len(took) > 1 else None
         return _Last(self._outcome(*runs[0]), runs[0][1].started_at, usual)
 
-    def _outcome(self, run: str, lap: Lap) -> str:
-        if lap.outcome is not None:
-            return "failed" if lap.outcome == "fail" else lap.outcome
-        if self._living is None:
-            self._living = self._history.living()
-        return "running" if run in self._living else "died"
+    def _outcome(self, run: str, last: RunSummary) -> str:
+        if last.outcome is not None:
+            return "failed" if last.outcome == "fail" else last.outcome
+        if self._active is None:
+            self._active = self._history.active()
+        return "running" if run in self._active else "died"
 
 
 def _object(row: Row) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`crontify init`: asks for key, monitor and job; writes the config; prints the crontab line."""
 
 import os
+import sys
 from typing import NamedTuple
 
 import typer
@@ -49,9 +50,10 @@ def init() -> None:
         "Monitor (its id from the dashboard, or NAME=ID to choose a name for it):",
         _parse_monitor,
     )
-    job = person.until_right(
+    config = os.environ.get("CRONTIFY_CONFIG")
+    line = person.until_right(
         "Job (its crontab line, such as 0 3 * * * /srv/backup.sh, or only its command):",
-        parse_job,
+        lambda text: crontab_line(parse_job(text), monitor.name, program(), config),
     )
     loaded = load()
     if person.agrees("Test the key now, with one request that changes nothing?"):
@@ -59,7 +61,28 @@ def init() -> None:
     base_url = loaded.values.get("base_url")
     _write(file, key, monitor, base_url if base_url and base_url.source == "env" else None)
     say("add this line to your crontab with crontab -e:")
-    print(crontab_line(job, monitor.name, program(), os.environ.get("CRONTIFY_CONFIG")))
+    print(line)
+    _offer_wrapping()
+
+
+def _offer_wrapping() -> None:
+    """Offer to wrap the jobs that the user's crontab has already."""
+    from crontify_cli.cli import crontab_edit
+    from crontify_cli.cli.crontab import open_crontabs
+
+    advice = "crontify crontab wrap monitors the jobs of a whole crontab"
+    try:
+        crontabs = open_crontabs(None, None, False, None)
+    except CrontifyError:  # such as a machine without crontab(1)
+        say(advice)
+        return
+    count = crontab_edit.count_jobs_to_wrap(crontabs)
+    jobs = f"the {count} job{'s' if count != 1 else ''}"
+    question = f"Wrap {jobs} that your crontab has now (crontify crontab wrap)?"
+    if not count or not sys.stdin.isatty():
+        say(advice)
+    elif person.agrees(question):
+        crontab_edit.wrap(crontabs, crontab_edit.Choice())
 
 
 def _ask_key(file: str) -> str | None:

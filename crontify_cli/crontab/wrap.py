@@ -7,6 +7,7 @@ schedule or to the options since.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from crontify_cli.crontab.lines import MAX_COMMAND, Line, Text, shell_text
@@ -75,13 +76,16 @@ def plan(line: Line, dialect: Dialect, *, is_user: bool = False) -> Plan:
     return Plan(line, command, "", start, end, not command.shape.is_simple)
 
 
-def insert(to_wrap: Plan, program: bytes, name: str) -> bytes:
+def insert(to_wrap: Plan, program: bytes, name: str, options: Sequence[bytes] = ()) -> bytes:
     """Return the line with `program exec NAME -- ` inserted; program: as a crontab writes it.
+
+    options: of exec, as a crontab writes them; they stand in front of NAME.
 
     Raises ValueError if the command would be longer than Debian's cron accepts.
     """
     text, start, end = to_wrap.line.text, to_wrap.start, to_wrap.end
-    words = [program, b"exec", name.encode(), *([b"--shell"] if to_wrap.quoted else []), b"--"]
+    shell = [b"--shell"] if to_wrap.quoted else []
+    words = [program, b"exec", *options, name.encode(), *shell, b"--"]
     inside = _quoted(text[start:end]) if to_wrap.quoted else text[start:end]
     wrapped = text[:start] + b" ".join(words) + b" " + inside + text[end:]
     length = to_wrap.line.job.raw_length if to_wrap.line.job else 0

@@ -213,14 +213,14 @@ class Journal(JournalFile):
         )
         return [float(str(duration)) for (duration,) in rows]
 
-    def newest(self, monitor: str, among: int = 20) -> list[tuple[str, Lap]]:
+    def newest(self, monitor: str, among: int = 20) -> list[tuple[str, RunSummary]]:
         """Return the newest runs of a monitor, each with its local id, the newest first."""
         rows = self.query(
             "SELECT id, monitor, outcome, started_at, duration FROM runs WHERE monitor = ?"
             " ORDER BY seq DESC LIMIT ?",
             (monitor, among),
         )
-        return [(str(row[0]), Lap._make(row[1:])) for row in rows]
+        return [(str(row[0]), RunSummary._make(row[1:])) for row in rows]
 
     # Reports
 

@@ -5,7 +5,6 @@ A process is started in that environment and reports what it finds there.
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,9 @@ from crontify_cli.cli.config_show import list_settings
 from crontify_cli.cli.crontab_line import quoted_program
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.config import api_key, load
+from crontify_cli.crontab import lines
+from crontify_cli.crontab.place import Place, find_dialect, read
+from crontify_cli.crontab.wrap import read_command
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
 
@@ -72,29 +74,26 @@ def environment(crontab: Crontab) -> dict[str, str]:
     return {**own, "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin", **crontab.settings}
 
 
-def _crontab() -> str:
+def _crontab() -> bytes:
     """Return the user's crontab; empty if there is none or cron is not installed."""
     try:
-        done = subprocess.run(
-            ["crontab", "-l"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+        return read(Place(None))
+    except CrontifyError:
+        return b""
 
 
-def parse_crontab(text: str) -> Crontab:
-    """Return the parts of a crontab that matter here; crontab(5) has the grammar."""
-    settings, programs = {}, []
-    for line in text.splitlines():
-        if match := re.match(r"""\s*(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*?)\s*$""", line, re.ASCII):
-            value = match[3]
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-                value = value[1:-1]
-            settings[match[2]] = value
-        elif not line.lstrip().startswith("#"):
-            words = (word.strip("\"'") for word in line.split())
-            programs += [word for word in words if os.path.basename(word) == "crontify"]
+def parse_crontab(data: bytes) -> Crontab:
+    """Return the parts of a crontab that matter here."""
+    settings: dict[str, str] = {}
+    programs: list[str] = []
+    for line in lines.read(data, find_dialect()):
+        if line.setting:
+            name, value = map(os.fsdecode, line.setting)
+            settings[name] = value
+        shape = read_command(line, "debian").shape if line.job else None
+        words = [word for command in (shape.commands if shape else ()) for word in command if word]
+        names = map(os.fsdecode, words)
+        programs += [name for name in names if os.path.basename(name) == "crontify"]
     return Crontab(settings, tuple(dict.fromkeys(programs)))
 
 
