@@ -23,6 +23,7 @@ _crontify_table()
                 'doctor'
                 'completion'
                 'config'
+                'crontab'
                 'sandbox'
             )
             options=(
@@ -190,6 +191,72 @@ _crontify_table()
             ;;
         'config edit')
             options=(
+                '-h,--help'
+            )
+            ;;
+        'crontab')
+            commands=(
+                'list'
+                'check'
+                'wrap'
+                'unwrap'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'crontab list')
+            arguments=(
+                'file+'
+            )
+            options=(
+                '--user other'
+                '--system'
+                '--cron choice debian cronie busybox'
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'crontab check')
+            arguments=(
+                'file+'
+            )
+            options=(
+                '--user other'
+                '--system'
+                '--cron choice debian cronie busybox'
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'crontab wrap')
+            arguments=(
+                'file+'
+            )
+            options=(
+                '--user other'
+                '--system'
+                '--cron choice debian cronie busybox'
+                '--match other'
+                '--line+ other'
+                '--name+ other'
+                '--dry-run'
+                '-y,--yes'
+                '-h,--help'
+            )
+            ;;
+        'crontab unwrap')
+            arguments=(
+                'file+'
+            )
+            options=(
+                '--user other'
+                '--system'
+                '--cron choice debian cronie busybox'
+                '--match other'
+                '--line+ other'
+                '--dry-run'
+                '-y,--yes'
                 '-h,--help'
             )
             ;;

@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping flush runs logs init doctor completion config sandbox
+            set __crontify_commands exec demo ping flush runs logs init doctor completion config crontab sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -44,6 +44,20 @@ function __crontify_table
             set __crontify_arguments key
         case 'config check'
         case 'config edit'
+        case crontab
+            set __crontify_commands list check wrap unwrap
+        case 'crontab list'
+            set __crontify_arguments files
+            set __crontify_valued --user --cron
+        case 'crontab check'
+            set __crontify_arguments files
+            set __crontify_valued --user --cron
+        case 'crontab wrap'
+            set __crontify_arguments files
+            set __crontify_valued --user --cron --match --line --name
+        case 'crontab unwrap'
+            set __crontify_arguments files
+            set __crontify_valued --user --cron --match --line
         case sandbox
             set __crontify_commands serve token runs alerts reset monitor rule key
         case 'sandbox serve'
@@ -308,6 +322,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, 
 complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
+complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, to try jobs without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
 complete -c crontify -n '__crontify_offers \'\' --config' -l config -r -F -d 'Read this config file'
@@ -412,6 +427,48 @@ complete -c crontify -n '__crontify_offers \'config check\' -h --help' -s h -l h
 
 # crontify config edit
 complete -c crontify -n '__crontify_offers \'config edit\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify crontab
+complete -c crontify -n '__crontify_descends crontab' -a list -d 'Show each job'
+complete -c crontify -n '__crontify_descends crontab' -a check -d 'Show what will surprise'
+complete -c crontify -n '__crontify_descends crontab' -a wrap -d 'Put `crontify exec MONITOR --` in front of the commands, and change nothing else'
+complete -c crontify -n '__crontify_descends crontab' -a unwrap -d 'Take `crontify exec` out of the lines that `wrap` has put it into'
+complete -c crontify -n '__crontify_offers crontab -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify crontab list
+complete -c crontify -n '__crontify_offers \'crontab list\' --user' -l user -x -d 'The crontab of this user'
+complete -c crontify -n '__crontify_offers \'crontab list\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab list\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
+complete -c crontify -n '__crontify_offers \'crontab list\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'crontab list\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify crontab check
+complete -c crontify -n '__crontify_offers \'crontab check\' --user' -l user -x -d 'The crontab of this user'
+complete -c crontify -n '__crontify_offers \'crontab check\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab check\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
+complete -c crontify -n '__crontify_offers \'crontab check\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'crontab check\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify crontab wrap
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --user' -l user -x -d 'The crontab of this user'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --match' -l match -x -d 'Only lines that contain TEXT'
+complete -c crontify -n '__crontify_offers \'crontab wrap\'' -l line -x -d 'Only line N; may be repeated'
+complete -c crontify -n '__crontify_offers \'crontab wrap\'' -l name -x -d 'The monitor for line N; may be repeated'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' -y --yes' -s y -l yes -d 'Write without asking'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify crontab unwrap
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --user' -l user -x -d 'The crontab of this user'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --match' -l match -x -d 'Only lines that contain TEXT'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\'' -l line -x -d 'Only line N; may be repeated'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' -y --yes' -s y -l yes -d 'Write without asking'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox
 complete -c crontify -n '__crontify_descends sandbox' -a serve -d 'Serve the API until Ctrl-C is pressed, and show each ping'

@@ -83,7 +83,7 @@ def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
     monitor = wrap.monitor_of(line, dialect)
     schedule = job.schedule.decode("latin-1")
     when = job.when if not line.problem else None
-    zone = _zone(job.environ.get(b"CRON_TZ", b"")) if dialect == "cronie" else None
+    zone = _zone(job.settings.get(b"CRON_TZ", b"")) if dialect == "cronie" else None
     last = past.of(monitor) if monitor else None
     overdue = None
     if last and when:

@@ -248,7 +248,7 @@ def _program(command: wrap.Command, job: Job, machine: Machine) -> Iterator[Find
     if not name or name in BUILTINS or name.startswith((b"~", b"-")):
         return
     shown = name.decode("utf-8", "backslashreplace")
-    path = job.environ.get(b"PATH", DEFAULT_PATH)
+    path = job.settings.get(b"PATH", DEFAULT_PATH)
     is_relative = b"/" in name and not name.startswith(b"/")
     if is_relative:
         yield _warning("relative", f"{shown} is relative to the home directory of the job's user")

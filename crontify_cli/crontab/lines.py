@@ -25,7 +25,7 @@ class Job(NamedTuple):
     start, end: where the command is in the line's bytes. It begins at the first byte that is
         not blank; its end is the line's, without the newline, or busybox's `#`.
     raw_length: the bytes that count for MAX_COMMAND.
-    environ: the variables that the lines above set.
+    settings: the variables that the lines above set.
     """
 
     schedule: bytes
@@ -34,7 +34,7 @@ class Job(NamedTuple):
     start: int
     end: int
     raw_length: int
-    environ: Mapping[bytes, bytes]
+    settings: Mapping[bytes, bytes]
 
 
 class Line(NamedTuple):
@@ -74,17 +74,17 @@ def read(
 def _lines(
     data: bytes, dialect: Dialect, system: bool, is_user: Callable[[bytes], bool]
 ) -> Iterator[Line]:
-    environ: Mapping[bytes, bytes] = {}
+    settings: Mapping[bytes, bytes] = {}
     for number, text in enumerate(re.findall(rb"[^\n]*\n|[^\n]+", data), 1):
         body = text.rstrip(b"\n")
         code = body.lstrip(b" \t")
         if not code or code.startswith(b"#"):
             yield Line(number, text, "comment" if code else "blank")
         elif setting := parse_setting(body, dialect):
-            environ = {**environ, setting[0]: setting[1]}
+            settings = {**settings, setting[0]: setting[1]}
             yield Line(number, text, "setting", setting=setting)
         else:
-            yield _job(Line(number, text, "unreadable"), body, dialect, system, is_user, environ)
+            yield _job(Line(number, text, "unreadable"), body, dialect, system, is_user, settings)
 
 
 # Settings
@@ -125,7 +125,7 @@ def _job(
     dialect: Dialect,
     system: bool,
     is_user: Callable[[bytes], bool],
-    environ: Mapping[bytes, bytes],
+    settings: Mapping[bytes, bytes],
 ) -> Line:
     """Return `line` as a job, or with the problem that it is none."""
     match = _AT.match(body) or _FIELDS.match(body)
@@ -151,7 +151,7 @@ def _job(
     start = blanks.end() if blanks else at
     length = end - (at if system else start)
     problem = problem or _command_problem(body, start, end, length, dialect, system)
-    job = Job(schedule, when, user, start, end, length, environ)
+    job = Job(schedule, when, user, start, end, length, settings)
     return line._replace(kind="job", problem=problem, job=job)
 
 

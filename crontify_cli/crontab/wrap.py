@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
 def read_command(line: Line, dialect: Dialect) -> Command:
     """Return the command of a job."""
-    shell = line.job.environ.get(b"SHELL", b"") if line.job else b""
+    shell = line.job.settings.get(b"SHELL", b"") if line.job else b""
     text = shell_text(line.command, dialect)
     try:
         found = shape(text.text, bash=is_bash(shell))
@@ -162,7 +162,7 @@ def monitor_of(line: Line, dialect: Dialect) -> str | None:
     if b"crontify" not in line.text or not line.job:
         return None
     text = shell_text(line.command, dialect).text
-    bash = is_bash(line.job.environ.get(b"SHELL", b""))
+    bash = is_bash(line.job.settings.get(b"SHELL", b""))
     try:
         # Most lines begin with it, and need not be read completely.
         first = tuple(word.text for word in _words_to_dashes(text, bash=bash))
@@ -205,7 +205,7 @@ def unwrap(line: Line, dialect: Dialect) -> Wrapped | None:
         return None
     text = shell_text(line.command, dialect)
     try:
-        words = _words_to_dashes(text.text, bash=is_bash(line.job.environ.get(b"SHELL", b"")))
+        words = _words_to_dashes(text.text, bash=is_bash(line.job.settings.get(b"SHELL", b"")))
     except ValueError:
         return None
     if not words:
