@@ -323,7 +323,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether j
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
-complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, to try jobs without an account'
+complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
 complete -c crontify -n '__crontify_offers \'\' --config' -l config -r -F -d 'Read this config file'
 complete -c crontify -n '__crontify_offers \'\' -h --help' -s h -l help -d 'Show this message and exit'
@@ -431,7 +431,7 @@ complete -c crontify -n '__crontify_offers \'config edit\' -h --help' -s h -l he
 # crontify crontab
 complete -c crontify -n '__crontify_descends crontab' -a list -d 'Show each job'
 complete -c crontify -n '__crontify_descends crontab' -a check -d 'Show what will surprise'
-complete -c crontify -n '__crontify_descends crontab' -a wrap -d 'Put `crontify exec MONITOR --` in front of the commands, and change nothing else'
+complete -c crontify -n '__crontify_descends crontab' -a wrap -d 'Put `crontify exec MONITOR --` in front of the commands'
 complete -c crontify -n '__crontify_descends crontab' -a unwrap -d 'Take `crontify exec` out of the lines that `wrap` has put it into'
 complete -c crontify -n '__crontify_offers crontab -h --help' -s h -l help -d 'Show this message and exit'
 

@@ -167,7 +167,7 @@ def wrap(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Put `crontify exec MONITOR --` in front of the commands, and change nothing else.
+    """Put `crontify exec MONITOR --` in front of the commands; change nothing else.
 
     Shows the difference and asks for each line. Lines that are better left alone are named
     with the reason. The earlier crontab is kept in the state directory.

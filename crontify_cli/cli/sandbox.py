@@ -26,7 +26,7 @@ _NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
 sandbox = App(
     name="sandbox",
-    help="Run the documented API on this machine, to try jobs without an account.",
+    help="Run the documented API on this machine, without an account.",
     epilog="Run crontify sandbox serve, and paste what it prints into another terminal.",
     no_args_is_help=True,
 )

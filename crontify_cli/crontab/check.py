@@ -180,15 +180,10 @@ def _command(line: Line, job: Job, dialect: Dialect, machine: Machine) -> Iterat
         yield _error("unbalanced", f"a quote or a parenthesis is not closed {at}")
         return
     first = re.split(rb"[ \t]", text, maxsplit=1)[0]
-    plan = wrap.plan(line, dialect, is_user=machine.is_user(first))
-    for phrase, code in (
-        ("six time fields", "six-fields"),
-        ("starts with a dash", "dash"),
-        ("first word is a user", "user-column"),
-    ):
-        if phrase in plan.reason:
-            yield _error(code, plan.reason)
-            return
+    code, message = wrap.odd_first_word(text, dialect, is_user=machine.is_user(first))
+    if code:
+        yield _error(code, message)
+        return
     yield from _shell(command, job, machine)
     yield from _output(command)
     yield from _program(command, job, machine)

@@ -125,19 +125,25 @@ def _reason(line: Line, command: Command, dialect: Dialect, is_user: bool) -> st
         return "&> starts a background job in sh; set SHELL=/bin/bash above, or write >FILE 2>&1"
     if found.is_background:
         return "it ends with &: it would be reported as finished at once; remove the &"
-    return _odd_first_word(text[found.start :], dialect, is_user)
+    return odd_first_word(text[found.start :], dialect, is_user=is_user)[1]
 
 
-def _odd_first_word(text: bytes, dialect: Dialect, is_user: bool) -> str:
+def odd_first_word(text: bytes, dialect: Dialect, *, is_user: bool) -> tuple[str, str]:
+    """Return why a command seems to be no command: a code for programs and a message, or "" twice.
+
+    is_user: whether its first word is the name of a user and of no program.
+    """
     first, *rest = re.split(rb"[ \t]+", text, maxsplit=1)
     is_user = is_user or (first in _USUAL_USERS and bool(rest) and rest[0].startswith(b"/"))
     if text.startswith(b"-"):
-        return "it starts with a dash, as the flags of BSD's cron do"
+        return "dash", "it starts with a dash, as the flags of BSD's cron do"
     if _TIME_FIELD.fullmatch(first):
-        return f"it seems to have six time fields, and {DAEMONS[dialect]} reads five"
+        daemon = DAEMONS[dialect]
+        return "six-fields", f"it seems to have six time fields, and {daemon} reads five"
     if is_user or _BSD_USER.fullmatch(first):
-        return "its first word is a user, as in a system crontab; use --system if it is one"
-    return ""
+        message = "its first word is a user, as in a system crontab; use --system if it is one"
+        return "user-column", message
+    return "", ""
 
 
 def calls_crontify(command: Command) -> bool:

@@ -107,3 +107,41 @@ def test_notes_name_the_options_and_other_pings_without_their_addresses() -> Non
     assert "Cronitor reports" in notes[49]
     assert "lacks the output" in notes[25]
     assert "background job" in notes[45]
+
+
+def test_a_setting_counts_for_the_lines_below_it_only() -> None:
+    lines = read(
+        b"1 * * * * job &> /srv/a\nSHELL=/bin/bash\n2 * * * * job &> /srv/a\n"
+        b"SHELL=/usr/bin/fish\n3 * * * * job\n",
+        "debian",
+    )
+    edited = edit.plan_wraps(lines, Wrapping("debian", PROGRAM))
+    assert [each.line.number for each in edited.changes] == [3]
+    assert "&> starts a background job in sh" in edited.left[0].reason
+    assert "quoting is not sh's" in edited.left[1].reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (b"# nightly dump\n* * * * * /bin/x\n", ["nightly-dump"]),
+        (b"# nightly dump\n\n* * * * * /bin/x\n", ["x"]),
+        (b"# 0 1 * * * /bin/old\n* * * * * /bin/x\n", ["x"]),
+        (b"# m h dom mon dow command\n* * * * * /bin/x\n", ["x"]),
+        (b"# the password is hunter2\n* * * * * /bin/x\n", ["x"]),
+        (b"# see https://h.invalid/?k=1\n* * * * * /bin/x\n", ["x"]),
+        (b"# d\xc3\xa9p\xc3\xb4t \xff\n* * * * * /bin/x\n", ["depot"]),
+        (b"* * * * * /bin/x\n* * * * * /bin/x\n", ["x", "x-2"]),
+        (b"* * * * * python3 -u /srv/my_job.py --key s3cret\n", ["my-job"]),
+        (b"* * * * * nice -n 19 sudo -u me flock -n /run/l /srv/back.up.sh\n", ["back-up"]),
+        (b"* * * * * bash -c 'mysql -phunter2'\n", ["bash"]),
+        (b"* * * * * $VV hunter2\n", ["job"]),
+        (b"* * * * * cd /srv && export A=hunter2 && ./tick\n", ["tick"]),
+        (b"* * * * * env A=hunter2 timeout 1h /bin/x\n", ["x"]),
+    ],
+)
+def test_names_come_from_a_comment_or_a_program_and_never_from_arguments(
+    lines: bytes, names: list[str]
+) -> None:
+    edited = edit.plan_wraps(read(lines, "debian"), Wrapping("debian", PROGRAM))
+    assert [each.monitor for each in edited.changes] == names
