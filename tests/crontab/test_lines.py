@@ -1,4 +1,4 @@
-"""What the reader makes of percent signs, settings and the bytes at the edges, as the daemons do."""
+"""What the reader makes of percent signs, settings and bytes at the edges, as the daemons do."""
 
 import pytest
 
