@@ -22,8 +22,8 @@ _crontify_table()
                 'init'
                 'doctor'
                 'completion'
-                'config'
                 'crontab'
+                'config'
                 'sandbox'
             )
             options=(
@@ -134,66 +134,6 @@ _crontify_table()
                 '-h,--help'
             )
             ;;
-        'config')
-            commands=(
-                'path'
-                'list'
-                'get'
-                'set'
-                'unset'
-                'check'
-                'edit'
-            )
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config path')
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config list')
-            options=(
-                '--json'
-                '-h,--help'
-            )
-            ;;
-        'config get')
-            arguments=(
-                'key'
-            )
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config set')
-            arguments=(
-                'key'
-                'setting+'
-            )
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config unset')
-            arguments=(
-                'key'
-            )
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config check')
-            options=(
-                '-h,--help'
-            )
-            ;;
-        'config edit')
-            options=(
-                '-h,--help'
-            )
-            ;;
         'crontab')
             commands=(
                 'list'
@@ -257,6 +197,66 @@ _crontify_table()
                 '--line+ other'
                 '--dry-run'
                 '-y,--yes'
+                '-h,--help'
+            )
+            ;;
+        'config')
+            commands=(
+                'path'
+                'list'
+                'get'
+                'set'
+                'unset'
+                'check'
+                'edit'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config path')
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config list')
+            options=(
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'config get')
+            arguments=(
+                'key'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config set')
+            arguments=(
+                'key'
+                'setting+'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config unset')
+            arguments=(
+                'key'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config check')
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'config edit')
+            options=(
                 '-h,--help'
             )
             ;;

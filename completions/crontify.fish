@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping flush runs logs init doctor completion config crontab sandbox
+            set __crontify_commands exec demo ping flush runs logs init doctor completion crontab config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -32,18 +32,6 @@ function __crontify_table
         case doctor
         case completion
             set __crontify_arguments choice
-        case config
-            set __crontify_commands path list get set unset check edit
-        case 'config path'
-        case 'config list'
-        case 'config get'
-            set __crontify_arguments key
-        case 'config set'
-            set __crontify_arguments key settings
-        case 'config unset'
-            set __crontify_arguments key
-        case 'config check'
-        case 'config edit'
         case crontab
             set __crontify_commands list check wrap unwrap
         case 'crontab list'
@@ -58,6 +46,18 @@ function __crontify_table
         case 'crontab unwrap'
             set __crontify_arguments files
             set __crontify_valued --user --cron --match --line
+        case config
+            set __crontify_commands path list get set unset check edit
+        case 'config path'
+        case 'config list'
+        case 'config get'
+            set __crontify_arguments key
+        case 'config set'
+            set __crontify_arguments key settings
+        case 'config unset'
+            set __crontify_arguments key
+        case 'config check'
+        case 'config edit'
         case sandbox
             set __crontify_commands serve token runs alerts reset monitor rule key
         case 'sandbox serve'
@@ -321,8 +321,8 @@ complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
 complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
-complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
+complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
 complete -c crontify -n '__crontify_offers \'\' --config' -l config -r -F -d 'Read this config file'
@@ -396,38 +396,6 @@ complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Sh
 complete -c crontify -n '__crontify_wants completion 1' -x -a 'bash zsh fish'
 complete -c crontify -n '__crontify_offers completion -h --help' -s h -l help -d 'Show this message and exit'
 
-# crontify config
-complete -c crontify -n '__crontify_descends config' -a path -d 'Print the path of the config file that is changed, whether or not it exists'
-complete -c crontify -n '__crontify_descends config' -a list -d 'List all settings, their values and where they come from'
-complete -c crontify -n '__crontify_descends config' -a get -d 'Print the current value, a list as one item per line'
-complete -c crontify -n '__crontify_descends config' -a set -d 'Check a value and write it to the config file'
-complete -c crontify -n '__crontify_descends config' -a unset -d 'Remove a key, or a whole section such as monitors.backup, from the config file'
-complete -c crontify -n '__crontify_descends config' -a check -d 'Check the config file, the environment, the API key and the token'
-complete -c crontify -n '__crontify_descends config' -a edit -d 'Edit the config file with $VISUAL or $EDITOR'
-complete -c crontify -n '__crontify_offers config -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config path
-complete -c crontify -n '__crontify_offers \'config path\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config list
-complete -c crontify -n '__crontify_offers \'config list\' --json' -l json -d 'Print a list of objects with key, value, source and from'
-complete -c crontify -n '__crontify_offers \'config list\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config get
-complete -c crontify -n '__crontify_offers \'config get\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config set
-complete -c crontify -n '__crontify_offers \'config set\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config unset
-complete -c crontify -n '__crontify_offers \'config unset\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config check
-complete -c crontify -n '__crontify_offers \'config check\' -h --help' -s h -l help -d 'Show this message and exit'
-
-# crontify config edit
-complete -c crontify -n '__crontify_offers \'config edit\' -h --help' -s h -l help -d 'Show this message and exit'
-
 # crontify crontab
 complete -c crontify -n '__crontify_descends crontab' -a list -d 'Show each job'
 complete -c crontify -n '__crontify_descends crontab' -a check -d 'Show what will surprise'
@@ -469,6 +437,38 @@ complete -c crontify -n '__crontify_offers \'crontab unwrap\'' -l line -x -d 'On
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' -y --yes' -s y -l yes -d 'Write without asking'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config
+complete -c crontify -n '__crontify_descends config' -a path -d 'Print the path of the config file that is changed, whether or not it exists'
+complete -c crontify -n '__crontify_descends config' -a list -d 'List all settings, their values and where they come from'
+complete -c crontify -n '__crontify_descends config' -a get -d 'Print the current value, a list as one item per line'
+complete -c crontify -n '__crontify_descends config' -a set -d 'Check a value and write it to the config file'
+complete -c crontify -n '__crontify_descends config' -a unset -d 'Remove a key, or a whole section such as monitors.backup, from the config file'
+complete -c crontify -n '__crontify_descends config' -a check -d 'Check the config file, the environment, the API key and the token'
+complete -c crontify -n '__crontify_descends config' -a edit -d 'Edit the config file with $VISUAL or $EDITOR'
+complete -c crontify -n '__crontify_offers config -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config path
+complete -c crontify -n '__crontify_offers \'config path\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config list
+complete -c crontify -n '__crontify_offers \'config list\' --json' -l json -d 'Print a list of objects with key, value, source and from'
+complete -c crontify -n '__crontify_offers \'config list\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config get
+complete -c crontify -n '__crontify_offers \'config get\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config set
+complete -c crontify -n '__crontify_offers \'config set\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config unset
+complete -c crontify -n '__crontify_offers \'config unset\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config check
+complete -c crontify -n '__crontify_offers \'config check\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify config edit
+complete -c crontify -n '__crontify_offers \'config edit\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox
 complete -c crontify -n '__crontify_descends sandbox' -a serve -d 'Serve the API until Ctrl-C is pressed, and show each ping'

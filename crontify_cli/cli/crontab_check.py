@@ -1,7 +1,7 @@
 """Shows the findings of `crontify crontab check`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from crontify_cli.cli import output
@@ -34,12 +34,11 @@ def findings(opened: Opened) -> Iterator[Finding]:
 def show(crontabs: Sequence[Opened], *, as_json: bool) -> bool:
     """Print the findings; return whether something would not run."""
     rows = [Row(opened.place.label, each) for opened in crontabs for each in findings(opened)]
-    if as_json:
-        output.json_list(map(_object, rows))
-    elif not output.is_terminal():
-        output.lines(output.fields(_fields(row)) for row in rows)
-    else:
-        _draw(rows, [opened.place.label for opened in crontabs])
+
+    def draw(found: Iterable[Row]) -> None:
+        _draw(list(found), [opened.place.label for opened in crontabs])
+
+    output.show_list(rows, _object, _fields, draw, as_json=as_json)
     return any(row.finding.level == "error" for row in rows)
 
 

@@ -143,7 +143,7 @@ def _show(opened: Opened, changes: Sequence[Change]) -> None:
     diff = difflib.unified_diff(before_lines, after_lines, label, f"{label} (new)", lineterm="")
     found = [line for entry in diff for line in entry.split("\n")]
     if not output.is_terminal():
-        output.lines(found)
+        print("\n".join(found))
         return
     from rich.text import Text
 

@@ -3,7 +3,7 @@
 import re
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.schedule import Schedule, in_words, next_due
 from crontify_cli.delivery.journal_rows import RunSummary
 from crontify_cli.errors import one_line
+from crontify_cli.places import state_dir
 
 _AMONG = 20
 """Runs of a monitor that tell its usual duration."""
@@ -61,10 +62,10 @@ def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
     """Print the jobs."""
     now = time.time()
 
-    def draw(rows: Sequence[Row]) -> None:
+    def draw(rows: Iterable[Row]) -> None:
         from crontify_cli.cli.crontab_table import draw
 
-        draw(rows, now, several=len(crontabs) > 1)
+        draw(list(rows), now, several=len(crontabs) > 1)
 
     output.show_list(_rows(crontabs, now), _object, _fields, draw, as_json=as_json)
 
@@ -144,10 +145,10 @@ class _Past:
     """What the journal knows of monitors; nothing where there is no journal."""
 
     def __init__(self) -> None:
-        from crontify_cli.cli.history import open_history
+        from crontify_cli.cli.history import History
         from crontify_cli.config import load
 
-        self._history = open_history()
+        self._history = History(state_dir())
         self._active: frozenset[str] | None = None
         self._known: dict[str, _Last | None] = {}
         # The runs of a monitor may stand under its alias or under its id.
