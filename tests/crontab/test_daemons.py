@@ -16,6 +16,7 @@ from tests.conftest import Crontify
 from tests.crontab.meaning import generated
 from tests.programs import need
 from tests.server import KEY, ApiServer
+from tests.waiting import until
 
 PROGRAM = str(Path(sys.executable).with_name("crontify"))
 HERE = Path(__file__).parent
@@ -113,3 +114,42 @@ def start_daemon(name: str, start: str, api: ApiServer, folder: Path) -> "subpro
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,
     )
+
+
+def test_busybox_reads_the_same_schedules_from_the_wrapped_crontab(tmp_path: Path) -> None:
+    need("busybox", "unshare")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a namespace")
+    plain = b"".join(
+        line
+        for line in (HERE / "nasty.crontab").read_bytes().splitlines(keepends=True)
+        if not line.startswith(b"@")  # Debian's busybox 1.35 crashes on these words
+    )
+    plain += b"\n1 2 3 4 5 last\n"
+    lines = read(plain, "busybox")
+    changes = edit.plan_wraps(lines, Wrapping("busybox", PROGRAM.encode())).changes
+    assert len(changes) > 50
+    before = crond_log(tmp_path / "before", plain)
+    assert before.count("parse error") == sum("bad" in line.problem for line in lines if line.job)
+    assert crond_log(tmp_path / "after", edit.apply(lines, changes)) == before
+
+
+def crond_log(folder: Path, table: bytes) -> str:
+    """Return what busybox crond says of root's crontab: problems, and the schedules as bits."""
+    spool, log = folder / "spool", folder / "log"
+    spool.mkdir(parents=True)
+    (spool / "root").write_bytes(table)
+    command = ["busybox", "crond", "-f", "-l", "0", "-L", str(log), "-c", str(spool)]
+    daemon = subprocess.Popen(
+        ["unshare", "-p", "-f", "--kill-child", *command], start_new_session=True
+    )
+    april_and_friday = "000100000000\n0000010\n"  # of the last line, and of no other
+    try:
+        until(
+            lambda: log.exists() and log.read_text().endswith(april_and_friday),
+            "crond has read everything",
+        )
+    finally:
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait()
+    return log.read_text()
