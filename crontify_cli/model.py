@@ -33,13 +33,16 @@ class Ping(NamedTuple):
 class Answer(NamedTuple):
     """The result of one request. What to do next is decided elsewhere, in `delivery/policy`.
 
-    fate: "received" (2xx), "refused" (any other status), "unsent" (the server never got
-        it: DNS, connection or TLS failed), "unknown" (sent, but not answered).
+    fate: "received" (a 2xx from the API), "refused" (a status that is not 2xx), "unsent"
+        (the server never got it: DNS, connection or TLS failed), "unknown" (sent, but not
+        answered, or answered 2xx by something that is not the API or did not accept it).
     status: the HTTP status, or None.
     run_id: the server's id of the run from a 2xx answer, or None.
     message: the server's message of a refusal, or the cause in one line; without secrets.
     retry_after: seconds to wait, from `Retry-After` (both forms) or from the message;
         None if the answer names no time.
+    is_api: False if something else than the API has answered, such as a web page.
+    key_setting: where the API key was configured, "" if unknown.
     """
 
     fate: Literal["received", "refused", "unsent", "unknown"]
@@ -47,6 +50,8 @@ class Answer(NamedTuple):
     run_id: str | None = None
     message: str = ""
     retry_after: float | None = None
+    is_api: bool = True
+    key_setting: str = ""
 
 
 class Run(NamedTuple):

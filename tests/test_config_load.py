@@ -248,7 +248,10 @@ def test_what_is_wrong_is_named_with_file_and_full_path_and_left_out(
     assert problem.isprintable()
     assert "hunter2" not in problem
     # The rest of the file still holds, and what is wrong falls back to the default.
-    assert loaded.settings._replace(keep_days=90, monitors={}) == load(os.devnull, {}).settings
+    defaults = load(os.devnull, {}).settings
+    if path == "base_url":
+        defaults = defaults._replace(base_url="")  # but nothing goes to the default server
+    assert loaded.settings._replace(keep_days=90, monitors={}) == defaults
 
 
 def test_of_a_credential_only_one_may_stand_in_the_file(home: Path) -> None:
@@ -268,7 +271,11 @@ def test_a_wrong_variable_or_flag_is_named_and_the_next_level_holds(home: Path) 
     ]
     assert "hunter2" not in str(loaded)
     assert key_of(loaded) == KEY
-    assert loaded.settings.base_url == "https://api.crontify.com/api/v1"
+    # Nothing must go to another server than the one that was meant.
+    assert loaded.settings.base_url == ""
+    assert [line.partition(":")[0] for line in loaded.obstacles] == [
+        *("--base-url", "CRONTIFY_API_KEY", "CRONTIFY_BASE_URL")
+    ]
 
 
 def test_require_lists_every_problem_on_a_line_of_its_own(home: Path) -> None:
@@ -365,10 +372,11 @@ def test_a_secret_does_not_show_itself(home: Path) -> None:
 
 
 def test_the_table_the_types_and_the_flags_fit_together() -> None:
-    fields = {*Settings._fields, *MonitorSettings._fields} - {"every_monitor", "monitors"}
+    of_monitor = {*MonitorSettings._fields} - {"obstacle"}
+    fields = {*Settings._fields, *of_monitor} - {"every_monitor", "monitors"}
     trios = {name for names in keys.CREDENTIALS.values() for name in names}
     assert set(keys.BY_NAME) == fields | trios
-    assert {key.name for key in keys.KEYS if key.scope != "top"} == {*MonitorSettings._fields}
+    assert {key.name for key in keys.KEYS if key.scope != "top"} == of_monitor
     for key in keys.KEYS:
         assert key.help
         assert key.default is None or key.kind.read(key.default) == key.default

@@ -258,11 +258,28 @@ def test_the_clock_is_held_against_the_servers(
         assert ("ahead of" if off > 0 else "behind") in found
 
 
-def test_any_answer_counts_but_one_that_leads_elsewhere(at: At, api: ApiServer) -> None:
+def test_only_the_api_itself_is_ok(at: At, api: ApiServer) -> None:
     at(api.url)
-    for status in (200, 401, 404, 429):
-        api.choose = lambda _, status=status: answer(status)  # type: ignore[misc]
+    assert server()["server"].startswith("ok: answers within")
+    page = b"<!DOCTYPE html><title>Sign in</title>"
+    for right in (
+        answer(401),
+        answer(429),
+        answer(*error(404, "Monitor not found")),
+        answer(200, {"hasLog": False, "content": None}),
+    ):
+        api.choose = lambda _, right=right: right  # type: ignore[misc]
         assert server()["server"].startswith("ok: answers within")
+    for wrong, words in {
+        answer(200, page): "answered a web page, not the API -> check base_url",
+        answer(200): "answered something that is not the API -> check base_url",
+        answer(200, {"success": True}): "answered something that is not the API",
+        answer(403, page): "answered a web page, not the API",
+        answer(*error(404, "Cannot GET /x")): "has no API at this address (404: Cannot GET /x)",
+        answer(404): "has no API at this address (404: Not Found)",
+    }.items():
+        api.choose = lambda _, wrong=wrong: wrong  # type: ignore[misc]
+        assert server()["server"].startswith(f"failure: 127.0.0.1:{api.port} {words}")
     api.choose = lambda _: answer(503, {"message": "back at noon"})
     found = server()
     assert found.failures() == set()
@@ -275,6 +292,7 @@ def test_a_proxy_is_asked_and_named(at: At, api: ApiServer) -> None:
     at("http://api.example/api/v1", f'proxy = "http://me:hunter2hunter2@127.0.0.1:{api.port}"')
     found = server()
     assert found["base_url"].startswith("failure")  # plain http to another host
+    api.choose = lambda _: answer(401)
     at("http://api.example/api/v1", f'allow_http = true\nproxy = "http://127.0.0.1:{api.port}"')
     found = server()
     assert found["base_url"].startswith("warning")

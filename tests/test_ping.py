@@ -132,10 +132,25 @@ def test_wrong_words_are_a_usage_error_and_nothing_is_sent(
     assert api.requests == []
 
 
-def test_an_unreadable_log_or_a_missing_key_is_one_line(crontify: Crontify, api: ApiServer) -> None:
-    done = crontify("ping", "fail", "backup", "--log", "no-such-file", env=settings(api))
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "no-such-file" in done.stderr
+def test_bytes_that_are_not_utf8_are_replaced(crontify: Crontify, api: ApiServer) -> None:
+    message = os.fsdecode(b"Gr\xf6\xdfe")
+    done = crontify("ping", "fail", "backup", "--message", message, env=settings(api))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert api.requests[0].json["errorMessage"] == "Gr\ufffd\ufffde"
+
+
+@pytest.mark.parametrize("name", ["no-such-file", ".", os.fsdecode(b"no\xff")])
+def test_a_failure_is_sent_without_a_log_that_cannot_be_read(
+    crontify: Crontify, api: ApiServer, name: str
+) -> None:
+    options = ("--message", "why", "--log", name)
+    done = crontify("ping", "fail", "backup", *options, env=settings(api))
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert "reported without the log: cannot read " in done.stderr
+    assert [request.json for request in api.accepted] == [{"errorMessage": "why"}]
+
+
+def test_a_missing_key_is_one_line(crontify: Crontify) -> None:
     done = crontify("ping", "fail", "backup")
     assert done.returncode == 1
     assert "no API key" in done.stderr

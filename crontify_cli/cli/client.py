@@ -33,14 +33,32 @@ def open_client() -> Iterator[Client]:
     """Read the settings and the API key, and open a client for pings.
 
     Problems and warnings of the config file go to stderr. Raises CrontifyError if there
-    is no API key, or if the settings allow no connection.
+    is no API key, or if the settings allow no connection or have a problem because of
+    which nothing must be sent.
     """
-    settings = load_settings().settings
+    client = client_for(read_settings().settings)
+    with client.api:
+        yield client
+
+
+def client_for(settings: Settings) -> Client:
+    """Read the API key, and return a client for pings; raises CrontifyError as `open_client`."""
     key = api_key(settings)
     if key is None:
         raise CrontifyError(NO_KEY)
-    with connect(settings, key) as api:
-        yield Client(settings, key, api)
+    return Client(settings, key, connect(settings, key))
+
+
+def read_settings(monitor: str | None = None) -> Loaded:
+    """Read the settings, and print their problems and warnings on stderr.
+
+    monitor: its section is needed, too.
+    Raises CrontifyError if a setting is wrong without which nothing must be sent.
+    """
+    loaded = load_settings()
+    if loaded.obstacles or (monitor and loaded.settings.monitor(monitor).obstacle):
+        raise CrontifyError("nothing was sent: correct the settings first, then try again")
+    return loaded
 
 
 def connect(settings: Settings, key: str | None = None, token: str | None = None) -> "Api":

@@ -9,6 +9,7 @@ from crontify_cli.cli import person
 from crontify_cli.config.file import parse, read_bytes, replace
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
+from crontify_cli.config.problems import Problem
 from crontify_cli.errors import CrontifyError, ExitCode, say
 
 
@@ -60,9 +61,9 @@ def find_problems(content: bytes, file: str) -> list[str]:
         table = parse(content)
     except ValueError as error:
         return [f"{file}: {error}"]
-    problems: list[str] = []
+    problems: list[Problem] = []
     from_table(table, file, problems)
-    return problems
+    return [problem.line for problem in problems]
 
 
 def _read(file: str) -> bytes | None:

@@ -61,7 +61,7 @@ def flush(
         except OSError as error:
             raise CrontifyError(str(error)) from None
     if left and not quiet:
-        because = f": {failure}" if failure and not verbose else ""
+        because = f": {failure}" if failure else ""
         say(f"{output.count(left, 'report')} still queued{because}")
     for url, count in elsewhere if not quiet else ():
         how = f"run 'CRONTIFY_BASE_URL={url} crontify flush' to deliver"
@@ -82,14 +82,17 @@ def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> st
     for run in outbox.recover():
         if verbose:
             say(f"run {run} died before it was reported: its report is now queued")
+    outbox.readdress(client.api)
     failure = ""
 
     def show(monitor: str, backlog: Backlog) -> None:
         nonlocal failure
-        if backlog.failure and backlog.left:
-            failure = backlog.failure.message
-        if backlog.failure and (verbose or backlog.failure.verdict == "refused"):
+        if backlog.failure and (verbose or backlog.failure.needs_a_person):
+            if doubt := outbox.doubt_of_address(monitor, backlog.failure):
+                say(doubt)
             say(backlog.failure.message)
+        elif backlog.failure and backlog.left:
+            failure = backlog.failure.message
         if verbose:
             counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
             say(f"{monitor}: {counts}, {backlog.refused} refused")

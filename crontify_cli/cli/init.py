@@ -142,6 +142,8 @@ def _test_key(settings: Settings, typed: str | None) -> str:
 
     Raises CrontifyError if the key is rejected or cannot be read.
     """
+    from crontify_cli.delivery.policy import is_about_monitor
+
     try:
         with connect(settings, typed or api_key(settings)) as api:
             answer = api.ping(Ping(NO_MONITOR, "success"))
@@ -152,7 +154,7 @@ def _test_key(settings: Settings, typed: str | None) -> str:
             f"config file not written: {settings.base_url} rejected the API key"
             f" (401: {answer.message}); copy the key from the dashboard and try again"
         )
-    if answer.fate == "received" or answer.status == 404:
+    if answer.fate == "received" or (answer.status == 404 and is_about_monitor(answer)):
         return "the server accepts the key; the monitor will be checked by the job's first run"
     failure = f"answered {answer.status}" if answer.status else "cannot be reached"
     return f"key not tested: {settings.base_url} {failure}: {answer.message}"

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_option
-from crontify_cli.cli.client import open_client
+from crontify_cli.cli.client import client_for, read_settings
 from crontify_cli.cli.person import pause
-from crontify_cli.delivery.single import Context, Result, send_ping
+from crontify_cli.delivery.single import Context, Result, queue_ping, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.model import Meta, Ping
 from crontify_cli.places import state_dir
@@ -84,17 +84,29 @@ def _send(
     kind: Kind, name: str, meta: Meta, message: str | None, log: str | None, *, queue: bool
 ) -> Result:
     state = state_dir()
-    with open_client() as client:
-        monitor = client.settings.monitor(name)
-        mask = redaction(Masker(known_secrets(), (client.key,)), monitor.redact)
-        words = error_message(mask(message), "") if message else None
-        output = _excerpt(log, mask) if log else None
-        context = Context(state, client.settings, client.api, mask, partial(pause, name), say)
-        return send_ping(name, Ping(monitor.id, kind, meta, words, output), context, queue=queue)
+    settings = read_settings(name).settings
+    client, problem = None, ""
+    try:
+        client = client_for(settings)
+    except CrontifyError as error:
+        if kind == "start" or not queue or settings.api_key is None:
+            raise
+        problem = error.message  # the key may be readable again when the queue is delivered
+    monitor = settings.monitor(name)
+    mask = redaction(Masker(known_secrets(), (client.key,) if client else ()), monitor.redact)
+    words = error_message(mask(_decoded(message)), "") if message else None
+    output = _excerpt(log, mask) if log else None
+    sent = Ping(monitor.id, kind, meta, words, output)
+    if client is None:
+        say(problem)
+        return queue_ping(name, sent, settings, mask, state)
+    with client.api:
+        context = Context(state, settings, client.api, mask, partial(pause, name), say)
+        return send_ping(name, sent, context, queue=queue)
 
 
 def _excerpt(log: str, mask: Callable[[str], str]) -> str | None:
-    """Return what to send of a log; raises CrontifyError if the file cannot be read."""
+    """Return what to send of a log; None, which is said, if the file cannot be read."""
     dropped, tail = 0, b""
     try:
         with sys.stdin.buffer if log == "-" else Path(log).open("rb") as file:
@@ -102,9 +114,16 @@ def _excerpt(log: str, mask: Callable[[str], str]) -> str | None:
             while block := file.read(TAIL):
                 dropped += max(0, len(tail) + len(block) - TAIL)
                 tail = (tail + block)[-TAIL:]
-    except OSError as error:
-        raise CrontifyError(f"cannot read the log {log}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        say(f"the failure is reported without the log: cannot read {_decoded(log)}: {why}")
+        return None
     return excerpt(head, dropped, tail, mask) or None
+
+
+def _decoded(text: str) -> str:
+    """Return an argument with its bytes that are not UTF-8 replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _exit_code(kind: Kind, name: str, result: Result, *, queue: bool, verbose: bool) -> int:

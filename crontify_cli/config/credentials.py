@@ -139,10 +139,12 @@ def _first_line(
 
 
 def check_base_url(settings: Settings) -> None:
-    """Raise CrontifyError if the API key would be sent over a network unencrypted.
+    """Raise CrontifyError if the base URL is unknown, or would take the API key unencrypted.
 
     Plain http:// is allowed to loopback addresses, and elsewhere with `allow_http = true`.
     """
+    if not settings.base_url:
+        raise CrontifyError("base_url: unknown until the settings are corrected")
     if settings.allow_http or not settings.base_url.lower().startswith("http://"):
         return
     from urllib.parse import urlsplit

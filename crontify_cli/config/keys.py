@@ -198,7 +198,12 @@ def explain_unknown(name: str, known: Mapping[str, Key]) -> str:
     if name in BY_NAME:
         place = "in [monitors.NAME]" if name in MONITOR else "at the top of the file"
         return f"only allowed {place}"
+    nearest = nearest_key(name, known)
+    return "unknown key" + (f"; did you mean {nearest}?" if nearest else "")
+
+
+def nearest_key(name: str, known: Mapping[str, Key]) -> str | None:
+    """Return the key of those `known` that was probably meant by `name`, None for none."""
     from difflib import get_close_matches
 
-    nearest = get_close_matches(name[:60], known, 1)
-    return "unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    return name if name in BY_NAME else next(iter(get_close_matches(name[:60], known, 1)), None)

@@ -12,8 +12,9 @@ from typing import Any
 
 from crontify_cli.config import keys
 from crontify_cli.config.file import Document, exposure, find, plain
-from crontify_cli.config.keys import Key, explain_unknown, key_path
+from crontify_cli.config.keys import Key, explain_unknown, key_path, nearest_key
 from crontify_cli.config.kinds import PATH, read_header
+from crontify_cli.config.problems import Problem, obstacles
 from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, Value
 from crontify_cli.errors import one_line
@@ -42,12 +43,17 @@ def load(
         means not given. The key of a monitor applies to every monitor.
     """
     document = find(config_file, environ)
-    problems = [document.problem] if document.problem else []
-    flags = _from_flags(overrides, problems)
-    from_environ = _from_environ(environ, problems)
+    by_level: tuple[list[Problem], ...] = ([], [], [], [])
+    flags = _from_flags(overrides, by_level[0])
+    from_environ = _from_environ(environ, by_level[1])
     from_systemd = _from_systemd(environ)
-    top, sections = from_table(document.table, document.file or "", problems)
+    top, sections = from_table(document.table, document.file or "", by_level[3])
     levels = (flags, from_environ, from_systemd, top, _DEFAULTS)
+    hindering = obstacles([(at, each) for at, some in enumerate(by_level) for each in some], levels)
+    if document.problem:
+        hindering[""] = (document.problem,)
+    problems = [document.problem] if document.problem else []
+    problems += [problem.line for some in by_level for problem in some]
 
     credentials = {name: _first_credential(name, levels) for name in keys.CREDENTIALS}
     values = _in_effect(levels, credentials)
@@ -56,23 +62,37 @@ def load(
     }
     fields |= credentials
     monitors = {
-        name: _monitor_settings(name, top, section, flags) for name, section in sections.items()
+        name: _monitor_settings(name, top, section, flags)._replace(
+            obstacle=next(iter(hindering.get(name, ())), "")
+        )
+        for name, section in sections.items()
     }
     settings = Settings(
         every_monitor=_monitor_settings("", top, flags),
         monitors=MappingProxyType(monitors),
         **fields,
     )
+    is_unread = document.problem and values["base_url"].source == "default"
+    wrong = (each for some in by_level for each in some if each.key == "base_url")
+    if is_unread or any(each.line in hindering.get("", ()) for each in wrong):
+        settings = settings._replace(base_url="")  # nothing must go to another one instead
     for alias, section in sections.items():
         for name, value in section.items():
             values[key_path("monitors", alias, name)] = flags.get(name, value)
     warnings = [*_exposed_config(document, top), *_exposed_files(credentials)]
     if len(problems) > _MOST_PROBLEMS:  # not a config file; and cron mails every line
         problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
-    return Loaded(settings, tuple(problems), tuple(warnings), document.file, values)
+    return Loaded(
+        settings,
+        tuple(problems),
+        hindering.get("", ()),
+        tuple(warnings),
+        document.file,
+        values,
+    )
 
 
-def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> Values:
+def _from_flags(overrides: Mapping[str, object], problems: list[Problem]) -> Values:
     values: Values = {}
     for name, raw in overrides.items():
         if raw is not None and raw != [] and raw != ():
@@ -81,7 +101,7 @@ def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> Values:
     return values
 
 
-def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Values:
+def _from_environ(environ: Mapping[str, str], problems: list[Problem]) -> Values:
     values: Values = {}
     for key in keys.KEYS:
         # An empty variable counts as unset, because a crontab cannot unset one.
@@ -100,11 +120,11 @@ def _from_systemd(environ: Mapping[str, str]) -> Values:
 
 
 def from_table(
-    content: Mapping[str, object], file: str, problems: list[str]
+    content: Mapping[str, object], file: str, problems: list[Problem]
 ) -> tuple[Values, dict[str, Values]]:
     """Return the values at the top of a config file, and those of each [monitors.NAME].
 
-    A line is added to `problems` for each key that is ignored.
+    Each key that is ignored is added to `problems`.
     """
     sections: dict[str, Values] = {}
     plain_keys = {name: raw for name, raw in content.items() if name != "monitors"}
@@ -112,20 +132,25 @@ def from_table(
     for names in keys.CREDENTIALS.values():
         given = [name for name in names if name in top]
         if len(given) > 1:
-            problems.append(f"{_at(file, given[1])}: set only one of {', '.join(given)}")
+            words = f"set only one of {', '.join(given)}"  # the first of them works
+            problems.append(Problem(f"{_at(file, given[1])}: {words}", "credentials"))
     monitors = content.get("monitors", {})
     if not isinstance(monitors, Mapping):
-        problems.append(f"{_at(file, 'monitors')}: not a table; write [monitors.NAME]")
+        words = "not a table; write [monitors.NAME]"
+        problems.append(Problem(f"{_at(file, 'monitors')}: {words}", "monitors"))
         return top, sections
     for alias, section in monitors.items():
         path = (file, "monitors", alias)
         if not isinstance(section, Mapping):
-            problems.append(f"{_at(*path)}: not a table; write [{key_path('monitors', alias)}]")
+            words = f"not a table; write [{key_path('monitors', alias)}]"
+            problems.append(Problem(f"{_at(*path)}: {words}", "monitors", alias))
+            sections[alias] = {}
             continue
         try:
             parse_monitor(alias)
         except ValueError as error:
-            problems.append(f"{_at(*path)}: {one_line(str(error))}")
+            # No run can have this name, so no report depends on it.
+            problems.append(Problem(f"{_at(*path)}: {one_line(str(error))}", "name"))
             continue
         sections[alias] = _from_section(section, keys.MONITOR, path, problems)
     return top, sections
@@ -135,45 +160,58 @@ def _from_section(
     table: Mapping[str, object],
     known: Mapping[str, Key],
     path: tuple[str, ...],
-    problems: list[str],
+    problems: list[Problem],
 ) -> Values:
     """Return the values of a table in the file; `path` is the file and the table's names."""
     values: Values = {}
+    monitor = path[2] if len(path) > 2 else ""
     for name, raw in table.items():
         label = _at(*path, name)
         if name not in known:
             # Finding the most similar key takes time; many unknown keys mean it is another file.
-            few = len(problems) < _MOST_PROBLEMS
-            problems.append(f"{label}: {explain_unknown(name, known) if few else 'unknown key'}")
+            nearest, words = None, "unknown key"
+            if len(problems) < _MOST_PROBLEMS:
+                nearest, words = nearest_key(name, known), explain_unknown(name, known)
+            meant = nearest or name
+            # What belongs at the top is missing there for every monitor.
+            where = monitor if meant in keys.MONITOR else ""
+            problems.append(Problem(f"{label}: {words}", meant, where))
             continue
         if name == "headers" and isinstance(raw, Mapping):
             raw = dict(_valid_headers(raw, label, problems))
-        _add(values, known[name], raw, "file", path[0], label, problems)
+        _add(values, known[name], raw, "file", path[0], label, problems, monitor)
     return values
 
 
 def _valid_headers(
-    raw: Mapping[str, object], label: str, problems: list[str]
+    raw: Mapping[str, object], label: str, problems: list[Problem]
 ) -> Iterator[tuple[str, object]]:
     for name, value in raw.items():
         try:
             read_header(name, value)
             yield name, value
         except ValueError as error:
-            problems.append(f"{label}.{key_path(name)}: {error}")
+            problems.append(Problem(f"{label}.{key_path(name)}: {error}", "headers"))
 
 
 def _add(
-    values: Values, key: Key, raw: object, source: str, where: str, label: str, problems: list[str]
+    values: Values,
+    key: Key,
+    raw: object,
+    source: str,
+    where: str,
+    label: str,
+    problems: list[Problem],
+    monitor: str = "",
 ) -> None:
-    """Add the value of `key` to `values`; if it is wrong, add a line to `problems` instead.
+    """Add the value of `key` to `values`; if it is wrong, add it to `problems` instead.
 
     label: what the line calls the setting.
     """
     try:
         typed = read_value(key, raw, where if source == "file" else "")
     except ValueError as error:
-        problems.append(f"{label}: {one_line(str(error))}")
+        problems.append(Problem(f"{label}: {one_line(str(error))}", key.name, monitor))
         return
     values[key.name] = Value(typed if key.secret else raw, typed, source, where)
 

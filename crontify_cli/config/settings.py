@@ -14,6 +14,7 @@ class MonitorSettings(NamedTuple):
 
     A value from the monitor's section wins over one at the top of the file, but `meta_regex`
     and `redact` hold both, the top's first.
+    obstacle: why nothing can be reported for this monitor until its section is corrected.
     """
 
     id: str
@@ -27,6 +28,7 @@ class MonitorSettings(NamedTuple):
     no_log: bool | None = None
     meta_regex: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
+    obstacle: str = ""
 
 
 class Settings(NamedTuple):
@@ -34,6 +36,7 @@ class Settings(NamedTuple):
 
     api_key, token: where they come from, None if not configured; `credentials.api_key`
         and `credentials.token` read them.
+    base_url: "" if the one that was configured is invalid or cannot be read.
     every_monitor: the settings at the top of the file for all monitors; its id is empty.
     monitors: the settings of each section [monitors.NAME], by NAME.
     """
@@ -80,6 +83,9 @@ class Loaded(NamedTuple):
 
     problems: settings that were ignored because they are wrong; each is one line that
         names the file and the full key path.
+    obstacles: those of them because of which nothing must be sent until they are corrected:
+        a report could go to the wrong place, or reveal what should be masked. Obstacles of
+        one monitor only are in its `MonitorSettings`.
     warnings: settings that work but should be corrected, one line each.
     file: the config file that was read, or could not be read; None if there is none.
     values: every value by its full key path (`base_url`, `monitors.backup.timeout`).
@@ -87,6 +93,7 @@ class Loaded(NamedTuple):
 
     settings: Settings
     problems: tuple[str, ...]
+    obstacles: tuple[str, ...]
     warnings: tuple[str, ...]
     file: str | None
     values: Mapping[str, Value]

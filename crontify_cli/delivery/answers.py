@@ -8,6 +8,7 @@ import math
 import re
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Literal
 
 from crontify_cli.report.excerpt import LONGEST_LINE, Mask, one_line, unmasked
 
@@ -24,6 +25,26 @@ def run_id(body: bytes) -> str | None:
     if not isinstance(found, str) or not 0 < len(found) <= 200 or not found.isprintable():
         return None
     return found
+
+
+def is_page(body: bytes) -> bool:
+    """Tell whether a body is a web page (or XML), which the API never answers with."""
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def doubt(body: bytes) -> Literal["", "page", "other", "unsuccessful"]:
+    """Return why a 2xx with this body does not mean that the API accepted a ping, "" if it does.
+
+    The API answers with a JSON object without `"success": false`, or with nothing.
+    """
+    if not body.strip():
+        return ""
+    if is_page(body):
+        return "page"
+    whole = _json(body)
+    if not isinstance(whole, dict):
+        return "other"
+    return "unsuccessful" if whole.get("success") is False else ""
 
 
 def log(body: bytes) -> tuple[bool, str | None]:

@@ -5,22 +5,22 @@ that a network can do raises from here.
 """
 
 import contextlib
-import json
+import hashlib
 import math
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from crontify_cli import __version__
-from crontify_cli.delivery import answers
+from crontify_cli.delivery import answers, request
 from crontify_cli.delivery.http import (
+    NO_TIME,
     ConnectionTrace,
     Network,
     Transport,
-    checked_url,
     environment_proxy,
     httpcore,
     httpx,
@@ -28,7 +28,6 @@ from crontify_cli.delivery.http import (
     proxy_url,
     trusted,
 )
-from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.excerpt import one_line
 from crontify_cli.report.mask import Masker
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1024 * 1024
 """Of an answer; what is longer is not read."""
 
-_FRAMING = ("connection", "content-length", "transfer-encoding", "upgrade")
+NO_MONITOR = NO_RUN = "crontify-doctor"
+"""Names of a monitor and a run that do not exist, for requests that change nothing."""
+
 _REDIRECTS = 3
 _SAME_BODY = (307, 308)
 
@@ -63,6 +64,7 @@ class Probe(NamedTuple):
     """What came of asking whether the API is there.
 
     status: of its answer, None where none came; message: what it said or why there was none.
+    problem: why what answered cannot be the API, "" if it can be.
     seconds: from the beginning to the answer. ahead: by how many seconds our clock is ahead
         of the answer's `Date`, None where it has none. via: the proxy, in words, or nothing.
     """
@@ -72,10 +74,16 @@ class Probe(NamedTuple):
     seconds: float
     ahead: float | None
     via: str
+    problem: str = ""
 
 
-def open_api(settings: "Settings", api_key: str | None, token: str | None = None) -> "Api":
-    """Return a client as the settings have it."""
+def open_api(
+    settings: "Settings",
+    api_key: str | None,
+    token: str | None = None,
+    patience: Callable[[], float] = lambda: math.inf,
+) -> "Api":
+    """Return a client as the settings have it; the arguments are those of `Api`."""
     return Api(
         settings.base_url,
         api_key,
@@ -85,6 +93,8 @@ def open_api(settings: "Settings", api_key: str | None, token: str | None = None
         proxy=settings.proxy.reveal() if settings.proxy else None,
         ca_bundle=settings.ca_bundle,
         headers={name: value.reveal() for name, value in settings.headers.items()},
+        key_setting=settings.api_key.setting if settings.api_key else "",
+        patience=patience,
     )
 
 
@@ -111,6 +121,8 @@ class Api:
     proxy: its URL; None for what the environment says (`HTTPS_PROXY`, `NO_PROXY`).
     ca_bundle: file or folder of certificates to trust instead of the system's.
     headers: sent with every request.
+    key_setting: where the API key was configured, for messages.
+    patience: for how many more seconds to wait for a connection; asked while it waits.
 
     Raises CrontifyError for a value that no request could be made with.
     """
@@ -126,16 +138,22 @@ class Api:
         proxy: str | None = None,
         ca_bundle: str | None = None,
         headers: Mapping[str, str] | None = None,
+        key_setting: str = "",
+        patience: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self._key = _header("the API key", api_key)
-        self._token = _header("the token", token)
+        self._key = request.header("the API key", api_key)
+        self._key_setting = key_setting
+        self._token = request.header("the token", token)
         self._connect_timeout = connect_timeout
         self._http_timeout = http_timeout
-        extra = _headers(headers or {})
+        extra = request.headers(headers or {})
         self._mask = Masker(extra.values(), own=(self._key, self._token))
-        self._base = _base(base_url)
-        self._network = Network()
+        self._base = request.base(base_url)
+        self._network = Network(patience)
+        self.answered_at = 0.0  # by `time.monotonic()`; 0.0 before the first answer
         through = proxy_url(proxy) if proxy else environment_proxy(self._base)
+        pairs = sorted(f"{name}:{value}" for name, value in extra.items())
+        self._identity = (str(self._base), self._key, proxy or "", *pairs)
         self._host = self._base.netloc.decode("ascii")
         self._via = f" through the proxy {through.netloc.decode('ascii')}" if through else ""
         secure = "https" in (self._base.scheme, through.scheme if through else "")
@@ -165,7 +183,7 @@ class Api:
     def ping(self, ping: Ping) -> Answer:
         """Send one ping, once."""
         url = f"{self._base}/ping/{quote(ping.monitor_id, safe='')}/{ping.kind}"
-        body = _body(ping)
+        body = request.body(ping)
         headers = {"X-API-Key": self._key} if self._key else {}
         if body:
             headers["Content-Type"] = "application/json"
@@ -173,10 +191,36 @@ class Api:
         if reply.fate != "answered":
             return Answer(reply.fate, message=reply.message)
         if 200 <= reply.status < 300:
-            return Answer("received", reply.status, answers.run_id(reply.body))
+            return self._accepted(reply)
         field, date = reply.headers.get("retry-after"), reply.headers.get("date")
         wait = answers.retry_after(reply.status, field, date, reply.message, time.time())
-        return Answer("refused", reply.status, None, reply.message, wait)
+        # A 5xx page is of a gateway in front of the API; with a 429 its words tell how long.
+        is_final = reply.status < 500 and reply.status not in answers.ASKS_TO_WAIT
+        is_api = not (is_final and answers.is_page(reply.body))
+        words = reply.message if is_api else f"{self._host} answered a web page, not the API"
+        return Answer("refused", reply.status, None, words, wait, is_api, self._key_setting)
+
+    def _accepted(self, reply: "_Reply") -> Answer:
+        """Return the answer to a ping that was answered 2xx, which a web page may be, too."""
+        doubt = answers.doubt(reply.body)
+        if doubt == "page" or (doubt == "other" and reply.whole):
+            what = "a web page, not the API" if doubt == "page" else "something that is not the API"
+            words = f"{self._host} answered {what}: check base_url"
+            return Answer("unknown", reply.status, message=words, is_api=False)
+        if not reply.whole:
+            return Answer("unknown", message=f"{self._host} broke its answer off")
+        if doubt == "unsuccessful":
+            said = answers.server_words(reply.status, reply.body, self._mask)
+            return Answer("unknown", reply.status, message=f"{self._host} answered: {said}")
+        return Answer("received", reply.status, answers.run_id(reply.body))
+
+    def fingerprint(self, monitor_id: str) -> str:
+        """Return a hash of the settings that decide whether the server accepts a ping.
+
+        It changes with the base URL, the key, the proxy, the headers and the monitor's id, and
+        tells nothing about them.
+        """
+        return hashlib.sha256("\0".join((*self._identity, monitor_id)).encode()).hexdigest()[:16]
 
     def log(self, monitor_id: str, run_id: str) -> LogAnswer:
         """Ask for the log of one run."""
@@ -196,18 +240,34 @@ class Api:
             return LogAnswer("refused", reply.status, message=str(error))
 
     def probe(self) -> Probe:
-        """Ask for the base URL itself, once, with neither key nor token.
+        """Ask for the log of a run that does not exist, once, with neither key nor token.
 
-        The seed documents nothing there, so that whatever answers has taken no report and
-        changed no run; an answer of any status shows that it can be reached.
+        The API documents 401 for that. The request changes nothing, whoever answers it.
         """
         began = time.monotonic()
-        reply = self._request("GET", str(self._base), {"Cache-Control": "no-cache"})
+        url = f"{self._base}/monitors/{NO_MONITOR}/runs/{NO_RUN}/log"
+        reply = self._request("GET", url, {"Cache-Control": "no-cache"})
         seconds = time.monotonic() - began
         status = reply.status if reply.fate == "answered" else None
         date = answers.moment(reply.headers.get("date", ""))
         ahead = None if date is None else time.time() - date
-        return Probe(status, reply.message, seconds, ahead, self._via)
+        problem = self._why_not_api(reply) if status else ""
+        return Probe(status, reply.message, seconds, ahead, self._via, problem)
+
+    def _why_not_api(self, reply: "_Reply") -> str:
+        """Return why this is not how the API answers a request for a log, "" if it may be."""
+        if 300 <= reply.status < 400 or reply.status >= 500:
+            return ""
+        if answers.is_page(reply.body):
+            return f"{self._host} answered a web page, not the API"
+        if 200 <= reply.status < 300:
+            try:
+                answers.log(reply.body)
+            except ValueError:
+                return f"{self._host} answered something that is not the API"
+        if reply.status == 404 and not re.search(r"(?i)\b(monitor|run)\b.*not", reply.message):
+            return f"{self._host} has no API at this address (404: {reply.message})"
+        return ""
 
     @property
     def trace(self) -> ConnectionTrace:
@@ -243,10 +303,11 @@ class Api:
                 sent = sent or info["request"].method != b"CONNECT"  # which is for the proxy
 
         try:
-            request = self._client.build_request(
+            built = self._client.build_request(
                 method, url, headers=headers, content=body or None, extensions={"trace": trace}
             )
-            with contextlib.closing(self._client.send(request, stream=True)) as response:
+            with contextlib.closing(self._client.send(built, stream=True)) as response:
+                self.answered_at = time.monotonic()
                 return self._read(response)
         except Exception as error:  # the boundary: whatever it was, the job's report goes on
             return _Reply("unknown" if sent else "unsent", message=self._why(error))
@@ -269,7 +330,11 @@ class Api:
     def _why(self, error: Exception) -> str:
         """Return in one line why there was no answer, for a person who knows no Python."""
         if isinstance(error, httpcore.ConnectTimeout):
-            return f"no connection to {self._host}{self._via} within {self._connect_timeout:g}s"
+            if str(error) == NO_TIME:
+                return f"no time was left to connect to {self._host}{self._via}"
+            took = round(time.monotonic() - self._network.trace.began, 1)
+            seconds = min(took, self._connect_timeout)
+            return f"no connection to {self._host}{self._via} within {seconds:g}s"
         if isinstance(error, httpcore.TimeoutException):
             return f"no answer from {self._host}{self._via} within {self._http_timeout:g}s"
         cause: BaseException = error
@@ -284,50 +349,3 @@ class Api:
         if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
             return f"cannot connect to {self._host}{self._via}: {what}"
         return f"no answer from {self._host}{self._via}: {what}"
-
-
-def _body(ping: Ping) -> bytes:
-    """Return the JSON of a ping, empty where it has nothing to say.
-
-    As UTF-8 rather than escaped: a third of the size for most scripts, and a
-    server's limit for bodies counts bytes. No NaN, U+0000 or half surrogate pair:
-    they are not JSON, or not text, to a server.
-    """
-    content: dict[str, object] = {}
-    if ping.kind == "fail" and ping.error_message:
-        content["errorMessage"] = _text(ping.error_message)
-    if ping.kind != "start" and (
-        meta := {name: value for name, value in ping.meta.items() if math.isfinite(value)}
-    ):
-        content["meta"] = meta
-    if ping.kind == "fail" and ping.log_output:
-        content["logOutput"] = _text(ping.log_output)
-    return json.dumps(content, ensure_ascii=False).encode() if content else b""
-
-
-def _text(text: str) -> str:
-    return (
-        text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    )
-
-
-def _header(what: str, value: str | None) -> str:
-    value = (value or "").strip()
-    if not (value.isascii() and value.isprintable()):
-        raise CrontifyError(f"{what} has characters that cannot be sent in a header")
-    return value
-
-
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the user's headers; those that frame the request are not theirs to set."""
-    for name in headers:
-        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or name.lower() in _FRAMING:
-            raise CrontifyError(f"headers: {name!r} is not a header that can be set")
-    return {name: _header(f"header {name}", value) for name, value in headers.items()}
-
-
-def _base(base_url: str) -> httpx.URL:
-    url = checked_url("base_url", base_url, ("http", "https"))
-    if url.userinfo or url.query or url.fragment:
-        raise CrontifyError("base_url must have neither a password nor a '?' or '#' in it")
-    return url.copy_with(path=url.path.rstrip("/"))

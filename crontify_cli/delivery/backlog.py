@@ -21,6 +21,9 @@ class Sender(Protocol):
     def ping(self, ping: Ping) -> Answer:
         """Make one attempt and return what came of it."""
 
+    def fingerprint(self, monitor_id: str) -> str:
+        """Return a hash of the settings that decide whether a ping is accepted."""
+
 
 class Deadlines(NamedTuple):
     """Until when to try again, in seconds of `time.monotonic()`.
@@ -50,11 +53,16 @@ UNLIMITED = Deadlines()
 
 
 class SendResult(NamedTuple):
-    """What became of a ping. `message` is one line for a person, empty when delivered."""
+    """What became of a ping.
+
+    message: one line for a person, empty if it was delivered as it is.
+    blamed: the fingerprint of the settings that have to be corrected first, "" for none.
+    """
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
     answer: Answer
     message: str = ""
+    blamed: str = ""
 
     @property
     def report_state(self) -> ReportState:
@@ -64,7 +72,14 @@ class SendResult(NamedTuple):
     @property
     def concerns_monitor_only(self) -> bool:
         """Whether the failure says nothing about the server as a whole."""
-        return self.verdict == "refused" or self.answer.status == 429
+        was_not_accepted = self.needs_a_person and self.answer.is_api
+        return self.verdict == "refused" or self.answer.status == 429 or was_not_accepted
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the server has answered something that waiting alone does not change."""
+        is_odd = self.answer.fate == "unknown" and self.answer.status is not None
+        return self.verdict == "refused" or is_odd
 
 
 class Waits(Protocol):
@@ -86,22 +101,33 @@ class Delivery(NamedTuple):
 
     def send(self, ping: Ping) -> SendResult:
         """Send `ping` until the server accepts or refuses it, or until a deadline."""
-        attempts = 0
+        attempts, shortened = 0, ""
         while True:
             answer = self.sender.ping(ping)
             attempts += 1
             step = policy.decide(ping, attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
             if step.verdict == "delivered":
-                return SendResult("delivered", answer)
+                return SendResult("delivered", answer, shortened)
+            if answer.status == 413 and ping.log_output:
+                shortened = f"{message}; it was sent without the log, which is kept here"
+                ping = ping._replace(log_output=None)
+                continue
+            blames = policy.blames_settings(answer)
+            blamed = self.sender.fingerprint(ping.monitor_id) if blames else ""
             if step.verdict == "give_up":
-                return SendResult("refused", answer, message)
+                return SendResult("refused", answer, message, blamed)
             if step.verdict == "drop":
-                return SendResult("dropped", answer, message)
+                return SendResult("dropped", answer, message, blamed)
             if step.verdict == "keep" or not self.wait(
                 step.pause, rate_limited=step.waits_for_rate_limit
             ):
-                return SendResult("pending", answer, message)
+                return SendResult("pending", answer, message, blamed)
+
+
+def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
+    """Write down what became of a report; raises JournalError."""
+    journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id, sent.blamed)
 
 
 def mark_late(queued: Queued, now: float) -> Ping:
@@ -166,7 +192,7 @@ def deliver_backlog(
         rows = [row for row in rows if row.id not in stale]
         for at, row in enumerate(rows):
             sent = delivery.send(mark_late(row, time.time()))
-            journal.settle(row.id, sent.report_state, sent.message, sent.answer.run_id)
+            settle(journal, row.id, sent)
             if sent.report_state == "delivered":
                 total = total._replace(delivered=total.delivered + 1)
             elif sent.report_state == "refused":

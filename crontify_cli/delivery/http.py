@@ -4,17 +4,19 @@ The only httpx and httpcore: whatever speaks HTTP takes the two from here.
 """
 
 import contextlib
+import errno
 import math
 import os
 import re
+import select
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, one_line, say
 
 
 @contextlib.contextmanager
@@ -38,6 +40,14 @@ with _without("httpx._main", "anyio", "trio"):
     import httpcore as httpcore
     import httpx as httpx
 
+    # Not public, but all that the public backend returns: it cannot interrupt a connect.
+    from httpcore._backends.sync import SyncStream
+
+
+NO_TIME = "no time left"
+_SLICE = 0.1
+"""Seconds after which a connection attempt asks whether it is still wanted."""
+
 
 class ConnectionTrace:
     """How far the last connection came; times on the monotonic clock, 0.0 for never.
@@ -54,10 +64,17 @@ class ConnectionTrace:
 
 
 class Network(httpcore.SyncBackend):
-    """Sockets whose every operation ends at `deadline`, on the monotonic clock."""
+    """Sockets whose every operation ends at `deadline`, on the monotonic clock.
+
+    patience: returns for how many more seconds a connection may be waited for; it is asked
+        again and again while one is made.
+    """
 
     deadline = math.inf
     trace = ConnectionTrace()
+
+    def __init__(self, patience: Callable[[], float] = lambda: math.inf) -> None:
+        self._patience = patience
 
     def left(self, timeout: float | None, late: type[Exception]) -> float:
         """Return the seconds for an operation; raises `late` if there are none left."""
@@ -81,22 +98,54 @@ class Network(httpcore.SyncBackend):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
-        addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
-        trace.addresses, trace.looked_up = tuple(addresses), time.monotonic()
+        addresses = list(dict.fromkeys((family, where) for family, *_, where in found))
+        trace.addresses = tuple(dict.fromkeys(str(where[0]) for _, where in addresses))
+        trace.looked_up = time.monotonic()
         until = time.monotonic() + self.left(timeout, httpcore.ConnectTimeout)
         failed: Exception | None = None
-        for at, address in enumerate(addresses):
-            left = until - time.monotonic()
+        for at, (family, where) in enumerate(addresses):
+            left = min(until - time.monotonic(), self._patience())
             if left <= 0:
                 break
             share = min(left, max(1.0, left / (len(addresses) - at)))
             try:
-                stream = super().connect_tcp(address, port, share, local_address, socket_options)
+                stream = SyncStream(self._connected(family, where, time.monotonic() + share))
+            except TimeoutError as error:
+                failed = httpcore.ConnectTimeout(str(error))
+            except OSError as error:
+                failed = httpcore.ConnectError(str(error))
+                failed.__cause__ = error
+            else:
                 trace.connected = time.monotonic()
                 return _Stream(stream, self)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed or httpcore.ConnectTimeout("no time left")
+        raise failed or httpcore.ConnectTimeout(NO_TIME)
+
+    def _connected(self, family: int, where: tuple[Any, ...], until: float) -> socket.socket:
+        """Return a connected socket; raises OSError, which is TimeoutError if it takes too long."""
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            code = sock.connect_ex(where)
+            if code in (errno.EINPROGRESS, errno.EINTR):
+                self._await_connection(sock, until)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _await_connection(self, sock: socket.socket, until: float) -> None:
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        while True:
+            left = min(until - time.monotonic(), self._patience())
+            if poll.poll(max(0.0, min(left, _SLICE)) * 1000):
+                return
+            if left <= 0:
+                raise TimeoutError("timed out")
 
 
 class _Stream(httpcore.NetworkStream):
@@ -144,6 +193,7 @@ def trusted(ca_bundle: str | None = None) -> ssl.SSLContext:
         named = (None, ca_bundle) if os.path.isdir(ca_bundle) else (ca_bundle, None)
     if not any(named):
         named = _system_certificates()
+    _drop_unusable_key_log()
     try:
         return ssl.create_default_context(cafile=named[0], capath=named[1])
     except OSError as error:  # SSLError is one
@@ -152,6 +202,21 @@ def trusted(ca_bundle: str | None = None) -> ssl.SSLContext:
             f"cannot read certificates from {what} {named[0] or named[1]!r}:"
             f" {error.strerror or error}"
         ) from None
+
+
+def _drop_unusable_key_log() -> None:
+    """Ignore SSLKEYLOGFILE if it cannot be written: no connection may fail because of it."""
+    path = os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        return
+    try:
+        # Non-blocking, so that a FIFO without a reader is an error, too.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+    except (OSError, ValueError) as error:
+        del os.environ["SSLKEYLOGFILE"]  # where the ssl module reads it
+        words = one_line(f"{path}: {getattr(error, 'strerror', None) or error}")
+        say(f"SSLKEYLOGFILE is ignored, since it cannot be written: {words}")
 
 
 def _system_certificates() -> tuple[str | None, str | None]:

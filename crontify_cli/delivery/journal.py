@@ -24,6 +24,7 @@ from crontify_cli.delivery.journal_rows import (
     queued,
     run_row,
 )
+from crontify_cli.delivery.readdress import note_blame
 from crontify_cli.model import Ending, Ping, Run
 
 if TYPE_CHECKING:
@@ -269,11 +270,17 @@ class Journal(JournalFile):
         return any(_is_held(str(holder), float(str(at))) for holder, at in rows)
 
     def settle(
-        self, report_id: int, state: ReportState, error: str = "", run_id: str | None = None
+        self,
+        report_id: int,
+        state: ReportState,
+        error: str = "",
+        run_id: str | None = None,
+        blamed: str = "",
     ) -> None:
         """Write down what an attempt brought, and end the lease.
 
         run_id: the remote run that a delivered report closed, if the server named one.
+        blamed: the fingerprint of the settings to correct first, "" for none (`readdress`).
         """
         with self.transaction() as db:
             db.execute(
@@ -281,6 +288,7 @@ class Journal(JournalFile):
                 " settled_at = ?, owner = NULL, owned_at = NULL WHERE id = ?",
                 (state, error or None, time.time(), report_id),
             )
+            note_blame(db, report_id, blamed)
             if run_id:
                 db.execute(
                     "UPDATE runs SET remote_run_id = coalesce(remote_run_id, ?) WHERE id ="

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery import recovery
-from crontify_cli.delivery.backlog import Backlog, Delivery, deliver_backlog
+from crontify_cli.delivery.backlog import Backlog, Delivery, Sender, SendResult, deliver_backlog
 from crontify_cli.delivery.journal import Journal, MonitorQueue
+from crontify_cli.delivery.readdress import is_doubtful, readdress
 from crontify_cli.delivery.recovery import Target
 
 if TYPE_CHECKING:
@@ -37,8 +38,27 @@ class Outbox(NamedTuple):
             self.mask,
             self._target,
             own=self.own_run,
-            is_wanted=lambda name: monitor in (None, name),
+            is_wanted=lambda name: (
+                monitor in (None, name) and not self.settings.monitor(name).obstacle
+            ),
         )
+
+    def readdress(self, sender: Sender, monitor: str | None = None) -> int:
+        """Queue reports that changed settings may deliver, of one monitor (by name) or of all.
+
+        Returns how many they are.
+        """
+        return readdress(self.journal, self.settings, sender.fingerprint, monitor)
+
+    def doubt_of_address(self, monitor_id: str, sent: SendResult) -> str:
+        """Return a line if a 404 for this monitor may be due to the base URL, else "".
+
+        Raises JournalError.
+        """
+        url = self.settings.base_url
+        if sent.answer.status != 404 or not is_doubtful(self.journal, url, monitor_id):
+            return ""
+        return f"{url} knows no monitor, and has never accepted a report: check base_url first"
 
     def _target(self, name: str) -> Target:
         return Target(self.settings.base_url, self.settings.monitor(name))

@@ -4,6 +4,7 @@ Pure: no clock and no network, and random numbers are passed in.
 """
 
 import random
+import re
 from collections.abc import Callable
 from math import inf
 from typing import Literal, NamedTuple
@@ -77,6 +78,9 @@ def decide(
     """
     if answer.fate == "received":
         return Decision("delivered")
+    if answer.fate == "unknown" and answer.status:  # answered, but not accepted
+        verdict: Literal["drop", "keep"] = "drop" if ping.kind == "start" else "keep"
+        return Decision(verdict, answer.retry_after or 0.0, answer.message)
     if answer.fate == "unknown" and ping.kind == "start":
         message = f"{answer.message}; the start may have arrived, so it is not sent again"
         return Decision("drop", message=message)
@@ -85,6 +89,24 @@ def decide(
     if answer.fate == "refused" and (answer.status or 0) < 500:
         return Decision("give_up", message=_what_to_correct(ping, answer))
     return _again(attempts, answer, left, jitter)
+
+
+def is_about_monitor(answer: Answer) -> bool:
+    """Tell whether a 404 is about the monitor, and not about the address of the request."""
+    words = answer.message
+    if re.search(r"(?i)\bcannot (get|post)\b|\bno such (address|endpoint|route)\b", words):
+        return False
+    return answer.is_api and bool(re.search(r"(?i)\bmonitor\b", words))
+
+
+def blames_settings(answer: Answer) -> bool:
+    """Tell whether the answer may be another one once the settings are corrected.
+
+    These are the base URL, the API key, the monitor's id, the proxy and the headers.
+    """
+    status = answer.status or 0
+    is_refusal = status in (401, 404, 407) or 300 <= status < 400
+    return not answer.is_api or (answer.fate == "refused" and is_refusal)
 
 
 def _wait_as_told(
@@ -114,10 +136,13 @@ def _ceiling(attempts: int, first: float, longest: float) -> float:
 
 def _what_to_correct(ping: Ping, answer: Answer) -> str:
     said = f"({answer.status}: {answer.message})"
-    if answer.status == 401:
+    if answer.status == 401 and answer.is_api:
+        setting = answer.key_setting or "api_key in the config, CRONTIFY_API_KEY or --api-key-file"
+        return f"the server rejects the API key {said}: check {setting}"
+    if not answer.is_api or (answer.status == 404 and not is_about_monitor(answer)):
         return (
-            f"the server rejects the API key {said}: check api_key in the config,"
-            " CRONTIFY_API_KEY or --api-key-file"
+            f"the address of the API may be wrong {said}: check base_url first, then the id of"
+            f" monitor {ping.monitor_id!r} and which key is used"
         )
     if answer.status == 404:
         return (

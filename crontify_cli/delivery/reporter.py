@@ -9,11 +9,13 @@ The two threads share no state. The thread tells what it learns as immutable eve
 (`Event`); the main thread hands over the outcome, once, by `finish`.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery.handover import (
     Done,
@@ -25,6 +27,7 @@ from crontify_cli.delivery.handover import (
     SettingsRead,
     Waiting,
 )
+from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings, Settings
     from crontify_cli.delivery.api import Api
     from crontify_cli.delivery.backlog import Delivery, SendResult
-    from crontify_cli.delivery.journal import Journal, JournalError, StartState
+    from crontify_cli.delivery.journal import Journal, StartState
     from crontify_cli.delivery.outbox import Outbox
 
 LATE_START = 5.0
@@ -51,13 +54,6 @@ class Session(NamedTuple):
     api: "Api"
     journal: "Journal | None"
     outbox: "Outbox | None"
-
-
-class Notices(Protocol):
-    """Where lines for a person go; `trace` is for those that only `--verbose` shows."""
-
-    def say(self, line: str) -> None: ...
-    def trace(self, line: str) -> None: ...
 
 
 class Reporter(threading.Thread):
@@ -99,6 +95,9 @@ class Reporter(threading.Thread):
         self._is_open = False
         self._is_ending = False
         self._ready_at = 0.0
+        self._unsent_patience = 0.0
+        self._api: Api | None = None
+        self._told = Told(notices)
 
     # What the main thread calls
 
@@ -130,11 +129,11 @@ class Reporter(threading.Thread):
         self._tell(SettingsRead(loaded.settings, monitor))
         for line in (*loaded.problems, *loaded.warnings):
             self._notices.say(line)
-        prepared = self._prepare(loaded.settings, monitor)
+        prepared = self._prepare(loaded, monitor)
         self._tell(prepared)
-        if prepared.obstacle:
+        if prepared.obstacle and prepared.obstacle not in loaded.problems:
             self._notices.say(prepared.obstacle)
-        elif prepared.key is None:
+        elif not prepared.obstacle and prepared.key is None:
             self._notices.say(NO_KEY)
         journal = self._open_journal(prepared)
         api = self._open_api(prepared)
@@ -155,15 +154,16 @@ class Reporter(threading.Thread):
 
     # Getting ready
 
-    def _prepare(self, settings: "Settings", monitor: "MonitorSettings") -> Prepared:
+    def _prepare(self, loaded: "Loaded", monitor: "MonitorSettings") -> Prepared:
         from crontify_cli import config
 
-        key, obstacle = None, ""
+        settings, key = loaded.settings, None
+        obstacle = next(iter(loaded.obstacles), monitor.obstacle)
         try:
             key = config.api_key(settings)
             config.check_base_url(settings)
         except CrontifyError as error:
-            obstacle = error.message
+            obstacle = obstacle or error.message
         secrets = tuple(filter(None, (key, _cheap_token(settings))))
         return Prepared(settings, monitor, key, obstacle, self._make_mask(monitor, secrets))
 
@@ -171,8 +171,25 @@ class Reporter(threading.Thread):
         if prepared.key is None or prepared.obstacle:
             return None
         from crontify_cli.delivery.api import open_api
+        from crontify_cli.delivery.policy import UNSENT_PATIENCE
 
-        return open_api(prepared.settings, prepared.key)
+        self._unsent_patience = min(UNSENT_PATIENCE, prepared.settings.report_timeout)
+        self._api = open_api(prepared.settings, prepared.key, patience=self._patience)
+        return self._api
+
+    def _patience(self) -> float:
+        """Return for how many seconds to wait for a connection: without limit until the job ends.
+
+        A server that cannot be reached has only a part of `report_timeout` then.
+        """
+        if self._outcome is None:
+            self._take_orders(0)
+        if self._stopped:
+            return 0.0
+        outcome = self._outcome
+        if outcome is None or (self._api and self._api.answered_at > outcome.at):
+            return math.inf
+        return max(outcome.at, self._ready_at) + self._unsent_patience - time.monotonic()
 
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
@@ -180,6 +197,8 @@ class Reporter(threading.Thread):
         from crontify_cli.delivery.journal import Journal, JournalError, completed
 
         run = completed(self._run, prepared.settings, prepared.mask)
+        if prepared.obstacle:  # where its report goes is not known yet
+            run = run._replace(monitor_id=run.monitor, base_url="")
         for _ in range(2):
             try:
                 journal = Journal.open(self._state)
@@ -221,13 +240,13 @@ class Reporter(threading.Thread):
             return
         sent = delivery.send(Ping(monitor.id, "start"))
         self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
-        self._tell_of("start", sent)
+        self._tell_of(session, "start", sent)
         if session.journal:
             try:
                 run_id = sent.answer.run_id
                 session.journal.note_start(self._run.id, _start_state(sent), run_id)
             except JournalError as error:
-                self._tell_of_journal(error)
+                self._told.journal(error)
 
     def _clear_backlog(
         self, session: Session, delivery: "Delivery", own_report: int | None = None
@@ -241,13 +260,15 @@ class Reporter(threading.Thread):
         try:
             for run in session.outbox.recover(name):
                 self._notices.trace(f"run {run} of {name} had not been reported: report queued")
+            if count := session.outbox.readdress(session.api, name):
+                self._notices.trace(f"{count} reports of {name} are due again: changed settings")
             monitor_id = session.prepared.monitor.id
             backlog = session.outbox.deliver_before(monitor_id, delivery, own_report)
         except JournalError as error:
-            self._tell_of_journal(error)
+            self._told.journal(error)
             return True
         if backlog.failure:
-            self._tell_of("queued report", backlog.failure)
+            self._told.sent("queued report", backlog.failure)
         return not (backlog.left and backlog.failure)
 
     # The end
@@ -265,20 +286,30 @@ class Reporter(threading.Thread):
         if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
             return False
         sent = delivery.send(ping)
-        self._tell_of(ping.kind, sent)
+        self._tell_of(session, ping.kind, sent)
         if session.journal and outcome.report_id is not None:
             self._settle(session.journal, outcome.report_id, sent)
         if session.outbox and sent.verdict == "delivered":
             self._help_others(session.outbox, delivery)
         return sent.verdict == "delivered"
 
+    def _tell_of(self, session: Session, what: str, sent: "SendResult") -> None:
+        from crontify_cli.delivery.journal import JournalError
+
+        doubt = ""
+        if session.outbox:
+            with suppress(JournalError):
+                doubt = session.outbox.doubt_of_address(session.prepared.monitor.id, sent)
+        self._told.sent(what, sent, doubt)
+
     def _settle(self, journal: "Journal", report_id: int, sent: "SendResult") -> None:
+        from crontify_cli.delivery.backlog import settle
         from crontify_cli.delivery.journal import JournalError
 
         try:
-            journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id)
+            settle(journal, report_id, sent)
         except JournalError as error:
-            self._tell_of_journal(error)
+            self._told.journal(error)
             self._notices.trace("the report may be sent a second time")
 
     def _help_others(self, outbox: "Outbox", delivery: "Delivery") -> None:
@@ -289,7 +320,7 @@ class Reporter(threading.Thread):
             outbox.recover()
             outbox.deliver_all(delivery)
         except JournalError as error:
-            self._tell_of_journal(error)
+            self._told.journal(error)
 
     def _tidy(self, journal: "Journal | None", prepared: Prepared) -> None:
         if journal is None or self._state is None:
@@ -301,22 +332,7 @@ class Reporter(threading.Thread):
             if line := tidy(self._state, journal, prepared.settings):
                 self._notices.say(line)
         except JournalError as error:
-            self._tell_of_journal(error)
-
-    # Lines for a person
-
-    def _tell_of_journal(self, error: "JournalError") -> None:
-        """Say what went wrong with the journal: always if its file was set aside for it."""
-        (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))
-
-    def _tell_of(self, what: str, sent: "SendResult") -> None:
-        if sent.verdict == "refused":
-            self._notices.say(sent.message)
-        elif sent.verdict == "delivered":
-            run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
-            self._notices.trace(f"{what}: received{run}")
-        else:
-            self._notices.trace(f"{what}: not delivered: {sent.message}")
+            self._told.journal(error)
 
     # Orders from the main thread
 

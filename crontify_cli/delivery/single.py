@@ -7,10 +7,19 @@ from typing import NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.config import Settings
-from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery, Sender, SendResult, Waits
+from crontify_cli.delivery.backlog import (
+    Backlog,
+    Deadlines,
+    Delivery,
+    Sender,
+    SendResult,
+    Waits,
+    settle,
+)
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.outbox import Outbox
-from crontify_cli.model import Ending, Outcome, Ping, new_run
+from crontify_cli.errors import CrontifyError
+from crontify_cli.model import Answer, Ending, Outcome, Ping, Run, new_run
 
 
 class Context(NamedTuple):
@@ -47,8 +56,7 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
     if not queue:
         return Result(delivery.send(ping), False)
     owner = processes.identity()
-    command = ("crontify", "ping", ping.kind, monitor)
-    run = completed(new_run(os.urandom(6).hex(), monitor, command), settings, context.mask)
+    run = _run(monitor, ping, settings, context.mask)
     report_id = None
     try:
         journal = Journal.open(context.state)
@@ -63,6 +71,7 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
     backlog = Backlog()
     try:
         outbox.recover(monitor)
+        outbox.readdress(context.sender, monitor)
         backlog = outbox.deliver_before(ping.monitor_id, delivery, report_id)
     except JournalError as error:
         warn(f"{error}: what is queued for {monitor} cannot be sent first")
@@ -72,10 +81,28 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
     if report_id is None:
         return Result(sent, False)
     try:
-        journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id)
+        settle(journal, report_id, sent)
     except JournalError as error:
         warn(f"{error}: the report may be sent a second time")
     return Result(sent, sent.report_state == "queued")
+
+
+def queue_ping(
+    monitor: str, ping: Ping, settings: Settings, mask: Callable[[str], str], state: str
+) -> Result:
+    """Queue the outcome `ping`, which cannot be sent now; raises CrontifyError if that fails."""
+    try:
+        journal = Journal.open(state)
+        journal.finish(_run(monitor, ping, settings, mask), _ending(ping), ping, None)
+    except (JournalError, OSError) as error:
+        raise CrontifyError(f"the ping can be neither sent nor queued: {error}") from None
+    message = f"{ping.kind} of {ping.monitor_id}"
+    return Result(SendResult("pending", Answer("unsent"), message), queued=True)
+
+
+def _run(monitor: str, ping: Ping, settings: Settings, mask: Callable[[str], str]) -> Run:
+    command = ("crontify", "ping", ping.kind, monitor)
+    return completed(new_run(os.urandom(6).hex(), monitor, command), settings, mask)
 
 
 def _ending(ping: Ping) -> Ending:

@@ -27,6 +27,9 @@ class Taker:
         self.taken.append(ping.error_message)
         return Answer("received", 200)
 
+    def fingerprint(self, _monitor_id: str) -> str:
+        return "settings"
+
 
 def deliver(
     state: Path,

@@ -20,7 +20,6 @@ SLOW = 2.0
 _CLOCK_OFF, _CLOCK_WRONG = 30.0, 300.0
 """Seconds. After the grace period, 300 s by default, a run counts as missed (CONTRACT.md)."""
 _CERTIFICATE_EXPIRES_SOON = 7 * 86400.0
-NO_MONITOR = NO_RUN = "crontify-doctor"
 _RESOLVER = 10.0
 """Seconds to look up the name, which the timeouts of a request do not limit."""
 
@@ -49,6 +48,8 @@ def confirm_token(settings: Settings, good: Check) -> Check:
     The request is for the log of a run that does not exist: the API documents 401 for a
     token that is not valid and 404 for such a run.
     """
+    from crontify_cli.delivery.api import NO_MONITOR, NO_RUN
+
     with connect(settings, token=token(settings)) as api:
         answer = api.log(NO_MONITOR, NO_RUN)
     if answer.status != 401:
@@ -138,6 +139,8 @@ def _server(settings: Settings, trace: "ConnectionTrace", probe: "Probe | None")
     took = _milliseconds(probe.seconds)
     if 300 <= probe.status < 400:
         return Check("server", "failure", probe.message, "set base_url to the new address")
+    if probe.problem:
+        return Check("server", "failure", probe.problem, "check base_url and the network")
     found = f"answers within {took}{probe.via}"
     if probe.status >= 500:
         found += f": {probe.status} {probe.message}"

@@ -1,0 +1,46 @@
+"""What a run says about its pings and the journal: what a person has to correct, and once."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from crontify_cli.delivery.backlog import SendResult
+    from crontify_cli.delivery.journal import JournalError
+    from crontify_cli.model import Answer
+
+
+class Notices(Protocol):
+    """Where lines for a person go; `trace` is for those that only `--verbose` shows."""
+
+    def say(self, line: str) -> None: ...
+    def trace(self, line: str) -> None: ...
+
+
+class Told:
+    """Says the lines of one run, and remembers them."""
+
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
+        self._answers: list[Answer] = []
+
+    def sent(self, what: str, sent: "SendResult", doubt: str = "") -> None:
+        """Say what became of a ping, if a person has to know; the same answer only once.
+
+        doubt: a line to say before it.
+        """
+        if sent.needs_a_person:
+            if sent.answer not in self._answers:
+                if doubt:
+                    self._notices.say(doubt)
+                self._notices.say(sent.message)
+            self._answers.append(sent.answer)
+        elif sent.verdict != "delivered":
+            self._notices.trace(f"{what}: not delivered: {sent.message}")
+        elif sent.message:
+            self._notices.say(sent.message)
+        else:
+            run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
+            self._notices.trace(f"{what}: received{run}")
+
+    def journal(self, error: "JournalError") -> None:
+        """Say what went wrong with the journal: always if its file was set aside for it."""
+        (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))

@@ -1,0 +1,61 @@
+"""A server whose address drops every SYN costs a run no more than the manual says."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from crontify_cli.delivery.api import Api
+from crontify_cli.delivery.policy import UNSENT_PATIENCE
+from crontify_cli.model import Ping
+from tests.conftest import Crontify
+from tests.faults import deaf, deaf_url
+from tests.server import KEY, PREFIX, ApiServer
+
+
+def test_a_deaf_address_ends_the_wait_long_before_the_other_limits(
+    crontify: Crontify, tmp_path: Path
+) -> None:
+    """All others are longer than this test may take: only the interrupted attempt ends it."""
+    config = tmp_path / "config.toml"
+    config.write_text("connect_timeout = 300\nhttp_timeout = 300\nreport_timeout = 300\n")
+    with deaf_url() as url:
+        env = {
+            "CRONTIFY_API_KEY": KEY,
+            "CRONTIFY_BASE_URL": url,
+            "CRONTIFY_CONFIG": str(config),
+        }
+        done = crontify("exec", "--verbose", "backup", "--", "true", env=env)
+    assert done.returncode == 0
+    assert "1 report queued" in done.stderr
+    assert "no time was left to connect" in done.stderr, "the end is not begun"
+
+
+def test_a_connection_attempt_is_given_up_as_soon_as_it_is_not_wanted() -> None:
+    asked = iter([60.0, 60.0, 60.0])
+
+    def patience() -> float:
+        return next(asked, 0.0)
+
+    with (
+        deaf_url() as url,
+        Api(url, KEY, connect_timeout=300, http_timeout=300, patience=patience) as api,
+    ):
+        assert api.ping(Ping("m", "fail")).fate == "unsent"
+
+
+@pytest.mark.parametrize("patience", [60.0, 4 * UNSENT_PATIENCE])
+def test_a_deaf_first_address_leaves_time_for_the_second(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    with ApiServer() as api, deaf("127.0.0.2", api.port):
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, api.port))
+            for address in ("127.0.0.2", "127.0.0.1")
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        url = f"http://localhost:{api.port}{PREFIX}"
+        until = time.monotonic() + patience
+        with Api(url, KEY, patience=lambda: until - time.monotonic()) as client:
+            assert client.ping(Ping("m", "fail")).fate == "received"
