@@ -5,6 +5,9 @@ within one boot. Loaded before the job starts.
 """
 
 import os
+import time
+
+from crontify_cli.places import state_dir
 
 
 def boot_id() -> str:
@@ -92,18 +95,21 @@ def is_group_alive(group: int) -> bool:
 def identity() -> str:
     """Return a text that identifies this process, for `is_holder_alive`.
 
-    It holds pid, start time, boot id and PID namespace.
+    It holds pid, start time, boot id, PID namespace and machine id.
     """
     pid = os.getpid()
-    return f"{pid} {start_time(pid)} {boot_id()} {namespace()}"
+    return f"{pid} {start_time(pid)} {boot_id()} {namespace()} {machine_id()}"
 
 
 def is_holder_alive(name: str) -> bool | None:
     """Tell whether the process that `identity` described is running.
 
-    None if that cannot be known, as for a process in another PID namespace.
+    None if that cannot be known, as for a process on another machine or in another PID
+    namespace. Previous versions wrote no machine id.
     """
-    pid, started, boot, holders, *_ = [*name.split(" ", 3), "", "", ""]
+    pid, started, boot, holders, machine, *_ = [*name.split(" "), "", "", "", ""]
+    if machine and machine != machine_id():
+        return None
     if not (pid.isdigit() and started.isdigit()) or boot != boot_id():
         return False
     if holders != namespace():
@@ -112,8 +118,54 @@ def is_holder_alive(name: str) -> bool | None:
 
 
 def machine_id() -> str:
-    """Return the id of this installation, as in machine-id(5); empty if there is none."""
-    return _read("/etc/machine-id").strip()
+    """Return the id of this installation, as in machine-id(5).
+
+    Without one, as in many containers, it is the id that `keep_machine_id` made; empty if
+    that does not exist either.
+    """
+    found = _read("/etc/machine-id").strip()
+    if found and found != "uninitialized":
+        return found
+    try:
+        return _read(_machine_id_file()).strip()
+    except OSError:
+        return ""
+
+
+def keep_machine_id() -> str:
+    """Return `machine_id`; if there is none, make one and keep it in the state directory.
+
+    Raises OSError.
+    """
+    if found := machine_id():
+        return found
+    path = _machine_id_file()
+    scratch = f"{path}.new-{os.getpid()}"
+    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, f"{os.urandom(16).hex()}\n".encode())
+        os.link(scratch, path)  # unlike a rename, it never replaces an id that is in use
+    except FileExistsError:
+        pass
+    finally:
+        os.close(fd)
+        os.unlink(scratch)
+    return machine_id()
+
+
+def _machine_id_file() -> str:
+    return os.path.join(state_dir(), "machine-id")
+
+
+def seconds_alive(started: int) -> float | None:
+    """Return how long ago a process started, by a clock that nobody sets; None if unknown.
+
+    started: in clock ticks since this boot, as `start_time` returns it.
+    """
+    if not started or not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return max(0.0, now - started / os.sysconf("SC_CLK_TCK"))
 
 
 def _all_stats() -> "list[tuple[int, list[str]]]":

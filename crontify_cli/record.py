@@ -47,7 +47,11 @@ REPORTED: the server has it, too."""
 TIMED_OUT = 1
 """A bit of AT_FLAGS: the time limit ended the job."""
 
-SUFFIX, META_SUFFIX = ".rec", ".meta"
+SUFFIX, META_SUFFIX, _SENT_SUFFIX = ".rec", ".meta", ".sent"
+SCRATCH = ".new"
+"""After the name of a record that is being made at the end of its run."""
+COMPANIONS = (META_SUFFIX, _SENT_SUFFIX, SCRATCH)
+"""Endings of the files that belong to a record."""
 
 
 def live_dir(state: str) -> str:
@@ -58,6 +62,16 @@ def live_dir(state: str) -> str:
 def file_name(run: str, monitor: str) -> str:
     """Return the file name of a record. Run ids have no hyphen, so it can be split again."""
     return f"{run}-{monitor}{SUFFIX}"
+
+
+def meta_path(path: str) -> str:
+    """Return the path of the job's own numbers, for that of the record."""
+    return path.removesuffix(SUFFIX) + META_SUFFIX
+
+
+def sent_path(path: str) -> str:
+    """Return the path of the final header of a record that could not be written any more."""
+    return path.removesuffix(SUFFIX) + _SENT_SUFFIX
 
 
 def is_written(fd: int) -> bool:

@@ -176,7 +176,7 @@ def test_a_running_run_and_a_dead_one_are_told_apart(
     found = {row[1]: row[2] for row in rows(crontify("runs"))}
     (tmp_path / "go").touch()
     assert job.wait(20) == 0
-    assert found == {"living": "running", "dead": "died"}
+    assert found == {"living": "running", "dead": "unknown"}  # it has no record, and no wrapper
     assert rows(crontify("runs", "living"))[0][2] == "success"
 
 

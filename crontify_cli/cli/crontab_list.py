@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli import output
 from crontify_cli.cli.crontab import Opened
@@ -17,6 +17,9 @@ from crontify_cli.crontab.schedule import Schedule, in_words, next_due
 from crontify_cli.delivery.journal_rows import RunSummary
 from crontify_cli.errors import one_line
 from crontify_cli.places import state_dir
+
+if TYPE_CHECKING:
+    from crontify_cli.cli.history import Known
 
 _AMONG = 20
 """Runs of a monitor that tell its usual duration."""
@@ -149,7 +152,7 @@ class _Past:
         from crontify_cli.config import load
 
         self._history = History(state_dir())
-        self._active: frozenset[str] | None = None
+        self._standings: dict[str, Known] | None = None
         self._known: dict[str, _Last | None] = {}
         # The runs of a monitor may stand under its alias or under its id.
         monitors = load().settings.monitors
@@ -178,9 +181,15 @@ class _Past:
     def _outcome(self, run: str, last: RunSummary) -> str:
         if last.outcome is not None:
             return "failed" if last.outcome == "fail" else last.outcome
-        if self._active is None:
-            self._active = self._history.active()
-        return "running" if run in self._active else "died"
+        from crontify_cli.cli.history import known
+        from crontify_cli.cli.runs_rows import entry
+
+        row = self._history.journal and self._history.journal.run(run)
+        if not row:
+            return "unknown"
+        if self._standings is None:
+            self._standings = self._history.standings()
+        return entry(row, known(row, self._standings), None, time.time()).outcome
 
 
 def _object(row: Row) -> dict[str, object]:

@@ -81,7 +81,7 @@ def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> st
     outbox = Outbox(state, journal, settings, processes.identity(), mask)
     for run in outbox.recover():
         if verbose:
-            say(f"run {run} died before it was reported: its report is now queued")
+            say(f"run {run} could not be reported by its own process: its report is now queued")
     outbox.readdress(client.api)
     failure = ""
 

@@ -4,11 +4,32 @@ import heapq
 import itertools
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from crontify_cli import processes
 from crontify_cli.config import Settings
 from crontify_cli.delivery.journal import Journal, RunRow, RunSummary, journal_path
-from crontify_cli.delivery.recovery import has_wrapper, live_runs
+from crontify_cli.delivery.records import Standing, live_runs, look
 from crontify_cli.errors import say
+from crontify_cli.record import Record
+
+
+class Known(NamedTuple):
+    """What is known of a run that has no end in the journal. record: None if unreadable."""
+
+    standing: Standing
+    record: Record | None = None
+
+
+def known(row: RunRow, standings: dict[str, Known]) -> Known:
+    """Return what is known of a run that has no end in the journal.
+
+    Without a record, as after a full disk, only its wrapper can be looked for.
+    """
+    if found := standings.get(row.id):
+        return found
+    is_here = row.boot_id == processes.boot_id() and row.wrapper[1] > 0
+    return Known("running" if is_here and processes.is_alive(*row.wrapper) else "unknown")
 
 
 class History:
@@ -55,9 +76,9 @@ class History:
             for name in names or (None,):
                 yield from self.journal.summaries(monitor=name, since=since)
 
-    def active(self) -> frozenset[str]:
-        """Return the local ids of the runs whose wrapper is alive."""
-        return frozenset(live.run for live in live_runs(self.state) if has_wrapper(live.path))
+    def standings(self) -> dict[str, Known]:
+        """Return what the records know of their runs, by local id."""
+        return {live.run: Known(*look(live)) for live in live_runs(self.state)}
 
 
 def names_of(monitor: str, settings: Settings) -> tuple[str, ...]:

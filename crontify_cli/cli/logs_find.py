@@ -10,7 +10,7 @@ from crontify_cli.cli.moments import ago, local
 from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
 from crontify_cli.delivery.journal import RunRow
-from crontify_cli.delivery.recovery import Live, has_wrapper, live_runs
+from crontify_cli.delivery.records import Live, has_wrapper, live_runs
 from crontify_cli.errors import CrontifyError, ExitCode
 from crontify_cli.report.excerpt import clean
 from crontify_cli.report.live import LiveLog

@@ -11,7 +11,7 @@ import typer
 from crontify_cli.cli import output, runs_rows
 from crontify_cli.cli import stats as stats_rows
 from crontify_cli.cli.arguments import AsJson, OptionalMonitor, parsed_option
-from crontify_cli.cli.history import History, names_of
+from crontify_cli.cli.history import History, Known, known, names_of
 from crontify_cli.cli.moments import parse_since
 from crontify_cli.cli.table import View
 from crontify_cli.config import load
@@ -94,14 +94,16 @@ def _entries(history: History, rows: Iterable[RunRow]) -> Iterator[runs_rows.Ent
     """Yield an entry for each run, while the runs are being read."""
     now = time.time()
     usual: dict[str, float | None] = {}
-    active: frozenset[str] | None = None
+    standings: dict[str, Known] | None = None
     for row in rows:
         if row.monitor not in usual and history.journal:
             durations = history.journal.recent_successes(row.monitor)
             usual[row.monitor] = statistics.median(durations) if len(durations) > 1 else None
-        if row.outcome is None and active is None:
-            active = history.active()
-        yield runs_rows.entry(row, active or frozenset(), usual.get(row.monitor), now)
+        found = None
+        if row.outcome is None:
+            standings = history.standings() if standings is None else standings
+            found = known(row, standings)
+        yield runs_rows.entry(row, found, usual.get(row.monitor), now)
 
 
 def _stats(

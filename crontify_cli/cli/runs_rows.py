@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from crontify_cli.cli.history import Known
 from crontify_cli.cli.moments import brief, local, local_short, rounded, utc
 from crontify_cli.cli.output import count
 from crontify_cli.cli.table import Column, View, bar, cause, draw_table, text
+from crontify_cli.delivery.delays import plausible
 from crontify_cli.delivery.journal import RunRow
+from crontify_cli.delivery.records import succeeded
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +26,7 @@ COLOURS = {
     "tolerated": "yellow",
     "skipped": "dim",
     "running": "cyan",
+    "unknown": "yellow",
 }
 REPORT_COLOURS = {"queued": "yellow", "refused": "bold red", "late": "yellow", "superseded": "dim"}
 _BAR = 8
@@ -33,8 +37,8 @@ _NARROWEST_MESSAGE = 24
 class Entry(NamedTuple):
     """One run of the list: its row of the journal, and what follows from that.
 
-    outcome: success, failed, tolerated, skipped, lost, running, or died if the wrapper was
-        killed and the run has not been reported yet.
+    outcome: success, failed, tolerated, skipped, lost, running, died if the wrapper was killed
+        and the run has not been reported yet, or unknown if nothing here tells how it ended.
     duration: in seconds; of a running run, so far.
     usual: the median duration of the monitor's recent successes, in seconds.
     report: queued, delivered, late, superseded, refused; None if there is no report.
@@ -56,19 +60,23 @@ def shown_outcome(row: RunRow) -> str | None:
     return "failed" if row.outcome == "fail" else row.outcome
 
 
-def entry(row: RunRow, active: frozenset[str], usual: float | None, now: float) -> Entry:
-    """Return the list's entry for `row`; active: the local ids of runs whose wrapper is alive."""
-    outcome, duration = shown_outcome(row), row.duration
-    if outcome is None:
-        outcome = "running" if row.id in active else "died"
+def entry(row: RunRow, known: Known | None, usual: float | None, now: float) -> Entry:
+    """Return the list's entry for `row`; known: what is known if the journal has no end of it."""
+    outcome, duration, report = shown_outcome(row), row.duration, row.report
+    if outcome is None and known:
+        outcome = known.standing
+        if known.record and known.standing in ("ended", "reported"):
+            outcome = "success" if succeeded(known.record) else "failed"
+            duration = max(0.0, (known.record.ended - known.record.started) / 1e9)
+            report = "queued" if known.standing == "ended" else "delivered"
     if outcome == "running":
         duration = max(0.0, now - row.started_at)
     late = None
     if row.report == "delivered" and row.settled_at and row.ended_at:
-        delay = row.settled_at - row.ended_at
-        late = delay if delay >= LATE else None
-    report = "late" if late else row.report
-    return Entry(row, outcome, duration, usual, report, late, row.message or row.reason)
+        delay = plausible(row.settled_at - row.ended_at)
+        late = delay if delay and delay >= LATE else None
+    shown = "late" if late else report
+    return Entry(row, outcome or "unknown", duration, usual, shown, late, row.message or row.reason)
 
 
 def as_json(run: Entry) -> dict[str, object]:
@@ -182,5 +190,10 @@ def _notes(runs: Sequence[Entry], now: float) -> "list[Text]":
         notes.append(
             "Died: `crontify exec` was killed before it reported the run; `crontify flush` or the"
             " monitor's next run reports it."
+        )
+    if any(run.outcome == "unknown" for run in runs):
+        notes.append(
+            "Unknown: nothing on this machine tells how the run ended. It belongs to another"
+            " machine or container, or there was no space for its record."
         )
     return [text(note) for note in ("", *notes)] if notes else []

@@ -146,6 +146,7 @@ class Api:
         self._token = request.header("the token", token)
         self._connect_timeout = connect_timeout
         self._http_timeout = http_timeout
+        self._within = math.inf
         extra = request.headers(headers or {})
         self._mask = Masker(extra.values(), own=(self._key, self._token))
         self._base = request.base(base_url)
@@ -180,8 +181,9 @@ class Api:
         """Close the connection."""
         self._client.close()
 
-    def ping(self, ping: Ping) -> Answer:
-        """Send one ping, once."""
+    def ping(self, ping: Ping, within: float = math.inf) -> Answer:
+        """Send one ping, once; within: seconds for it, if that is less than `http_timeout`."""
+        self._within = within
         url = f"{self._base}/ping/{quote(ping.monitor_id, safe='')}/{ping.kind}"
         body = request.body(ping)
         headers = {"X-API-Key": self._key} if self._key else {}
@@ -278,7 +280,7 @@ class Api:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> _Reply:
         """Send one request, following the server on its own ground, and read the answer."""
-        self._network.deadline = time.monotonic() + self._http_timeout
+        self._network.deadline = time.monotonic() + min(self._http_timeout, self._within)
         target = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
             reply = self._once(method, target, headers, body)

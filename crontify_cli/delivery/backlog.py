@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
-from crontify_cli.delivery.journal import Journal, MonitorQueue, Queued, ReportState
+from crontify_cli.delivery.delays import since_end
+from crontify_cli.delivery.journal import Journal, MonitorQueue, Queued, ReportState, StartState
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
@@ -15,11 +16,14 @@ CLAIM = 100
 """Reports leased at a time: few enough to keep memory constant whatever is queued."""
 
 
+NO_TIME = "no time was left for an attempt"
+
+
 class Sender(Protocol):
     """Sends one ping: `delivery.api.Api`, or something like it."""
 
-    def ping(self, ping: Ping) -> Answer:
-        """Make one attempt and return what came of it."""
+    def ping(self, ping: Ping, within: float = math.inf) -> Answer:
+        """Make one attempt, of `within` seconds at most, and return what came of it."""
 
     def fingerprint(self, monitor_id: str) -> str:
         """Return a hash of the settings that decide whether a ping is accepted."""
@@ -29,21 +33,23 @@ class Deadlines(NamedTuple):
     """Until when to try again, in seconds of `time.monotonic()`.
 
     until: in general. rate_limit_until: while the server asks us to wait. unsent_until: while
-    the server cannot be reached.
+    the server cannot be reached. is_exit: this process exits then, so that no attempt may
+    take longer.
     """
 
     until: float = math.inf
     rate_limit_until: float = math.inf
     unsent_until: float = math.inf
+    is_exit: bool = False
 
     def left(self) -> policy.Remaining:
         """Return how many seconds are left until each."""
         now = time.monotonic()
-        return policy.Remaining(*(moment - now for moment in self))
+        return policy.Remaining(*(moment - now for moment in self[:3]))
 
     @classmethod
     def after(cls, moment: float, report_timeout: float, rate_limit_wait: float) -> "Deadlines":
-        """Return the deadlines of a report whose run ended at `moment`."""
+        """Return the deadlines for reports that we begin to deliver at `moment`."""
         unsent = moment + min(policy.UNSENT_PATIENCE, report_timeout)
         return cls(moment + report_timeout, moment + rate_limit_wait, unsent)
 
@@ -70,6 +76,15 @@ class SendResult(NamedTuple):
         return self.verdict if self.verdict in ("delivered", "refused") else "queued"
 
     @property
+    def start_state(self) -> StartState:
+        """The state of a start after this."""
+        if self.verdict == "delivered":
+            return "acknowledged"
+        if self.verdict == "refused":
+            return "refused"
+        return "unknown" if self.answer.fate == "unknown" else "dropped"
+
+    @property
     def concerns_monitor_only(self) -> bool:
         """Whether the failure says nothing about the server as a whole."""
         was_not_accepted = self.needs_a_person and self.answer.is_api
@@ -80,6 +95,9 @@ class SendResult(NamedTuple):
         """Whether the server has answered something that waiting alone does not change."""
         is_odd = self.answer.fate == "unknown" and self.answer.status is not None
         return self.verdict == "refused" or is_odd
+
+
+_NOT_BEGUN = SendResult("pending", Answer("unsent", message=NO_TIME), NO_TIME)
 
 
 class Waits(Protocol):
@@ -93,17 +111,33 @@ class Delivery(NamedTuple):
     """Sends pings, again and again if need be.
 
     sender: makes one attempt. deadlines: until when. wait: spends the pauses.
+    most: seconds that an attempt may take. least: seconds that must be left for it to be begun.
     """
 
     sender: Sender
     deadlines: Deadlines
     wait: Waits
+    most: float = math.inf
+    least: float = 0.0
+
+    def has_time(self, *, rate_limited: bool = False) -> bool:
+        """Tell whether an attempt may be begun; rate_limited: after a wait for a rate limit."""
+        return self._left(rate_limited) > self.least
+
+    def _left(self, rate_limited: bool) -> float:
+        if not self.deadlines.is_exit:
+            return math.inf
+        left = self.deadlines.left()
+        return max(left.report, left.rate_limit) if rate_limited else left.report
 
     def send(self, ping: Ping) -> SendResult:
         """Send `ping` until the server accepts or refuses it, or until a deadline."""
-        attempts, shortened = 0, ""
+        attempts, shortened, rate_limited = 0, "", False
+        result = _NOT_BEGUN
         while True:
-            answer = self.sender.ping(ping)
+            if not self.has_time(rate_limited=rate_limited):
+                return result
+            answer = self.sender.ping(ping, min(self.most, self._left(rate_limited)))
             attempts += 1
             step = policy.decide(ping, attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
@@ -123,6 +157,8 @@ class Delivery(NamedTuple):
                 step.pause, rate_limited=step.waits_for_rate_limit
             ):
                 return SendResult("pending", answer, message, blamed)
+            result = SendResult("pending", answer, message, blamed)
+            rate_limited = step.waits_for_rate_limit
 
 
 def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
@@ -133,13 +169,23 @@ def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
 def mark_late(queued: Queued, now: float) -> Ping:
     """Return the ping of a delayed report, with the delay in its metadata and its message.
 
-    now: seconds since the epoch.
+    The delay is left out if no clock tells it. now: seconds since the epoch.
     """
-    late = max(0, round(now - queued.ended_at))
-    ping = queued.ping._replace(meta={**queued.ping.meta, "late_seconds": late})
+    delay = since_end(
+        queued.ended_at,
+        now,
+        boot_id=queued.boot_id,
+        started=queued.started,
+        duration=queued.duration,
+    )
+    ping, words = queued.ping, "late"
+    if delay is not None:
+        late = round(delay)
+        words = f"{format_duration(late)} late"
+        ping = ping._replace(meta={**ping.meta, "late_seconds": late})
     if ping.kind != "fail":
         return ping
-    note = f"(reported {format_duration(late)} late) "
+    note = f"(reported {words}) "
     return ping._replace(error_message=error_message(note + (ping.error_message or ""), ""))
 
 
@@ -191,7 +237,11 @@ def deliver_backlog(
         total = total._replace(superseded=total.superseded + len(stale))
         rows = [row for row in rows if row.id not in stale]
         for at, row in enumerate(rows):
-            sent = delivery.send(mark_late(row, time.time()))
+            if not delivery.has_time():
+                journal.release(queue.owner, [later.id for later in rows[at:]])
+                return total._replace(left=True, failure=_NOT_BEGUN)
+            holding = delivery._replace(wait=_Renewing(journal, queue, row.id, delivery.wait))
+            sent = holding.send(mark_late(row, time.time()))
             settle(journal, row.id, sent)
             if sent.report_state == "delivered":
                 total = total._replace(delivered=total.delivered + 1)
@@ -201,3 +251,17 @@ def deliver_backlog(
                 journal.release(queue.owner, [later.id for later in rows[at + 1 :]])
                 return total._replace(left=True, failure=sent)
     return total._replace(left=journal.is_contested(queue))
+
+
+class _Renewing(NamedTuple):
+    """Spends the pauses of a report's delivery and prolongs its lease after each."""
+
+    journal: Journal
+    queue: MonitorQueue
+    report_id: int
+    wait: Waits
+
+    def __call__(self, seconds: float, *, rate_limited: bool) -> bool:
+        """Wait; also return False if another process has taken the report."""
+        waited = self.wait(seconds, rate_limited=rate_limited)
+        return waited and self.journal.renew(self.queue.owner, [self.report_id])

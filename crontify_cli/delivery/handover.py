@@ -58,9 +58,14 @@ class Waiting(NamedTuple):
 
 
 class Done(NamedTuple):
-    """Nothing more will be sent. delivered: whether the server has the final report."""
+    """Nothing more will be sent.
+
+    delivered: whether the server has the final report. settled: whether the journal says so,
+    if the report has a row there.
+    """
 
     delivered: bool
+    settled: bool = True
 
 
 Event = SettingsRead | Prepared | Ready | Waiting | Done
@@ -70,12 +75,26 @@ class Outcome(NamedTuple):
     """What the main thread hands over when the run has ended.
 
     ping: the final report, None for none. report_id: its row in the outbox, None for none.
-    at: seconds of `time.monotonic()`.
+    ended: when the job had ended. until, rate_limit_until: until when the main thread waits
+    for the delivery, and until when if the server asks us to wait; both come before what
+    `lost_to_loading` adds. All are seconds of `time.monotonic()`.
     """
 
     ping: Ping | None
     report_id: int | None
-    at: float
+    ended: float
+    until: float
+    rate_limit_until: float
+
+
+LOADING, LONGEST_LOADING = 1.0, 60.0
+"""Seconds that our own loading may take after the job's end. What goes beyond the first is
+due to a busy machine, and not taken from what the server has; but only so much of it."""
+
+
+def lost_to_loading(ended: float, ready: float) -> float:
+    """Return by how many seconds the delivery may take longer, since we were ready so late."""
+    return min(max(0.0, ready - ended - LOADING), LONGEST_LOADING)
 
 
 _NAMES: dict[type, str] = {SettingsRead: "settings", Prepared: "prepared", Ready: "ready"}

@@ -16,6 +16,7 @@ from crontify_cli.delivery.journal_file import VERSION, JournalError, JournalFil
 from crontify_cli.delivery.journal_rows import (
     QUEUED,
     RUN_ROWS,
+    MonitorQueue,
     Queued,
     ReportState,
     RunRow,
@@ -56,21 +57,8 @@ def completed(run: Run, settings: "Settings", mask: Callable[[str], str]) -> Run
 
 
 LEASE_SECONDS = 300.0
-"""How long a lease holds whose holder lives in another PID namespace, out of sight."""
-
-
-class MonitorQueue(NamedTuple):
-    """The queued reports of one monitor, as one process sees them.
-
-    owner: the process's name on leases. own_run: the run whose report it sends by itself.
-    own_report: the id of that report, if it has one by now: only older ones count.
-    """
-
-    base_url: str
-    monitor_id: str
-    owner: str
-    own_run: str = ""
-    own_report: int | None = None
+"""How long a lease holds if its holder cannot be seen from here: it belongs to another
+machine or another PID namespace."""
 
 
 class Journal(JournalFile):
@@ -102,23 +90,34 @@ class Journal(JournalFile):
         )
         return int(str(next(rows)[0]))
 
-    def finish(self, run: Run, ending: Ending, ping: Ping | None, owner: str | None) -> int | None:
+    def finish(
+        self,
+        run: Run,
+        ending: Ending,
+        ping: Ping | None,
+        owner: str | None,
+        *,
+        is_sent: bool = False,
+    ) -> int | None:
         """Write down a run's end together with its report, durably; return the report's id.
 
         owner: who sends the report now, None to leave it to whoever comes first.
+        is_sent: the report was delivered without the journal, so that it is not queued.
         None is returned where there is no report, or where the run had ended already.
         If the file turns out to be corrupt, it goes into the one that is begun anew, and
         `warning` says so.
         """
         try:
-            return self._finish(run, ending, ping, owner)
+            return self._finish(run, ending, ping, owner, is_sent)
         except JournalError as error:
             if not error.is_set_aside:
                 raise
             self.warning = f"{error}, begun anew"
-            return self._finish(run, ending, ping, owner)
+            return self._finish(run, ending, ping, owner, is_sent)
 
-    def _finish(self, run: Run, ending: Ending, ping: Ping | None, owner: str | None) -> int | None:
+    def _finish(
+        self, run: Run, ending: Ending, ping: Ping | None, owner: str | None, is_sent: bool
+    ) -> int | None:
         with self.transaction(durable=True) as db:
             _begin(db, run)
             changed = db.execute(
@@ -143,7 +142,8 @@ class Journal(JournalFile):
                 return None
             return db.execute(
                 "INSERT INTO reports (run_id, base_url, monitor_id, kind, meta, error_message,"
-                " log_output, ended_at, owner, owned_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                " log_output, ended_at, owner, owned_at, state, settled_at)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     run.id,
                     run.base_url,
@@ -155,6 +155,8 @@ class Journal(JournalFile):
                     ending.ended_at,
                     owner,
                     time.time() if owner else None,
+                    "delivered" if is_sent else "queued",
+                    ending.ended_at if is_sent else None,
                 ),
             ).lastrowid
 
@@ -296,6 +298,12 @@ class Journal(JournalFile):
                     (run_id, report_id),
                 )
 
+    def settle_run(self, run_id: str) -> None:
+        """Write down that the report of a run was delivered, if it is still queued."""
+        rows = self.query("SELECT id FROM reports WHERE run_id = ? AND state = 'queued'", (run_id,))
+        for (report_id,) in list(rows):
+            self.settle(int(str(report_id)), "delivered")
+
     def supersede(self, report_ids: Iterable[int]) -> None:
         """Settle successes that newer outcomes made pointless."""
         with self.transaction() as db:
@@ -304,6 +312,18 @@ class Journal(JournalFile):
                 " owned_at = NULL WHERE id = ?",
                 [(time.time(), report_id) for report_id in report_ids],
             )
+
+    def renew(self, owner: str, report_ids: Iterable[int]) -> bool:
+        """Prolong leases of `owner`; False if one of them has passed to another process."""
+        with self.transaction() as db:
+            held = [
+                db.execute(
+                    "UPDATE reports SET owned_at = ? WHERE id = ? AND owner = ?",
+                    (time.time(), report_id, owner),
+                ).rowcount
+                for report_id in report_ids
+            ]
+        return all(held)
 
     def release(self, owner: str, report_ids: Iterable[int]) -> None:
         """End leases of `owner` on reports that it did not get to: somebody else may."""
@@ -354,7 +374,8 @@ def _is_held(holder: str | None, since: float | None) -> bool:
     if holder is None or since is None:
         return False
     alive = processes.is_holder_alive(holder)
-    return 0 <= time.time() - since < LEASE_SECONDS if alive is None else alive
+    # The other machine's clock may be a little ahead of ours.
+    return abs(time.time() - since) < LEASE_SECONDS if alive is None else alive
 
 
 def _begin(db: "sqlite3.Connection", run: Run) -> None:

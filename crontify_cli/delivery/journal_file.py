@@ -166,6 +166,8 @@ class JournalFile:
                 raise
         except sqlite3.Error as error:
             raise self._failure(error) from error
+        except OSError as error:
+            raise JournalError(f"{self.path}: {error}") from error
         finally:
             if durable:
                 with contextlib.suppress(sqlite3.Error):
@@ -199,7 +201,10 @@ class JournalFile:
 
     def _failure(self, error: sqlite3.Error) -> JournalError:
         if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
-            what = f"{self.path}: {error}; {_set_aside(self.path, self._inode)}"
+            try:
+                what = f"{self.path}: {error}; {_set_aside(self.path, self._inode)}"
+            except OSError as failure:  # the disk fails, or has become read-only
+                return JournalError(f"{self.path}: {error}; it cannot be set aside: {failure}")
             return JournalError(what, is_set_aside=True)
         return JournalError(f"{self.path}: {error}")
 

@@ -9,14 +9,35 @@ StartState = Literal["acknowledged", "unknown", "dropped", "refused"]
 ReportState = Literal["queued", "delivered", "superseded", "refused"]
 
 
+class MonitorQueue(NamedTuple):
+    """The queued reports of one monitor, as one process sees them.
+
+    owner: the process's name on leases. own_run: the run whose report it sends by itself.
+    own_report: the id of that report, if it has one by now: only older ones count.
+    """
+
+    base_url: str
+    monitor_id: str
+    owner: str
+    own_run: str = ""
+    own_report: int | None = None
+
+
 class Queued(NamedTuple):
-    """A report of the outbox. `ended_at` is when its run ended, in seconds since the epoch."""
+    """A report of the outbox. `ended_at` is when its run ended, in seconds since the epoch.
+
+    boot_id, started: the boot of the run, and its start in clock ticks since then; 0 if that
+    is unknown. duration: seconds, None if unknown.
+    """
 
     id: int
     run_id: str
     ping: Ping
     ended_at: float
     attempts: int
+    boot_id: str = ""
+    started: int = 0
+    duration: float | None = None
 
 
 class RunRow(NamedTuple):
@@ -62,7 +83,9 @@ class RunSummary(NamedTuple):
 
 QUEUED = (
     "SELECT id, run_id, monitor_id, kind, meta, error_message, log_output, ended_at, attempts,"
-    " owner, owned_at FROM reports"
+    " (SELECT boot_id FROM runs WHERE runs.id = run_id),"
+    " (SELECT coalesce(nullif(job_start, 0), wrapper_start) FROM runs WHERE runs.id = run_id),"
+    " (SELECT duration FROM runs WHERE runs.id = run_id), owner, owned_at FROM reports"
 )
 RUN_ROWS = (
     "SELECT seq, runs.id, monitor, runs.monitor_id, runs.base_url, command, wrapper_pid,"
@@ -75,9 +98,9 @@ RUN_ROWS = (
 
 def queued(row: tuple[object, ...]) -> Queued:
     """Return what a row of `QUEUED` says."""
-    number, run_id, monitor_id, kind, meta, message, log, ended_at, attempts, *_ = row
+    number, run_id, monitor_id, kind, meta, message, log, ended_at, attempts, *clock = row[:-2]
     ping = Ping(monitor_id, kind, json.loads(meta), message, log)  # type: ignore[arg-type]  # as the schema has them
-    return Queued(number, run_id, ping, ended_at, attempts)  # type: ignore[arg-type]  # as the schema has them
+    return Queued(number, run_id, ping, ended_at, attempts, *clock)  # type: ignore[arg-type]  # as the schema has them
 
 
 def run_row(row: tuple[object, ...]) -> RunRow:

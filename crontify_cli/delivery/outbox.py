@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.delivery import recovery
+from crontify_cli.delivery import records, recovery
 from crontify_cli.delivery.backlog import Backlog, Delivery, Sender, SendResult, deliver_backlog
 from crontify_cli.delivery.journal import Journal, MonitorQueue
 from crontify_cli.delivery.readdress import is_doubtful, readdress
@@ -141,6 +141,6 @@ class Outbox(NamedTuple):
         return any(
             live.run != self.own_run
             and self.settings.monitor(live.monitor).id == monitor_id
-            and recovery.goes_on(live)
-            for live in recovery.live_runs(self.state)
+            and records.goes_on(live)
+            for live in records.live_runs(self.state)
         )

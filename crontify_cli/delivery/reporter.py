@@ -26,6 +26,7 @@ from crontify_cli.delivery.handover import (
     Ready,
     SettingsRead,
     Waiting,
+    lost_to_loading,
 )
 from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
@@ -34,8 +35,8 @@ from crontify_cli.model import Ping, Run
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings, Settings
     from crontify_cli.delivery.api import Api
-    from crontify_cli.delivery.backlog import Delivery, SendResult
-    from crontify_cli.delivery.journal import Journal, StartState
+    from crontify_cli.delivery.backlog import Deadlines, Delivery, SendResult
+    from crontify_cli.delivery.journal import Journal
     from crontify_cli.delivery.outbox import Outbox
 
 LATE_START = 5.0
@@ -113,17 +114,17 @@ class Reporter(threading.Thread):
 
     def run(self) -> None:
         """Do it all; our own failures are reported on stderr and go no further."""
-        delivered = False
+        done = Done(delivered=False)
         try:
-            delivered = self._report()
+            done = self._report()
         except CrontifyError as error:
             self._notices.say(error.message)
         except Exception as error:
             self._notices.say(f"internal error, reporting failed: {_words(error)}")
         finally:
-            self._tell(Done(delivered))
+            self._tell(done)
 
-    def _report(self) -> bool:
+    def _report(self) -> Done:
         loaded = self._load()
         monitor = loaded.settings.monitor(self._run.monitor)
         self._tell(SettingsRead(loaded.settings, monitor))
@@ -139,7 +140,7 @@ class Reporter(threading.Thread):
         api = self._open_api(prepared)
         if api is None:
             self._tidy(journal, prepared)
-            return False
+            return Done(delivered=False)
         session = Session(prepared, api, journal, self._open_outbox(prepared, journal))
         self._ready_at = time.monotonic()
         self._tell(Ready(self._ready_at))
@@ -148,7 +149,7 @@ class Reporter(threading.Thread):
         if self._outcome is None and not self._stopped:
             self._take_orders(None)
         if self._stopped or self._outcome is None or self._outcome.ping is None:
-            return False
+            return Done(delivered=False)
         self._is_ending = True
         return self._end(session, self._outcome, self._outcome.ping)
 
@@ -187,9 +188,9 @@ class Reporter(threading.Thread):
         if self._stopped:
             return 0.0
         outcome = self._outcome
-        if outcome is None or (self._api and self._api.answered_at > outcome.at):
+        if outcome is None or (self._api and self._api.answered_at > outcome.ended):
             return math.inf
-        return max(outcome.at, self._ready_at) + self._unsent_patience - time.monotonic()
+        return max(outcome.ended, self._ready_at) + self._unsent_patience - time.monotonic()
 
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
@@ -230,7 +231,9 @@ class Reporter(threading.Thread):
         from crontify_cli.delivery.journal import JournalError
 
         monitor = session.prepared.monitor
-        delivery = Delivery(session.api, UNLIMITED, self._wait)
+        # One that is in flight when the job ends is waited for.
+        longest = session.prepared.settings.report_timeout
+        delivery = Delivery(session.api, UNLIMITED, self._wait, longest)
         if not self._clear_backlog(session, delivery):
             return
         no_start = monitor.no_start if self._no_start is None else self._no_start
@@ -244,7 +247,7 @@ class Reporter(threading.Thread):
         if session.journal:
             try:
                 run_id = sent.answer.run_id
-                session.journal.note_start(self._run.id, _start_state(sent), run_id)
+                session.journal.note_start(self._run.id, sent.start_state, run_id)
             except JournalError as error:
                 self._told.journal(error)
 
@@ -273,25 +276,26 @@ class Reporter(threading.Thread):
 
     # The end
 
-    def _end(self, session: Session, outcome: Outcome, ping: Ping) -> bool:
+    def _end(self, session: Session, outcome: Outcome, ping: Ping) -> Done:
         """Send the final report, then what is left of others' within the same time."""
-        from crontify_cli.delivery.backlog import Deadlines, Delivery
+        from crontify_cli.delivery.backlog import Delivery
 
-        settings = session.prepared.settings
-        # On a busy machine the job may have ended long before we could send anything.
-        since = max(outcome.at, self._ready_at)
-        deadlines = Deadlines.after(since, settings.report_timeout, settings.rate_limit_wait)
-        delivery = Delivery(session.api, deadlines, self._wait)
+        if session.journal is None and outcome.report_id is not None:  # it can be used by now
+            journal = self._open_journal(session.prepared)
+            outbox = self._open_outbox(session.prepared, journal)
+            session = session._replace(journal=journal, outbox=outbox)
+        delivery = Delivery(session.api, self._deadlines(outcome), self._wait)
         # The server would close our open run with an older one's report: that comes after ours.
         if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
-            return False
+            return Done(delivered=False)
         sent = delivery.send(ping)
         self._tell_of(session, ping.kind, sent)
-        if session.journal and outcome.report_id is not None:
-            self._settle(session.journal, outcome.report_id, sent)
+        settled = outcome.report_id is None or self._settle(session, outcome.report_id, sent)
         if session.outbox and sent.verdict == "delivered":
-            self._help_others(session.outbox, delivery)
-        return sent.verdict == "delivered"
+            # An attempt that our exit would break off could arrive and be made again.
+            least = session.prepared.settings.http_timeout
+            self._help_others(session.outbox, delivery._replace(least=least))
+        return Done(sent.verdict == "delivered", settled)
 
     def _tell_of(self, session: Session, what: str, sent: "SendResult") -> None:
         from crontify_cli.delivery.journal import JournalError
@@ -302,15 +306,29 @@ class Reporter(threading.Thread):
                 doubt = session.outbox.doubt_of_address(session.prepared.monitor.id, sent)
         self._told.sent(what, sent, doubt)
 
-    def _settle(self, journal: "Journal", report_id: int, sent: "SendResult") -> None:
+    def _deadlines(self, outcome: Outcome) -> "Deadlines":
+        """Return until when we may deliver: as long as the main thread waits for it."""
+        from crontify_cli.delivery.backlog import Deadlines
+
+        more = lost_to_loading(outcome.ended, self._ready_at)
+        until = outcome.until + more
+        # On a busy machine the job may have ended long before we could send anything.
+        unsent = min(until, max(outcome.ended, self._ready_at) + self._unsent_patience)
+        return Deadlines(until, outcome.rate_limit_until + more, unsent, is_exit=True)
+
+    def _settle(self, session: Session, report_id: int, sent: "SendResult") -> bool:
+        """Write down what became of the report; False if the journal fails."""
         from crontify_cli.delivery.backlog import settle
         from crontify_cli.delivery.journal import JournalError
 
+        if session.journal is None:
+            return False
         try:
-            settle(journal, report_id, sent)
+            settle(session.journal, report_id, sent)
         except JournalError as error:
             self._told.journal(error)
-            self._notices.trace("the report may be sent a second time")
+            return False
+        return True
 
     def _help_others(self, outbox: "Outbox", delivery: "Delivery") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
@@ -323,7 +341,7 @@ class Reporter(threading.Thread):
             self._told.journal(error)
 
     def _tidy(self, journal: "Journal | None", prepared: Prepared) -> None:
-        if journal is None or self._state is None:
+        if self._state is None:
             return
         from crontify_cli.delivery.journal import JournalError
         from crontify_cli.delivery.retention import tidy
@@ -365,14 +383,6 @@ def _words(error: Exception) -> str:
     except Exception:  # no memory, say; the error's own words may hold a secret
         return type(error).__name__
     return keep(error, "exec", full_mask)
-
-
-def _start_state(sent: "SendResult") -> "StartState":
-    if sent.verdict == "delivered":
-        return "acknowledged"
-    if sent.verdict == "refused":
-        return "refused"
-    return "unknown" if sent.answer.fate == "unknown" else "dropped"
 
 
 def _cheap_token(settings: "Settings") -> str | None:

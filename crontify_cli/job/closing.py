@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.handover import Inbox, Outcome, Prepared
+from crontify_cli.delivery.delays import plausible
+from crontify_cli.delivery.handover import Inbox, Outcome, Prepared, lost_to_loading
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices
-from crontify_cli.model import Ending, new_run
+from crontify_cli.model import Ending, Ping, new_run
 from crontify_cli.model import Outcome as RunOutcome
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.locallog import write_log
@@ -32,9 +33,8 @@ more at the end."""
 SCAN_SECONDS = 2.0
 LEAST_WAIT = 1.0
 """Seconds that a report has in any case, however late it was ready."""
-LOADING, LONGEST_LOADING = 1.0, 60.0
-"""Seconds that our own loading may take after the job's end. What goes beyond the first is
-due to a busy machine, and not taken from what the server has; but only so much of it."""
+LEAVE_TIME = 1.0
+"""Seconds for an attempt in flight to end before we exit."""
 OLD_QUEUE = 3600.0
 """Seconds after which a report that is still queued is worth a line in the cron mail."""
 
@@ -94,19 +94,27 @@ class Closing:
         outcome = "tolerated" if tolerated else outcome
         report_id = self._commit(verdict, prepared, composed, outcome)
         ping = None if prepared.key is None else composed.ping
-        self._reporter.finish(Outcome(ping, report_id, time.monotonic()))
-        self._keep_log(composed.log)
         is_stored = self._opened is not None
+        if ping and not is_stored:
+            self._recorder.keep()  # on disk before the first attempt
+        deadline = self._outcome(ping, report_id, prepared)
+        self._reporter.finish(deadline)
+        self._keep_log(composed.log)
         if is_stored:
             self._recorder.note_stored()
             self._recorder.discard()
-        self._await_report(prepared, stops)
-        delivered = bool(self._inbox.done and self._inbox.done.delivered)
-        if ping and not delivered:
-            self._tell_of_the_queue()
-        elif not is_stored:
-            self._recorder.note_reported()
+        self._await_report(deadline, stops)
+        done = self._inbox.done
+        if ping is None:
+            if not is_stored:
+                self._recorder.note_reported()
             self._recorder.discard()
+        elif not (done and done.delivered):
+            self._tell_of_the_queue()
+        elif not (is_stored and done.settled):
+            # The next process that can use the journal writes it down there.
+            self._recorder.note_reported()
+            self._recorder.keep()
 
     def _leave_to_recovery(self, prepared: Prepared | None) -> None:
         """Leave the run to its record: a report is made from complete information only."""
@@ -116,6 +124,25 @@ class Closing:
         else:
             later = "it is lost, since there is no record of the run on disk"
         self._notices.say(f"the report is not sent{why}; {later}")
+        self._list_the_run(prepared)
+
+    def _list_the_run(self, prepared: Prepared | None) -> None:
+        """Let `crontify runs` show the run, whose end is in its record."""
+        if self._state is None:
+            return
+        # Without the settings nobody knows which words of the command are secrets.
+        command = tuple(map(prepared.mask, self._run.command)) if prepared else ()
+        run = new_run(
+            self._recorder.run,
+            self._options.monitor,
+            command,
+            job=self._recorder.job,
+            started_at=time.time() - self._duration(),
+        )
+        try:
+            Journal.open(self._state, wait=LEAST_WAIT).begin(run)
+        except JournalError as error:
+            self._notices.trace(str(error))
 
     # Composing the report
 
@@ -214,7 +241,11 @@ class Closing:
         )
         started_at = time.time() - (time.monotonic() - process.started)
         run = new_run(
-            self._recorder.run, self._options.monitor, self._run.command, started_at=started_at
+            self._recorder.run,
+            self._options.monitor,
+            self._run.command,
+            job=self._recorder.job,
+            started_at=started_at,
         )
         report = None if prepared.key is None else ping
         try:
@@ -238,37 +269,44 @@ class Closing:
 
     # Waiting until it is sent
 
-    def _await_report(self, prepared: Prepared, stops: int) -> None:
-        """Wait for the reporter: not longer than its budgets, and until a person has enough."""
-        process, inbox, settings = self._process, self._inbox, prepared.settings
-        now, budget = time.monotonic(), settings.report_timeout
+    def _outcome(self, ping: Ping | None, report_id: int | None, prepared: Prepared) -> Outcome:
+        now, budget = time.monotonic(), prepared.settings.report_timeout
+        ended = self._process.ended or now
         # What composing and committing took comes out of the budget, but for the last second.
-        limit = max((process.ended or now) + budget, now + min(budget, LEAST_WAIT))
-        patient = max(limit, now + settings.rate_limit_wait)
+        until = max(ended + budget, now + min(budget, LEAST_WAIT))
+        patient = max(until, now + prepared.settings.rate_limit_wait)
+        return Outcome(ping, report_id, ended, until, patient)
+
+    def _await_report(self, outcome: Outcome, stops: int) -> None:
+        """Wait for the reporter: not longer than its budgets, and until a person has enough."""
+        process, inbox = self._process, self._inbox
         process.stop_watching()
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
         while not inbox.done:
             is_limited = bool(inbox.waiting and inbox.waiting.rate_limited)
-            left = (patient if is_limited else limit) + self._lost_to_loading() - time.monotonic()
+            limit = outcome.rate_limit_until if is_limited else outcome.until
+            ready = inbox.ready.at if inbox.ready else time.monotonic()
+            left = limit + lost_to_loading(outcome.ended, ready) - time.monotonic()
             if left <= 0:
                 break
             inbox.read(min(0.1, left))
             if update:
                 update()
             if process.stop_requests > stops:
-                self._reporter.stop()
                 break
         if update:
             self._show_wait = None
             update()
+        self._await_attempt()
 
-    def _lost_to_loading(self) -> float:
-        """Return by how many seconds the wait is longer, since our own loading took so long."""
-        ready = self._inbox.ready.at if self._inbox.ready else time.monotonic()
-        loading = ready - (self._process.ended or ready) - LOADING
-        return min(max(0.0, loading), LONGEST_LOADING)
+    def _await_attempt(self) -> None:
+        """Let an attempt in flight come to its end, so that its answer is written down."""
+        self._reporter.stop()
+        until = time.monotonic() + LEAVE_TIME
+        while not self._inbox.done and (left := until - time.monotonic()) > 0:
+            self._inbox.read(left)
 
     def _seconds_left(self) -> float | None:
         waiting = self._inbox.waiting
@@ -292,7 +330,7 @@ class Closing:
             return
         if not count or oldest is None:
             return
-        age = time.time() - oldest
+        age = plausible(time.time() - oldest) or 0.0
         line = f"{count} report{'s' if count > 1 else ''} queued; 'crontify flush' delivers them"
         if age > OLD_QUEUE:
             self._notices.say(f"{line}; the oldest has waited for {format_duration(age)}")

@@ -10,11 +10,13 @@ import time
 
 from crontify_cli import record
 from crontify_cli.places import state_dir
-from crontify_cli.processes import boot_id, machine_id, namespace, start_time
+from crontify_cli.processes import boot_id, keep_machine_id, machine_id, namespace, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 SYNC_AFTER = 0.5
 """Seconds after the spawn at which the record is synced to disk: most runs are over by then."""
@@ -28,6 +30,7 @@ class Recorder:
     problem: what is wrong with the file, None for nothing.
     meta_path: the private file for the job's numbers, None where there is none.
     total: bytes of output so far.
+    job: its pid and start time in clock ticks; 0, 0 before `begin` and without one.
     """
 
     def __init__(
@@ -43,7 +46,10 @@ class Recorder:
         self.meta_path: str | None = None
         self.problem: str | None = None
         self.total = 0
+        self.job = 0, 0
+        self._began = time.monotonic_ns()
         self._fd = -1
+        self._is_behind = False
         self._monitor = monitor
         self._header = self._first_header(monitor, command, redact, rules)
         if no_log is not None:
@@ -61,11 +67,10 @@ class Recorder:
     ) -> bytearray:
         text = os.fsencode("\0".join((self.run, monitor, rules, *redact, *command)))
         text = text[: record.HEADER - record.TEXT_AT]
-        origin = f"{boot_id()} {namespace()} {machine_id()}".encode()
-        origin = origin[: record.TEXT_AT - record.ORIGIN_AT]
         header = self._header = bytearray(record.HEADER)
         header[:8] = record.MAGIC
-        header[record.ORIGIN_AT : record.ORIGIN_AT + len(origin)] = origin
+        self._machine = machine_id()
+        self._put_origin()
         header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
         self._put(record.AT_VERSION, record.VERSION)
         self._put(record.AT_WRAPPER, os.getpid())
@@ -74,25 +79,27 @@ class Recorder:
         self._put(record.AT_REDACT, len(redact))
         return header
 
+    def _put_origin(self) -> None:
+        origin = f"{boot_id()} {namespace()} {self._machine}".encode()
+        origin = origin[: record.TEXT_AT - record.ORIGIN_AT]
+        self._header[record.ORIGIN_AT : record.ORIGIN_AT + len(origin)] = origin
+
     def _put(self, index: int, value: int) -> None:
         self._header[index * 8 : index * 8 + 8] = record.word(value)
 
     def _create(self, state: str) -> None:
         live = record.live_dir(state)
         path = os.path.join(live, record.file_name(self.run, self._monitor))
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             owner = os.stat(state).st_uid
-            fd = os.open(path, flags, 0o600)
+            fd = os.open(path, _NEW, 0o600)
         except FileNotFoundError:
             make_private(state)
             make_private(live)
             owner = os.stat(state).st_uid
-            fd = os.open(path, flags, 0o600)
+            fd = os.open(path, _NEW, 0o600)
         try:
-            if owner not in (os.geteuid(), 0):
-                # What we left there its owner could not remove, or might replace.
-                raise PermissionError(f"{state} belongs to another user (uid {owner})")
+            _check_owner(state, owner)
             # Never close a descriptor of this file in this process: that would end the lock.
             os.lockf(fd, os.F_TLOCK, 0)
             os.pwrite(fd, self._header, 0)
@@ -102,8 +109,8 @@ class Recorder:
             os.unlink(path)
             raise
         self._fd, self.path = fd, path
-        meta_path = path.removesuffix(record.SUFFIX) + record.META_SUFFIX
-        os.close(os.open(meta_path, flags, 0o600))
+        meta_path = record.meta_path(path)
+        os.close(os.open(meta_path, _NEW, 0o600))
         self.meta_path = meta_path
 
     # While the job runs
@@ -115,9 +122,19 @@ class Recorder:
         # Nameless memory, of which only what is used is ever taken from the system.
         self._memory = memoryview(mmap.mmap(-1, record.SIZE))
         self._put(record.AT_WRAPPER_START, start_time(os.getpid()))
-        self._put(record.AT_JOB, job)
-        self._put(record.AT_JOB_START, start_time(job) if job else 0)
+        self.job = job, start_time(job) if job else 0
+        self._put(record.AT_JOB, self.job[0])
+        self._put(record.AT_JOB_START, self.job[1])
+        if not self._machine:
+            self._make_machine_id()
         self._write_header()
+
+    def _make_machine_id(self) -> None:
+        try:
+            self._machine = keep_machine_id()
+        except OSError:
+            return  # no state directory, so there is nothing to share with another machine
+        self._put_origin()
 
     def sync_soon(self) -> None:
         """Sync the record to disk in a moment, in a thread that nobody waits for."""
@@ -158,13 +175,19 @@ class Recorder:
         """Write down how the job ended; `status` is its wait status. Safe in a handler."""
         self._put(record.AT_STATUS, status + 1)
         self._put(record.AT_FLAGS, record.TIMED_OUT if timed_out else 0)
-        self._put(record.AT_ENDED, time.time_ns())
+        self._put_end()
         self._note(record.ENDED)
 
     def note_failed_spawn(self, exit_code: int) -> None:
         """Write down that there was no job, with the exit code of `exec`."""
-        self._put(record.AT_ENDED, time.time_ns())
+        self._put_end()
         self.note_judged(False, exit_code)
+
+    def _put_end(self) -> None:
+        # Both by the clock as it is now: it may have been set while the job ran.
+        now = time.time_ns()
+        self._put(record.AT_STARTED, max(0, now - (time.monotonic_ns() - self._began)))
+        self._put(record.AT_ENDED, now)
 
     def note_judged(self, succeeded: bool, exit_code: int) -> None:
         """Write down how the run was judged, and the exit code of `exec`."""
@@ -176,8 +199,16 @@ class Recorder:
         self._note(record.STORED)
 
     def note_reported(self) -> None:
-        """Write down that the server has the report."""
+        """Write down that the server has the report, next to the record if need be."""
+        self._is_behind = False
         self._note(record.REPORTED)
+        if self.path and self._is_behind:
+            try:
+                fd = os.open(record.sent_path(self.path), _NEW, 0o600)
+                os.write(fd, self._header)
+                os.close(fd)
+            except OSError:
+                pass  # the disk takes nothing any more
 
     def _note(self, state: int) -> None:
         self._put(record.AT_STATE, state)
@@ -192,8 +223,9 @@ class Recorder:
             return
         try:
             os.pwrite(self._fd, data, at)
-        except OSError as error:  # EIO, ENOSPC on a copy-on-write file system, ESTALE
+        except OSError as error:  # EIO, ENOSPC on a copy-on-write file system, ESTALE, EPERM
             self.problem = self.problem or error.strerror or str(error)
+            self._is_behind = True
 
     # At the end
 
@@ -204,19 +236,57 @@ class Recorder:
         return record.Record(self._memory)
 
     def keep(self) -> bool:
-        """Leave the record to whoever recovers the run; False where there is no file for it.
+        """Leave the record on disk, synced, to whoever recovers the run; False if that failed.
 
-        What was not used of the file is given back, since many may be left.
+        A record that could not be made before the spawn, or is gone, is made now. What was not
+        used of the file is given back, since many may be left.
         """
-        if self._fd < 0:
-            return False
-        used = record.HEADER + self.total if self.total <= record.HEAD else record.SIZE
         try:
-            os.ftruncate(self._fd, used)
-            os.fsync(self._fd)
-        except OSError:
+            if self._fd < 0 or not os.fstat(self._fd).st_nlink:
+                self._create_late(state_dir())
+            else:
+                if self._is_behind:
+                    os.pwrite(self._fd, self._used(), 0)
+                os.ftruncate(self._fd, len(self._used()))
+                os.fsync(self._fd)
+        except (OSError, ValueError):
             return False
         return True
+
+    def _used(self) -> memoryview:
+        used = record.HEADER + self.total if self.total <= record.HEAD else record.SIZE
+        self._put(record.AT_TOTAL, self.total)
+        self._memory[: record.HEADER] = self._header
+        return self._memory[:used]
+
+    def _create_late(self, state: str) -> None:
+        """Make the whole record at once, under its name only when it is on disk.
+
+        It needs neither locks nor much space.
+        """
+        live = record.live_dir(state)
+        make_private(state)
+        make_private(live)
+        _check_owner(state, os.stat(state).st_uid)
+        path = os.path.join(live, record.file_name(self.run, self._monitor))
+        scratch = path.removesuffix(record.SUFFIX) + record.SCRATCH
+        fd = os.open(scratch, _NEW, 0o600)
+        try:
+            try:
+                os.lockf(fd, os.F_TLOCK, 0)
+            except OSError:
+                pass  # others see by its pid that this process lives
+            content = self._used()
+            if os.pwrite(fd, content, 0) < len(content):
+                raise OSError("the disk is full")
+            os.fsync(fd)
+            os.rename(scratch, path)
+            _sync_folder(live)
+        except OSError:
+            os.close(fd)
+            os.unlink(scratch)
+            raise
+        self._fd, self.path = fd, path
 
     def discard(self) -> None:
         """Remove the record's files: nothing more is to be reported from them."""
@@ -226,6 +296,20 @@ class Recorder:
                     os.unlink(path)
                 except OSError:
                     pass  # its state tells recovery that there is nothing to do
+
+
+def _check_owner(state: str, owner: int) -> None:
+    if owner not in (os.geteuid(), 0):
+        # What we left there its owner could not remove, or might replace.
+        raise PermissionError(f"{state} belongs to another user (uid {owner})")
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def make_private(folder: str) -> None:

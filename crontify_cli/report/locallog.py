@@ -35,8 +35,18 @@ def read_log(state: str, run_id: str) -> str | None:
         return None
 
 
-def prune_logs(state: str, keep_bytes: int, keep_seconds: float, now: float) -> None:
-    """Remove logs older than `keep_seconds`, and the oldest beyond `keep_bytes` in total."""
+def prune_logs(
+    state: str,
+    keep_bytes: int,
+    keep_seconds: float,
+    now: float,
+    *,
+    spared: frozenset[str] = frozenset(),
+) -> None:
+    """Remove logs older than `keep_seconds`, and the oldest beyond `keep_bytes` in total.
+
+    spared: the ids of runs whose logs are never too old.
+    """
     kept, entries = 0, []
     with contextlib.suppress(OSError):
         entries = list(os.scandir(os.path.join(state, "logs")))
@@ -47,6 +57,8 @@ def prune_logs(state: str, keep_bytes: int, keep_seconds: float, now: float) -> 
     facts.sort(key=lambda fact: fact[0].st_mtime, reverse=True)
     for status, path in facts:
         kept += status.st_size if stat.S_ISREG(status.st_mode) else 0
-        if kept > keep_bytes or now - status.st_mtime > keep_seconds:
+        run = os.path.basename(path).removesuffix(".log")
+        is_old = now - status.st_mtime > keep_seconds and run not in spared
+        if kept > keep_bytes or is_old:
             with contextlib.suppress(OSError):
                 os.unlink(path)

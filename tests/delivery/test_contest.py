@@ -1,5 +1,6 @@
 """Many processes at one queue: each report is sent once, in order, and nobody waits in vain."""
 
+import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ class Taker:
     def __init__(self) -> None:
         self.taken: list[str | None] = []
 
-    def ping(self, ping: Ping) -> Answer:
+    def ping(self, ping: Ping, within: float = math.inf) -> Answer:
         self.taken.append(ping.error_message)
         return Answer("received", 200)
 
@@ -82,7 +83,7 @@ def test_a_lease_ends_with_its_holder(tmp_path: Path, other: "subprocess.Popen[b
 
 
 def test_a_lease_of_this_pid_from_before_a_reboot_is_over(tmp_path: Path) -> None:
-    pid, start, _, namespace = processes.identity().split(" ")
+    pid, start, _, namespace, _ = processes.identity().split(" ")
     queue(tmp_path, "backup", "first", owner=f"{pid} {start} another-boot {namespace}")
     queue(tmp_path, "backup", "second", owner=f"{pid} 1 {processes.boot_id()} {namespace}")
     assert deliver(tmp_path, Taker()) == Backlog(delivered=2)

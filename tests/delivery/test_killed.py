@@ -15,7 +15,7 @@ import pytest
 
 from crontify_cli import processes, record
 from crontify_cli.delivery.journal import Journal
-from crontify_cli.delivery.recovery import live_runs
+from crontify_cli.delivery.records import live_runs
 from tests.conftest import Crontify
 from tests.delivery.kills import attack, flush
 from tests.faults import delayed

@@ -8,7 +8,7 @@ import pytest
 
 from crontify_cli.config import load
 from crontify_cli.delivery.journal import Journal
-from crontify_cli.delivery.retention import DAY, is_due, prune, sweep, tidy
+from crontify_cli.delivery.retention import DAY, Dropped, is_due, prune, sweep, tidy
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.faults import hang_after_reading, refusing_url
@@ -29,26 +29,35 @@ def test_the_newest_runs_are_kept_and_the_reports_of_others_go_with_them(tmp_pat
     for at in range(5):
         deliver(tmp_path, finish(tmp_path, f"m{at}", "fail"))
     journal = Journal.open(str(tmp_path))
-    assert prune(journal, keep_runs=2, keep_days=90) == 0
+    assert prune(journal, keep_runs=2, keep_days=90) == Dropped()
     assert left(tmp_path) == [("m3", "delivered"), ("m4", "delivered")]
     assert list(journal.query("SELECT count(*) FROM reports")) == [(2,)]
 
 
-def test_what_is_older_goes_even_if_it_never_was_delivered_and_that_is_said(tmp_path: Path) -> None:
+def test_what_is_older_goes_once_it_is_delivered(tmp_path: Path) -> None:
     finish(tmp_path, "old", "fail", ended_at=time.time() - 91 * DAY)
     deliver(tmp_path, finish(tmp_path, "older", "fail", ended_at=time.time() - 92 * DAY))
-    finish(tmp_path, "new", "fail", ended_at=time.time() - 89 * DAY)
-    line = tidy(str(tmp_path), Journal.open(str(tmp_path)), load().settings)
-    assert line is not None
-    assert line.startswith("1 queued report could not be delivered in time and is given up")
-    assert left(tmp_path) == [("new", "queued")]
+    deliver(tmp_path, finish(tmp_path, "new", "fail", ended_at=time.time() - 89 * DAY))
+    assert tidy(str(tmp_path), Journal.open(str(tmp_path)), load().settings) is None
+    assert left(tmp_path) == [("old", "queued"), ("new", "delivered")]
+
+
+def test_what_is_dropped_from_the_queue_is_said(
+    crontify: Crontify, impatient: dict[str, str], state: Path
+) -> None:
+    queue(state, "away", "one", "two", "three")
+    with Path(impatient["CRONTIFY_CONFIG"]).open("a") as config:
+        config.write("keep_runs = 2\n")
+    done = crontify("flush", "--wait", "0", env=impatient)
+    assert "1 queued report dropped, the oldest successes first (0 of successes, 1" in done.stderr
+    assert left(state) == [("away", "queued")] * 2
 
 
 def test_a_queue_is_not_shortened_by_the_runs_that_came_after_it(tmp_path: Path) -> None:
     queue(tmp_path, "away", "one", "two", "three")
     for at in range(5):
         deliver(tmp_path, finish(tmp_path, f"m{at}", "success"))
-    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == 0
+    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == Dropped()
     assert left(tmp_path) == [("away", "queued")] * 3 + [
         (f"m{at}", "delivered") for at in (2, 3, 4)
     ]
@@ -56,9 +65,9 @@ def test_a_queue_is_not_shortened_by_the_runs_that_came_after_it(tmp_path: Path)
 
 def test_a_queue_is_bounded_itself_and_old_successes_leave_it_first(tmp_path: Path) -> None:
     queue(tmp_path, "away", "success", "one", "success", "two", "three", "four", "success")
-    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == 2
+    assert prune(Journal.open(str(tmp_path)), keep_runs=3, keep_days=90) == Dropped(1, 1)
     rows = list(Journal.open(str(tmp_path)).runs())
-    assert [row.message for row in rows if row.report == "queued"] == [None, "four", "three"]
+    assert [row.message for row in rows if row.report == "queued"] == ["four", "three", "two"]
 
 
 def test_it_happens_at_most_once_an_hour(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check, Result
+from crontify_cli.cli.doctor.mounts import network_type
 from crontify_cli.cli.moments import brief
 from crontify_cli.cli.output import count
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
+from crontify_cli.delivery.delays import plausible
 from crontify_cli.delivery.journal_file import Health, examine
-from crontify_cli.delivery.recovery import has_wrapper, live_runs
+from crontify_cli.delivery.records import live_runs, look
 
 _OUTAGE = 86400.0
 """Seconds a report has waited after which an outage counts as a failure."""
@@ -31,6 +33,7 @@ def check_state(state: str | None, settings: Settings) -> Iterator[Check]:
         return
     health = examine(state)
     yield from _set_aside(state)
+    yield from _shared(state)
     yield _journal(state, health)
     yield from _queue(state, health, settings)
     yield _disk(state)
@@ -45,6 +48,17 @@ def _set_aside(state: str) -> Iterator[Check]:
     if names:
         found = f"{plain(os.path.join(state, names[-1]))} was corrupt and was set aside"
         advice = "try to recover its data with sqlite3 FILE .recover, then remove it"
+        yield Check("journal", "warning", found, advice)
+
+
+def _shared(state: str) -> Iterator[Check]:
+    """Yield a warning if other machines may use the same directory."""
+    if kind := network_type(_nearest(state)):
+        found = f"{plain(state)} is on a network file system ({kind})"
+        advice = (
+            "set CRONTIFY_STATE_DIR to a local directory on each machine: without reliable"
+            " locks a journal can be damaged and reports can be sent twice"
+        )
         yield Check("journal", "warning", found, advice)
 
 
@@ -74,9 +88,14 @@ def _nearest(path: str) -> str:
 
 
 def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
-    dead = [live for live in live_runs(state) if not has_wrapper(live.path)]
+    standings = [look(live)[0] for live in live_runs(state)]
+    dead, ended = standings.count("died"), standings.count("ended")
+    if ended:
+        found = f"{count(ended, 'report')} queued in the record{'' if ended == 1 else 's'} of"
+        found += f" {'its run' if ended == 1 else 'their runs'}"
+        yield Check("queue", "warning", found, "crontify flush")
     if dead:
-        found = f"{count(len(dead), 'run')} died and {'is' if len(dead) == 1 else 'are'}"
+        found = f"{count(dead, 'run')} died and {'is' if dead == 1 else 'are'}"
         yield Check("queue", "warning", f"{found} not reported yet", "crontify flush")
     if health.refused:
         reason = health.refusal or "no reason was given"
@@ -84,24 +103,23 @@ def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
         advice = "correct the cause, then run crontify flush --refused"
         yield Check("queue", "warning", found, advice)
     for backlog in health.queued:
-        waited = max(0.0, time.time() - backlog.oldest)
+        waited = plausible(time.time() - backlog.oldest) or 0.0
         found = f"{count(backlog.reports, 'report')} queued, the oldest for {brief(waited)}"
         if backlog.base_url.rstrip("/") != settings.base_url:
             advice = f"base_url is now {settings.base_url}; run crontify flush with the old one"
             yield Check("queue", "warning", f"{found}, for {backlog.base_url}", advice)
             continue
         found += f": {backlog.error}" if backlog.error else ""
-        runs, days = settings.keep_runs, settings.keep_days
+        runs = settings.keep_runs
         worse: Result = "failure" if waited >= _OUTAGE else "warning"
         advice = "crontify flush --verbose"
-        if backlog.reports >= _NEARLY_FULL * runs or waited >= _NEARLY_FULL * days * 86400:
+        if backlog.reports >= _NEARLY_FULL * runs:
             worse = "failure"
-            limits = f"keep_runs ({runs}) or keep_days ({days})"
-            advice = f"crontify flush: reports above {limits} are dropped"
+            advice = f"crontify flush: reports above keep_runs ({runs}) are dropped"
         yield Check("queue", worse, found, advice)
     if health.problem:
         yield Check("queue", "skipped", "not checked: the journal is unusable")
-    elif not (dead or health.queued or health.refused):
+    elif not (dead or ended or health.queued or health.refused):
         yield Check("queue", "ok", "empty")
 
 
