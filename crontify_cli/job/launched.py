@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crontify_cli.job.options import ExecOptions
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
+    from crontify_cli.job.sinks import Sink
 
 
 class LaunchedRun:
@@ -21,6 +22,8 @@ class LaunchedRun:
         or 2 for stderr.
     problem: why there is no job, with `exit_code` for it; empty if there is one.
     warnings: lines for a person.
+    unwritten: functions that write to a sink what was read of the output but has not been
+        passed on, oldest output first; called again, they write nothing twice.
     """
 
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
@@ -32,6 +35,7 @@ class LaunchedRun:
         self.problem = ""
         self.exit_code = 0
         self.warnings: list[str] = []
+        self.unwritten: list[Callable[[Sink], None]] = []
 
 
 def command_line(options: "ExecOptions") -> "list[str]":

@@ -134,8 +134,8 @@ class Recorder:
         time.sleep(SYNC_AFTER)
         try:
             os.fdatasync(self._fd)
-        except OSError:
-            pass  # the next write says so
+        except Exception:
+            pass  # the next write says so, and a thread of ours leaves no traceback
 
     def read_from(self, fd: int) -> memoryview:
         """Read what `fd` has, at most a chunk, into the record; return the bytes there.
@@ -147,9 +147,12 @@ class Recorder:
         data = self._memory[at : at + count]
         if count:
             self.total += count
-            # In this order, and before it is passed on: what was relayed can be read back.
-            self._write(data, at)
-            self._write(record.word(self.total), record.AT_TOTAL * 8)
+            try:
+                # In this order, and before it is passed on: what was relayed can be read back.
+                self._write(data, at)
+                self._write(record.word(self.total), record.AT_TOTAL * 8)
+            except Exception as error:  # what was read has to be passed on
+                self.problem = self.problem or repr(error)
         return data
 
     # How far the run has come; each step is written as soon as it is known

@@ -22,6 +22,8 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     if not process.pid:
         say(run.problem)
         return run.exit_code
+    for write_to in run.unwritten:
+        write_to(_Streams())
     _copy(run)
     while process.status is None:
         time.sleep(0.05)
@@ -60,15 +62,19 @@ def _move(streams: "dict[int, int]", fd: int) -> bool:
         data = os.read(fd, 65536)
     except BlockingIOError:
         return False
-    _write(streams[fd], data)
+    _Streams().write(streams[fd], data)
     if not data:
         del streams[fd]
     return True
 
 
-def _write(stream: int, data: bytes) -> None:
-    try:
-        while data:
-            data = data[os.write(stream, data) :]
-    except OSError:
-        pass  # nobody reads it any more; the job is to go on
+class _Streams:
+    """Our own stdout and stderr."""
+
+    def write(self, stream: int, data: "bytes | memoryview") -> None:
+        """Write all of `data`, if anybody reads it."""
+        try:
+            while data:
+                data = data[os.write(stream, data) :]
+        except OSError:
+            pass  # the job is to go on

@@ -58,6 +58,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         self._inbox = Inbox(wake_end)
         self._relay = Relay(run.recorder, run.streams, wake)
+        run.unwritten = [self._relay.release]
         self._passthrough = Passthrough(run.process)
         self._sink: Sink | None = None
         self._held: DeferredOutput | None = None
@@ -164,6 +165,7 @@ class Supervisor:
             from crontify_cli.job.sinks import DeferredOutput
 
             sink = self._held = DeferredOutput()
+            self._run.unwritten.insert(0, self._held.release)
         patterns = [*(monitor.meta_regex if monitor else ()), *self._options.meta_regex]
         if patterns:
             from crontify_cli.job.sinks import MetaSink
