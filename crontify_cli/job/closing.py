@@ -249,7 +249,7 @@ class Closing:
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
-        while not inbox.done:
+        while not inbox.done and self._reporter.is_alive():
             is_limited = bool(inbox.waiting and inbox.waiting.rate_limited)
             left = (patient if is_limited else limit) + self._lost_to_loading() - time.monotonic()
             if left <= 0:
@@ -260,6 +260,7 @@ class Closing:
             if process.stop_requests > stops:
                 self._reporter.stop()
                 break
+        inbox.read()  # a thread that has ended may have told something before
         if update:
             self._show_wait = None
             update()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crontify_cli.config import MonitorSettings
+    from crontify_cli.delivery.reporter import Reporter
     from crontify_cli.job.options import ExecOptions
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
@@ -24,6 +25,7 @@ class LaunchedRun:
     warnings: lines for a person.
     unwritten: functions that write to a sink what was read of the output but has not been
         passed on, oldest output first; called again, they write nothing twice.
+    reporter: the thread that reports the run, once it was started.
     """
 
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
@@ -36,6 +38,7 @@ class LaunchedRun:
         self.exit_code = 0
         self.warnings: list[str] = []
         self.unwritten: list[Callable[[Sink], None]] = []
+        self.reporter: Reporter | None = None
 
 
 def command_line(options: "ExecOptions") -> "list[str]":

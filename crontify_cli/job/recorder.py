@@ -45,7 +45,8 @@ class Recorder:
         self.total = 0
         self._fd = -1
         self._monitor = monitor
-        self._header = self._first_header(monitor, command, redact, rules)
+        self._redact, self._command = redact, command
+        self._header = self._first_header(rules)
         if no_log is not None:
             self._put(record.AT_NO_LOG, 1 if no_log else 2)
         self._memory = memoryview(b"")
@@ -56,23 +57,24 @@ class Recorder:
 
     # Before the spawn
 
-    def _first_header(
-        self, monitor: str, command: "Sequence[str]", redact: "Sequence[str]", rules: str
-    ) -> bytearray:
-        text = os.fsencode("\0".join((self.run, monitor, rules, *redact, *command)))
-        text = text[: record.HEADER - record.TEXT_AT]
+    def _first_header(self, rules: str) -> bytearray:
         origin = f"{boot_id()} {namespace()} {machine_id()}".encode()
         origin = origin[: record.TEXT_AT - record.ORIGIN_AT]
         header = self._header = bytearray(record.HEADER)
         header[:8] = record.MAGIC
         header[record.ORIGIN_AT : record.ORIGIN_AT + len(origin)] = origin
-        header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
+        self._put_text(rules)
         self._put(record.AT_VERSION, record.VERSION)
         self._put(record.AT_WRAPPER, os.getpid())
         self._put(record.AT_STARTED, time.time_ns())
-        self._put(record.AT_TEXT, len(text))
-        self._put(record.AT_REDACT, len(redact))
+        self._put(record.AT_REDACT, len(self._redact))
         return header
+
+    def _put_text(self, rules: str) -> None:
+        fields = (self.run, self._monitor, rules, *self._redact, *self._command)
+        text = os.fsencode("\0".join(fields))[: record.HEADER - record.TEXT_AT]
+        self._header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
+        self._put(record.AT_TEXT, len(text))
 
     def _put(self, index: int, value: int) -> None:
         self._header[index * 8 : index * 8 + 8] = record.word(value)
@@ -134,8 +136,8 @@ class Recorder:
         time.sleep(SYNC_AFTER)
         try:
             os.fdatasync(self._fd)
-        except Exception:
-            pass  # the next write says so, and a thread of ours leaves no traceback
+        except OSError:
+            pass  # the next write says so
 
     def read_from(self, fd: int) -> memoryview:
         """Read what `fd` has, at most a chunk, into the record; return the bytes there.
@@ -164,8 +166,17 @@ class Recorder:
         self._put(record.AT_ENDED, time.time_ns())
         self._note(record.ENDED)
 
-    def note_failed_spawn(self, exit_code: int) -> None:
-        """Write down that there was no job, with the exit code of `exec`."""
+    def ensure_ended(self, status: int, *, timed_out: bool) -> None:
+        """Write down again how the job ended, where writing it may have failed."""
+        if self._header[record.AT_STATE * 8] == record.RUNNING:
+            self.note_ended(status, timed_out=timed_out)
+        else:
+            self._write_header()
+
+    def note_failed_spawn(self, exit_code: int, problem: str) -> None:
+        """Write down that there was no job and why, with the exit code of `exec`."""
+        self._put_text(problem)
+        self._put(record.AT_FLAGS, record.NOT_STARTED)
         self._put(record.AT_ENDED, time.time_ns())
         self.note_judged(False, exit_code)
 

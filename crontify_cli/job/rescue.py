@@ -10,6 +10,9 @@ from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.launched import LaunchedRun
 from crontify_cli.job.process import DRAIN
 
+REQUEST_WAIT = 10.0
+"""Seconds after the job's end for which a request that has begun may still be answered."""
+
 
 def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     """Pass the job's output on until it ends; return its exit code.
@@ -28,10 +31,25 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     while process.status is None:
         time.sleep(0.05)
         process.reap()
+    run.recorder.ensure_ended(process.status, timed_out=process.timed_out)
+    _await_reporter(run)
     if process.timed_out:
         return ExitCode.TIMEOUT
     code = os.waitstatus_to_exitcode(process.status)
     return code if code >= 0 else ExitCode.SIGNAL_BASE - code
+
+
+def _await_reporter(run: LaunchedRun) -> None:
+    """Let the reporter finish the request that it has begun, or it would be sent again."""
+    if not run.reporter:
+        return
+    run.reporter.stop()
+    process = run.process
+    stops, until = process.stop_requests, time.monotonic() + REQUEST_WAIT
+    while run.reporter.is_alive() and process.stop_requests == stops:
+        if time.monotonic() > until:
+            return
+        run.reporter.join(0.05)
 
 
 def _words(error: Exception) -> str:

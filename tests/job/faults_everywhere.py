@@ -4,9 +4,11 @@
 
 The list comes from a trace of real runs (`tests/job/faulty.py`). After each run with a fault
 `crontify flush` runs without one. Where an import fails, the run is a program of its own;
-otherwise it is forked from a process that has imported everything. The job's exit code and output must be right, and the server
-must have exactly one outcome, the true one; it may have it twice if the function failed
-while a request was on its way. Exits with 1 and prints the broken runs if a rule is broken.
+otherwise it is forked from a process that has imported everything.
+
+The job's exit code and output must be right, and the server must have exactly one outcome,
+the true one; it may have it twice if the function failed while a request was on its way.
+Exits with 1 and prints the broken runs if a rule is broken.
 """
 
 import argparse
@@ -26,7 +28,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.delivery.outcomes import queue
-from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
 
 FAULTY = [sys.executable, str(Path(__file__).with_name("faulty.py"))]
