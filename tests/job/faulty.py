@@ -136,6 +136,8 @@ def _wait(child):
 
 
 if __name__ == "__main__":
+    # As `python -m` from the top of this source tree.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     assert "threading" not in sys.modules, "it keeps a start_new_thread of its own"
     _real_start, _thread.start_new_thread = _thread.start_new_thread, _start_new_thread
     if sys.argv[1:] == ["SERVE"]:
