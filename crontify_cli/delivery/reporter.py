@@ -286,9 +286,12 @@ class Reporter(threading.Thread):
         if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
             return False
         sent = delivery.send(ping)
-        self._tell_of(session, ping.kind, sent)
         if session.journal and outcome.report_id is not None:
-            self._settle(session.journal, outcome.report_id, sent)
+            try:
+                self._settle(session.journal, outcome.report_id, sent)
+            except Exception:  # an internal error; but it must not be sent again
+                self._settle(session.journal, outcome.report_id, sent)
+        self._tell_of(session, ping.kind, sent)
         if session.outbox and sent.verdict == "delivered":
             self._help_others(session.outbox, delivery)
         return sent.verdict == "delivered"
