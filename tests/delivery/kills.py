@@ -71,18 +71,25 @@ def play(folder: Path, env: dict[str, str], mood: str, whole: float, seed: int, 
     """
     chance = random.Random(f"{seed} {at}")
     monitor, code = f"m{at:04d}", chance.choice([0, 0, 3])
-    lasts = chance.choice([0.0, 0.1, 1.5 * whole])
     target = ("wrapper", "job", "both")[at % 3]
+    lasts = chance.choice([0.0, 0.1, 1.5 * whole])
+    moment = chance.uniform(0.0, 0.9 * whole + lasts)
+    if target == "job":
+        lasts += 0.2 * whole  # it is not there from the beginning
+        moment = chance.uniform(0.0, lasts)
     command = [*PROGRAM, "exec", monitor, "--", "sh", "-c", JOB, monitor, str(lasts), str(code)]
     wrapper = subprocess.Popen(
         command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     is_job_killed = False
     try:
-        wrapper.wait(chance.uniform(0.0, 1.1 * whole + lasts))
+        wrapper.wait(moment)
     except subprocess.TimeoutExpired:
         if target != "wrapper":
             is_job_killed = kill_job(wrapper.pid, monitor)
+        while target == "job" and not is_job_killed and wrapper.poll() is None:
+            is_job_killed = kill_job(wrapper.pid, monitor)
+            time.sleep(0.01)
         if target != "job":
             wrapper.send_signal(signal.SIGKILL)
     returned = wrapper.wait()

@@ -1,5 +1,7 @@
 """Each function that `crontify exec` calls after the spawn fails once, each in a run of its own.
 
+Functions are ours, the modules that we import, and what we call of the system.
+
     .venv/bin/python -m tests.job.faults_everywhere [--workers N] [--calls N] [--only TEXT]
 
 The list comes from a trace of real runs (`tests/job/faulty.py`). After each run with a fault
@@ -135,7 +137,8 @@ def faults(scenario: Scenario, folder: Path, calls: int) -> Iterator[Fault]:
     """
     for at, (function, count) in enumerate(trace(scenario, folder).items()):
         for number in range(1, min(count, calls) + 1):
-            yield Fault(scenario, function, number, ERRORS[(at + number) % len(ERRORS)])
+            error = "OSError" if ">" in function else ERRORS[(at + number) % len(ERRORS)]
+            yield Fault(scenario, function, number, error)
 
 
 def play(fault: Fault, folder: Path, workshop: Workshop) -> Played:

@@ -6,7 +6,8 @@
 
 The first form appends a line `MODULE:QUALNAME` to FILE for each call of a function of
 `crontify_cli` after the spawn, in all threads; running a module, as an import does, is a call
-of `MODULE:<module>`. The second form raises ERROR in place of the N-th of these calls, and
+of `MODULE:<module>`. A call from there into the system, as of `os.write`, is a line
+`MODULE:QUALNAME>posix.write`. The second form raises ERROR in place of the N-th of these calls, and
 writes to FAULTY_HIT when (seconds of `time.monotonic()`) and from which functions it was called.
 
 The third form imports everything, then runs a command for each line of JSON on its stdin
@@ -29,6 +30,9 @@ PATIENCE = 90.0
 _OPTIMIZED = 0x1
 """The flag of a code object that is a function's, and not a module's or a class body's."""
 
+_SYSTEM = ("posix", "_signal", "select", "fcntl", "sqlite3", "_thread", "_queue", "_io")
+"""The modules of C functions whose failure is not just a lack of memory."""
+
 _spawned = False
 _calls: "dict[str, int]" = {}
 _name, _number, _error = "", 0, ""
@@ -50,12 +54,20 @@ def _qualified(frame):
     return f"{module}:{code.co_qualname}"
 
 
-def _on_call(frame, event, _argument):
-    if event != "call" or not _spawned:
+def _system_call(function):
+    """Return `MODULE.NAME` for a C function of the system's, None for any other."""
+    module = getattr(function, "__module__", None) or type(function.__self__).__module__
+    return f"{module}.{function.__name__}" if module in _SYSTEM else None
+
+
+def _on_call(frame, event, argument):
+    if event not in ("call", "c_call") or not _spawned:
         return
     name = _qualified(frame)
-    if name is None:
+    if name is None or (event == "c_call" and not (callee := _system_call(argument))):
         return
+    if event == "c_call":
+        name += f">{callee}"
     if trace := os.environ.get("FAULTY_TRACE"):
         _append(trace, name)
     if name != _name:
