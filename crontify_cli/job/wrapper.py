@@ -100,6 +100,8 @@ def _spawn(launched: LaunchedRun) -> None:
     try:
         launched.process.spawn(launched.command, environ, out, err)
     except (OSError, ValueError) as error:
+        if launched.process.pid:
+            raise  # the job runs, and we cannot watch over it as usual
         launched.exit_code, launched.problem = _explain(launched.command[0], error)
         recorder.note_failed_spawn(launched.exit_code, launched.problem)
     finally:
