@@ -20,7 +20,7 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     error: the fault of ours, of which a line tells. The record of the run stays on disk,
     so that the next run reports this one.
     """
-    say(f"internal error: {_words(error)}; the job goes on")
+    say(f"internal error: {error_words(error)}; the job goes on")
     process = run.process
     if not process.pid:
         say(run.problem)
@@ -52,7 +52,8 @@ def _await_reporter(run: LaunchedRun) -> None:
         run.reporter.join(0.05)
 
 
-def _words(error: Exception) -> str:
+def error_words(error: Exception) -> str:
+    """Keep the traceback of an internal error in a file; return what to say of it, on one line."""
     try:
         from crontify_cli.crash import keep
         from crontify_cli.report.mask import full_mask

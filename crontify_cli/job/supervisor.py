@@ -16,6 +16,7 @@ from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
+from crontify_cli.job.rescue import error_words
 from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
@@ -223,7 +224,10 @@ class Supervisor:
 
     def _tell_of_failure(self, failure: "threading.ExceptHookArgs | UnraisableHookArgs") -> None:
         """Say in one line, instead of a traceback, what failed in a thread of ours."""
-        self._notices.say(f"internal error in a thread: {failure.exc_type.__name__}")
+        words = failure.exc_type.__name__
+        if isinstance(failure.exc_value, Exception):
+            words = error_words(failure.exc_value)
+        self._notices.say(f"internal error in a thread: {words}")
 
     def _tell_of_the_streams(self) -> None:
         for stream, failure in self._passthrough.failures.items():
