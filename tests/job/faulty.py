@@ -17,6 +17,7 @@ its exit code. A run costs a tenth of the time, but imports nothing that could f
 
 import _thread
 import builtins
+import contextlib
 import faulthandler
 import json
 import os
@@ -92,7 +93,9 @@ def _start_new_thread(function, *arguments):
     """Start a thread as `_thread` does, with our hook in it."""
 
     def run(*args, **kwargs):
-        sys.setprofile(_on_call)
+        while sys.getprofile() is not _on_call:
+            with contextlib.suppress(RuntimeError):  # another thread is about to set its own
+                sys.setprofile(_on_call)
         function(*args, **kwargs)
 
     return _real_start(run, *arguments)
