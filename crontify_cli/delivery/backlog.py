@@ -7,7 +7,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
 from crontify_cli.delivery.delays import since_end
-from crontify_cli.delivery.journal import Journal, MonitorQueue, Queued, ReportState, StartState
+from crontify_cli.delivery.journal import (
+    Journal,
+    JournalError,
+    MonitorQueue,
+    Queued,
+    ReportState,
+    StartState,
+)
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
@@ -139,10 +146,10 @@ class Delivery(NamedTuple):
                 return result
             answer = self.sender.ping(ping, min(self.most, self._left(rate_limited)))
             attempts += 1
+            if answer.fate == "received":  # before anything that could fail: it must be known
+                return SendResult("delivered", answer, shortened)
             step = policy.decide(ping, attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
-            if step.verdict == "delivered":
-                return SendResult("delivered", answer, shortened)
             if answer.status == 413 and ping.log_output:
                 shortened = f"{message}; it was sent without the log, which is kept here"
                 ping = ping._replace(log_output=None)
@@ -242,7 +249,12 @@ def deliver_backlog(
                 return total._replace(left=True, failure=_NOT_BEGUN)
             holding = delivery._replace(wait=_Renewing(journal, queue, row.id, delivery.wait))
             sent = holding.send(mark_late(row, time.time()))
-            settle(journal, row.id, sent)
+            try:
+                settle(journal, row.id, sent)
+            except JournalError:
+                raise
+            except Exception:  # an internal error; but it must not be sent again
+                settle(journal, row.id, sent)
             if sent.report_state == "delivered":
                 total = total._replace(delivered=total.delivered + 1)
             elif sent.report_state == "refused":

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from crontify_cli import processes
 from crontify_cli.delivery.journal_file import VERSION, JournalError, JournalFile, journal_path

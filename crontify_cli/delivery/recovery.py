@@ -149,7 +149,8 @@ def _ending(
     meta = {"duration_ms": round(duration * 1000)}
     if found.status is None:  # there was no job, or the record is of version 1
         code = found.exit_code
-        succeeded, reason = found.state == record.SUCCEEDED, f"ended with exit code {code}"
+        succeeded = found.state == record.SUCCEEDED
+        reason = found.problem or f"ended with exit code {code}"
     else:
         rules = read_rules(found.rules, monitor)
         verdict = judge(Facts(found.status, duration, found.timed_out), rules)

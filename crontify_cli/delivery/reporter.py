@@ -289,8 +289,13 @@ class Reporter(threading.Thread):
         if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
             return Done(delivered=False)
         sent = delivery.send(ping)
+        settled = True
+        if outcome.report_id is not None:
+            try:
+                settled = self._settle(session, outcome.report_id, sent)
+            except Exception:  # an internal error; but it must not be sent again
+                settled = self._settle(session, outcome.report_id, sent)
         self._tell_of(session, ping.kind, sent)
-        settled = outcome.report_id is None or self._settle(session, outcome.report_id, sent)
         if session.outbox and sent.verdict == "delivered":
             # An attempt that our exit would break off could arrive and be made again.
             least = session.prepared.settings.http_timeout

@@ -284,7 +284,7 @@ class Closing:
         update = None
         if self._show_wait and os.isatty(2):
             update = self._show_wait(self._options.monitor, self._seconds_left)
-        while not inbox.done:
+        while not inbox.done and self._reporter.is_alive():
             is_limited = bool(inbox.waiting and inbox.waiting.rate_limited)
             limit = outcome.rate_limit_until if is_limited else outcome.until
             ready = inbox.ready.at if inbox.ready else time.monotonic()
@@ -296,6 +296,7 @@ class Closing:
                 update()
             if process.stop_requests > stops:
                 break
+        inbox.read()  # a thread that has ended may have told something before
         if update:
             self._show_wait = None
             update()

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crontify_cli.config import MonitorSettings
+    from crontify_cli.delivery.reporter import Reporter
     from crontify_cli.job.options import ExecOptions
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
+    from crontify_cli.job.sinks import Sink
 
 
 class LaunchedRun:
@@ -21,6 +23,9 @@ class LaunchedRun:
         or 2 for stderr.
     problem: why there is no job, with `exit_code` for it; empty if there is one.
     warnings: lines for a person.
+    unwritten: functions that write to a sink what was read of the output but has not been
+        passed on, oldest output first; called again, they write nothing twice.
+    reporter: the thread that reports the run, once it was started.
     """
 
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
@@ -32,6 +37,8 @@ class LaunchedRun:
         self.problem = ""
         self.exit_code = 0
         self.warnings: list[str] = []
+        self.unwritten: list[Callable[[Sink], None]] = []
+        self.reporter: Reporter | None = None
 
 
 def command_line(options: "ExecOptions") -> "list[str]":

@@ -131,8 +131,8 @@ class Process:
             self.pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
         try:
             import resource  # noqa: F401 - wait4 would import it, in a handler
-        except ImportError:
-            self._has_usage = False  # no descriptor is left for it
+        except Exception:
+            self._has_usage = False  # no descriptor or no memory is left for it
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGCHLD, self._on_child)
         for signum in self._early:

@@ -51,7 +51,8 @@ class Recorder:
         self._fd = -1
         self._is_behind = False
         self._monitor = monitor
-        self._header = self._first_header(monitor, command, redact, rules)
+        self._redact, self._command = redact, command
+        self._header = self._first_header(rules)
         if no_log is not None:
             self._put(record.AT_NO_LOG, 1 if no_log else 2)
         self._memory = memoryview(b"")
@@ -62,27 +63,28 @@ class Recorder:
 
     # Before the spawn
 
-    def _first_header(
-        self, monitor: str, command: "Sequence[str]", redact: "Sequence[str]", rules: str
-    ) -> bytearray:
-        text = os.fsencode("\0".join((self.run, monitor, rules, *redact, *command)))
-        text = text[: record.HEADER - record.TEXT_AT]
+    def _first_header(self, rules: str) -> bytearray:
         header = self._header = bytearray(record.HEADER)
         header[:8] = record.MAGIC
         self._machine = machine_id()
         self._put_origin()
-        header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
+        self._put_text(rules)
         self._put(record.AT_VERSION, record.VERSION)
         self._put(record.AT_WRAPPER, os.getpid())
         self._put(record.AT_STARTED, time.time_ns())
-        self._put(record.AT_TEXT, len(text))
-        self._put(record.AT_REDACT, len(redact))
+        self._put(record.AT_REDACT, len(self._redact))
         return header
 
     def _put_origin(self) -> None:
         origin = f"{boot_id()} {namespace()} {self._machine}".encode()
         origin = origin[: record.TEXT_AT - record.ORIGIN_AT]
         self._header[record.ORIGIN_AT : record.ORIGIN_AT + len(origin)] = origin
+
+    def _put_text(self, rules: str) -> None:
+        fields = (self.run, self._monitor, rules, *self._redact, *self._command)
+        text = os.fsencode("\0".join(fields))[: record.HEADER - record.TEXT_AT]
+        self._header[record.TEXT_AT : record.TEXT_AT + len(text)] = text
+        self._put(record.AT_TEXT, len(text))
 
     def _put(self, index: int, value: int) -> None:
         self._header[index * 8 : index * 8 + 8] = record.word(value)
@@ -164,9 +166,12 @@ class Recorder:
         data = self._memory[at : at + count]
         if count:
             self.total += count
-            # In this order, and before it is passed on: what was relayed can be read back.
-            self._write(data, at)
-            self._write(record.word(self.total), record.AT_TOTAL * 8)
+            try:
+                # In this order, and before it is passed on: what was relayed can be read back.
+                self._write(data, at)
+                self._write(record.word(self.total), record.AT_TOTAL * 8)
+            except Exception as error:  # what was read has to be passed on
+                self.problem = self.problem or repr(error)
         return data
 
     # How far the run has come; each step is written as soon as it is known
@@ -178,8 +183,17 @@ class Recorder:
         self._put_end()
         self._note(record.ENDED)
 
-    def note_failed_spawn(self, exit_code: int) -> None:
-        """Write down that there was no job, with the exit code of `exec`."""
+    def ensure_ended(self, status: int, *, timed_out: bool) -> None:
+        """Write down again how the job ended, where writing it may have failed."""
+        if self._header[record.AT_STATE * 8] == record.RUNNING:
+            self.note_ended(status, timed_out=timed_out)
+        else:
+            self._write_header()
+
+    def note_failed_spawn(self, exit_code: int, problem: str) -> None:
+        """Write down that there was no job and why, with the exit code of `exec`."""
+        self._put_text(problem)
+        self._put(record.AT_FLAGS, record.NOT_STARTED)
         self._put_end()
         self.note_judged(False, exit_code)
 

@@ -33,6 +33,7 @@ class Relay:
         self._poll.register(wake, select.POLLIN)
         self._early = Early()
         self._sink: Sink | None = None
+        self._in_flight: tuple[int, memoryview] | None = None
         # Of both streams in one pipe, what was written to stderr cannot be told.
         self._errors_from = STDERR if STDERR in streams.values() else STDOUT
         self._errors = bytearray()
@@ -51,6 +52,13 @@ class Relay:
         self._early.release(sink)
         for fd in self._early.waiting:
             self._poll.register(fd, select.POLLIN)
+
+    def release(self, sink: Sink) -> None:
+        """Write to `sink` what was read and has not been passed on, since that failed."""
+        self._early.release(sink)
+        if self._in_flight:
+            sink.write(*self._in_flight)
+            self._in_flight = None
 
     def until_exit(self, process: Process) -> Iterator[None]:
         """Relay until the job has ended and its pipes are empty; yield after each event.
@@ -96,7 +104,9 @@ class Relay:
             os.close(fd)
             del self._streams[fd]
             return False
+        self._in_flight = stream, data
         sink.write(stream, data)
+        self._in_flight = None
         if stream == self._errors_from:
             self._errors_size += len(data)
             self._errors += data[-ERROR_TAIL:]

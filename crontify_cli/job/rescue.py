@@ -10,6 +10,9 @@ from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.launched import LaunchedRun
 from crontify_cli.job.process import DRAIN
 
+REQUEST_WAIT = 10.0
+"""Seconds after the job's end for which a request that has begun may still be answered."""
+
 
 def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     """Pass the job's output on until it ends; return its exit code.
@@ -17,22 +20,40 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     error: the fault of ours, of which a line tells. The record of the run stays on disk,
     so that the next run reports this one.
     """
-    say(f"internal error: {_words(error)}; the job goes on")
+    say(f"internal error: {error_words(error)}; the job goes on")
     process = run.process
     if not process.pid:
         say(run.problem)
         return run.exit_code
+    for write_to in run.unwritten:
+        write_to(_Streams())
     _copy(run)
     while process.status is None:
         time.sleep(0.05)
         process.reap()
+    run.recorder.ensure_ended(process.status, timed_out=process.timed_out)
+    _await_reporter(run)
     if process.timed_out:
         return ExitCode.TIMEOUT
     code = os.waitstatus_to_exitcode(process.status)
     return code if code >= 0 else ExitCode.SIGNAL_BASE - code
 
 
-def _words(error: Exception) -> str:
+def _await_reporter(run: LaunchedRun) -> None:
+    """Let the reporter finish the request that it has begun, or it would be sent again."""
+    if not run.reporter:
+        return
+    run.reporter.stop()
+    process = run.process
+    stops, until = process.stop_requests, time.monotonic() + REQUEST_WAIT
+    while run.reporter.is_alive() and process.stop_requests == stops:
+        if time.monotonic() > until:
+            return
+        run.reporter.join(0.05)
+
+
+def error_words(error: Exception) -> str:
+    """Keep the traceback of an internal error in a file; return what to say of it, on one line."""
     try:
         from crontify_cli.crash import keep
         from crontify_cli.report.mask import full_mask
@@ -60,15 +81,19 @@ def _move(streams: "dict[int, int]", fd: int) -> bool:
         data = os.read(fd, 65536)
     except BlockingIOError:
         return False
-    _write(streams[fd], data)
+    _Streams().write(streams[fd], data)
     if not data:
         del streams[fd]
     return True
 
 
-def _write(stream: int, data: bytes) -> None:
-    try:
-        while data:
-            data = data[os.write(stream, data) :]
-    except OSError:
-        pass  # nobody reads it any more; the job is to go on
+class _Streams:
+    """Our own stdout and stderr."""
+
+    def write(self, stream: int, data: "bytes | memoryview") -> None:
+        """Write all of `data`, if anybody reads it."""
+        try:
+            while data:
+                data = data[os.write(stream, data) :]
+        except OSError:
+            pass  # the job is to go on

@@ -77,10 +77,11 @@ class Early:
         self._size += len(data)
 
     def release(self, sink: Sink) -> None:
-        """Write everything to where it goes."""
-        for stream, data in self._kept:
+        """Write everything to where it goes; if that fails, the next call goes on from there."""
+        while self._kept:
+            stream, data = self._kept[0]
             sink.write(stream, memoryview(data))
-        self._kept.clear()
+            del self._kept[0]
 
 
 MEMORY = 1024 * 1024
@@ -121,12 +122,16 @@ class DeferredOutput:
         if part.failed:
             self._segment = MEMORY // 2  # the next ones come to no file
 
-    def release(self, sink: Passthrough) -> None:
-        """Write everything to where it would have gone, in its order."""
+    def release(self, sink: Sink) -> None:
+        """Write everything to where it would have gone, in its order.
+
+        If that fails, the next call goes on from there.
+        """
         self._head.replay(sink)
         if self._dropped:
             marker = f"\ncrontify: [… {self._dropped:,} bytes of output were not kept …]\n".encode()
             sink.write(STDERR, memoryview(marker))
+            self._dropped = 0
         for part in (self._older, self._newer):
             if part:
                 part.replay(sink)
@@ -145,6 +150,7 @@ class _Part:
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
         self._in_file = 0
+        self._replayed = 0
 
     def add(self, stream: int, data: memoryview) -> None:
         self._memory += bytes((stream,)) + len(data).to_bytes(4, "big")
@@ -154,7 +160,7 @@ class _Part:
         if len(self._memory) > MEMORY:
             try:
                 self._spill()
-            except OSError:
+            except Exception:  # a full disk, no descriptor, no memory
                 self.failed = True
 
     def _spill(self) -> None:
@@ -168,20 +174,19 @@ class _Part:
         self._in_file = at
         self._memory.clear()
 
-    def replay(self, sink: Passthrough) -> None:
-        if self._file:
-            with open(self._file.fileno(), "rb", closefd=False) as file:
-                file.seek(0)
-                left = self._in_file
-                while left > 0:
-                    stream, length = file.read(1)[0], int.from_bytes(file.read(4), "big")
-                    sink.write(stream, memoryview(file.read(length)))
-                    left -= 5 + length
-        frames, at = memoryview(self._memory), 0
-        while at < len(frames):
-            end = at + 5 + int.from_bytes(frames[at + 1 : at + 5], "big")
-            sink.write(frames[at], frames[at + 5 : end])
-            at = end
+    def replay(self, sink: Sink) -> None:
+        while self._replayed < self.size:
+            frame = self._replayed
+            header = self._read(frame, 5)
+            length = int.from_bytes(header[1:], "big")
+            sink.write(header[0], memoryview(self._read(frame + 5, length)))
+            self._replayed = frame + 5 + length
+
+    def _read(self, at: int, length: int) -> bytes:
+        """Return so many bytes of one frame, which is in the file or in memory as a whole."""
+        if self._file and at < self._in_file:
+            return os.pread(self._file.fileno(), length, at)
+        return bytes(self._memory[at - self._in_file : at - self._in_file + length])
 
     def close(self) -> None:
         if self._file:
@@ -199,12 +204,17 @@ class MetaSink:
 
         self._sink = sink
         self._scan = MetaScan(patterns)
+        self._failure = ""
 
     def write(self, stream: int, data: memoryview) -> None:
         """Pass `data` on, then have it searched."""
         self._sink.write(stream, data)
-        self._scan.feed(bytes(data), stream)
+        try:
+            self._scan.feed(bytes(data), stream)
+        except Exception as error:  # no memory; the output goes on
+            self._failure = f"--meta-regex: the output was not searched completely: {error!r}"
 
     def finish(self, seconds: float) -> tuple[Mapping[str, int | float], list[str]]:
         """End the search within `seconds`; return the numbers, and warnings for a person."""
-        return self._scan.finish(seconds)
+        numbers, warnings = self._scan.finish(seconds)
+        return numbers, [*warnings, *filter(None, [self._failure])]

@@ -7,6 +7,7 @@ stderr and cost the job nothing.
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
+from crontify_cli.job.rescue import error_words
 from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
@@ -22,6 +24,8 @@ from crontify_cli.processes import identity, start_time
 from crontify_cli.report.verdict import Facts, judge, read_rules
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.job.closing import ShowWait
     from crontify_cli.job.sinks import DeferredOutput, MetaSink
@@ -58,6 +62,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         self._inbox = Inbox(wake_end)
         self._relay = Relay(run.recorder, run.streams, wake)
+        run.unwritten = [self._relay.release]
         self._passthrough = Passthrough(run.process)
         self._sink: Sink | None = None
         self._held: DeferredOutput | None = None
@@ -68,17 +73,19 @@ class Supervisor:
         """Do it all, in order."""
         # The loading thread must let the job's output pass: a fifth of the usual turn.
         sys.setswitchinterval(0.001)
+        threading.excepthook = sys.unraisablehook = self._tell_of_failure
         self._recorder.sync_soon()
         self._process.watch_terminal()
         owner = identity()
         reporter = self._new_reporter(owner)
         reporter.start()
+        self._run.reporter = reporter
         self._tell_of_the_start()
         if self._process.pid:
             self._relay_until_exit()
         else:
             self._notices.say(self._run.problem)
-        prepared = self._await_prepared()
+        prepared = self._await_prepared(reporter)
         rules = read_rules(rules_text(self._options), self._monitor())
         verdict = judge(self._facts(), rules)
         if self._held and not verdict.succeeded:
@@ -164,6 +171,7 @@ class Supervisor:
             from crontify_cli.job.sinks import DeferredOutput
 
             sink = self._held = DeferredOutput()
+            self._run.unwritten.insert(0, self._held.release)
         patterns = [*(monitor.meta_regex if monitor else ()), *self._options.meta_regex]
         if patterns:
             from crontify_cli.job.sinks import MetaSink
@@ -186,16 +194,17 @@ class Supervisor:
 
     # After its end
 
-    def _await_prepared(self) -> Prepared | None:
+    def _await_prepared(self, reporter: Reporter) -> Prepared | None:
         """Wait for all that a report takes; None if it does not come, or we are asked to stop."""
         stops, ended = self._process.stop_requests, time.monotonic()
         self._inbox.read()
-        while not (self._inbox.prepared or self._inbox.done):
+        while not (self._inbox.prepared or self._inbox.done) and reporter.is_alive():
             settings = self._inbox.settings and self._inbox.settings.settings
             patience = settings.report_timeout if settings else LATEST_SETTINGS
             if time.monotonic() > ended + patience or self._process.stop_requests > stops:
                 break
             self._inbox.read(0.1)
+        self._inbox.read()  # a thread that has ended may have told something before
         return self._inbox.prepared
 
     def _facts(self) -> Facts:
@@ -212,6 +221,13 @@ class Supervisor:
 
     def _monitor(self) -> "MonitorSettings | None":
         return self._inbox.settings.monitor if self._inbox.settings else None
+
+    def _tell_of_failure(self, failure: "threading.ExceptHookArgs | UnraisableHookArgs") -> None:
+        """Say in one line, instead of a traceback, what failed in a thread of ours."""
+        words = failure.exc_type.__name__
+        if isinstance(failure.exc_value, Exception):
+            words = error_words(failure.exc_value)
+        self._notices.say(f"internal error in a thread: {words}")
 
     def _tell_of_the_streams(self) -> None:
         for stream, failure in self._passthrough.failures.items():

@@ -95,36 +95,42 @@ def _spawn(launched: LaunchedRun) -> None:
         environ["CRONTIFY_META"] = recorder.meta_path
     else:
         environ.pop("CRONTIFY_META", None)  # an outer run's is not ours to write to
-    launched.streams, out, err = _pipes()
+    launched.streams, ends = _pipes()
+    out, err = (ends[0], ends[-1]) if ends else (1, 2)
     try:
         launched.process.spawn(launched.command, environ, out, err)
     except (OSError, ValueError) as error:
+        if launched.process.pid:
+            raise  # the job runs, and we cannot watch over it as usual
         launched.exit_code, launched.problem = _explain(launched.command[0], error)
-        recorder.note_failed_spawn(launched.exit_code)
+        recorder.note_failed_spawn(launched.exit_code, launched.problem)
     finally:
-        os.close(out)
-        if err != out:
-            os.close(err)
+        for fd in ends:
+            os.close(fd)
     recorder.begin(launched.process.pid)
 
 
-def _pipes() -> "tuple[dict[int, int], int, int]":
-    """Return the read ends of the job's pipes by stream, and the write ends for 1 and 2.
+def _pipes() -> "tuple[dict[int, int], list[int]]":
+    """Return the read ends of the job's pipes by stream, and the write ends.
 
-    If our own stdout and stderr are one file, as under cron, so are the job's: only then is
-    the order of what it writes to both exact.
+    If our own stdout and stderr are one file, as under cron, there is one pipe for both: only
+    then is the order of what the job writes to both exact. There is none if no descriptor is
+    left: then the job writes to our own stdout and stderr.
     """
     ours, theirs = os.fstat(1), os.fstat(2)
-    out_read, out = os.pipe2(os.O_CLOEXEC)
-    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
-        return {out_read: 1}, out, out
+    is_one_file = (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
+    streams: dict[int, int] = {}
+    ends: list[int] = []
     try:
-        err_read, err = os.pipe2(os.O_CLOEXEC)
+        for stream in (1,) if is_one_file else (1, 2):
+            fd, end = os.pipe2(os.O_CLOEXEC)
+            streams[fd] = stream
+            ends.append(end)
     except OSError:
-        os.close(out_read)  # running the job alone may need a descriptor for an import
-        os.close(out)
-        raise
-    return {out_read: 1, err_read: 2}, out, err
+        for fd in (*streams, *ends):
+            os.close(fd)
+        return {}, []
+    return streams, ends
 
 
 def _restore_locale(environ: "MutableMapping[str, str]") -> None:

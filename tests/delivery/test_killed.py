@@ -17,8 +17,7 @@ from crontify_cli import processes, record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.records import live_runs
 from tests.conftest import Crontify
-from tests.delivery.kills import attack, flush
-from tests.faults import delayed
+from tests.delivery.kills import MOODS, attack, flush
 from tests.programs import PROGRAM
 from tests.server import ApiServer
 from tests.waiting import until, until_gone
@@ -42,12 +41,11 @@ def kill_wrapper(
     return path, record.Record(path.read_bytes()).job[0]
 
 
-def test_wrappers_killed_at_random_moments(api: ApiServer, tmp_path: Path) -> None:
+def test_wrappers_and_jobs_killed_at_random_moments(api: ApiServer, tmp_path: Path) -> None:
     seed = int(os.environ.get("KILL_SEED", random.randrange(10**6)))
     print(f"KILL_SEED={seed}")
-    api.default = delayed(0.02)
-    steps, problems = attack(api, tmp_path, int(os.environ.get("KILL_ROUNDS", "25")), seed)
-    print(steps)
+    met, problems = attack(api, tmp_path, int(os.environ.get("KILL_ROUNDS", "36")), seed, MOODS)
+    print(met)
     assert problems == []
 
 
