@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import Settings
 
 _TABLE = "CREATE TABLE IF NOT EXISTS blamed (report_id INTEGER PRIMARY KEY, settings TEXT NOT NULL)"
-_HAS_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'blamed'"
+_HAS_TABLE = "PRAGMA table_info(blamed)"
 _BLAMED = (
     "SELECT reports.id, monitor, reports.base_url, blamed.settings,"
     # Where nothing was ever accepted, the address was wrong, and may be replaced.
