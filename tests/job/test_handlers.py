@@ -44,7 +44,7 @@ sys.exit(main())
     [
         ((), "exit 3", None, 3),
         ((), "touch began; sleep 60 & wait", signal.SIGTERM, 128 + signal.SIGTERM),
-        ((), "touch began; trap 'exit 4' USR1; sleep 60 & wait", signal.SIGUSR1, 4),
+        ((), "trap 'exit 4' USR1; touch began; sleep 60 & wait", signal.SIGUSR1, 4),
         (("--timeout", "0.2s"), "sleep 60", None, 124),
         (("--timeout", "0.2s", "--kill-after", "0.2s"), "trap '' TERM; sleep 60", None, 124),
     ],
