@@ -334,4 +334,7 @@ def make_private(folder: str) -> None:
         pass
     except FileNotFoundError:
         make_private(os.path.dirname(folder))
-        make_private(folder)
+        try:
+            os.mkdir(folder, 0o700)  # fails again where nothing can be made, as in /proc
+        except FileExistsError:
+            pass  # another first run was faster
