@@ -139,7 +139,9 @@ def test_without_threads_texts_are_withheld_and_nothing_is_searched() -> None:
     ],
 )
 def test_what_is_no_pattern_is_named_with_the_reason(pattern: str, why: str) -> None:
-    with pytest.raises(ValueError, match=f"not a regular expression: .*{re.escape(why)}") as caught:
+    with pytest.raises(
+        ValueError, match=f"invalid regular expression .*{re.escape(why)}"
+    ) as caught:
         parse_regex(pattern)
     assert pattern[:60] in str(caught.value)
 

@@ -185,8 +185,8 @@ def test_commands_are_listed_with_what_they_do(terminal: Terminal) -> None:
     listed = terminal.listed("crontify \t", *commands)
     assert once(listed, "sandbox", "flush", "demo", "completion")
     if terminal.shell != "bash":
-        assert "See, check and change the settings" in listed
-        assert "List the runs of this machine, the newest first" in listed
+        assert "Show, check and change the settings" in listed
+        assert "List the runs on this machine, the newest first" in listed
 
 
 def test_options_are_listed_with_what_they_do(terminal: Terminal) -> None:

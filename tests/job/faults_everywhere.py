@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.delivery.outcomes import queue
+from tests.job.faulty import IN_A_HANDLER
 from tests.server import ApiServer, settings
 
 FAULTY = [sys.executable, str(Path(__file__).with_name("faulty.py"))]
@@ -139,6 +140,7 @@ def faults(scenario: Scenario, folder: Path, calls: int) -> Iterator[Fault]:
     """
     traced = trace(scenario, folder)
     del traced[OURS_TO_LOSE]
+    traced.setdefault(IN_A_HANDLER, 1)
     for at, (function, count) in enumerate(traced.items()):
         for number in range(1, min(count, calls) + 1):
             error = "OSError" if ">" in function else ERRORS[(at + number) % len(ERRORS)]

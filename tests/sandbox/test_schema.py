@@ -16,7 +16,7 @@ SEED = "20261125"
 PARTS = {
     "pings": ("examples,coverage,fuzzing", "/ping/", 240, 780),
     "lists": ("examples,coverage,fuzzing", "/monitors", 240, 780),
-    "chains": ("stateful", "", 70, 460),
+    "chains": ("stateful", "", 70, 400),
 }
 """Phases of schemathesis, the paths, how many cases of an operation, how many requests these
 are at least. Together over 2,000; in parts, since making a case takes longer than asking does."""
