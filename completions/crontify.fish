@@ -246,7 +246,8 @@ function __crontify_keys
         no_start\t'Report only the end of the job, not its start' \
         no_log\t'Do not send the log of a failure' \
         meta_regex\t'Report numbers found in the output by named groups' \
-        redact\t'Mask additional text in the logs'
+        redact\t'Mask additional text in the logs' \
+        mask_shapes\t'Mask also what looks like a secret'
         printf '%s\t%s\n' monitors. 'A setting of one monitor'
         return
     end
@@ -263,7 +264,8 @@ function __crontify_keys
         no_start\t'Report only the end of the job, not its start' \
         no_log\t'Do not send the log of a failure' \
         meta_regex\t'Report numbers found in the output by named groups' \
-        redact\t'Mask additional text in the logs'
+        redact\t'Mask additional text in the logs' \
+        mask_shapes\t'Mask also what looks like a secret'
         else
             printf '%s\n' monitors.$name.
         end
@@ -280,6 +282,8 @@ function __crontify_settings
         case no_start
             printf '%s\n' true false
         case no_log
+            printf '%s\n' true false
+        case mask_shapes
             printf '%s\n' true false
         case api_key_file token_file ca_bundle
             __fish_complete_path (commandline -ct)

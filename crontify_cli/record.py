@@ -7,6 +7,8 @@ state directory is `live/RUN-MONITOR.rec`, and it consists of
     0       the header: numbers at fixed offsets, then texts separated by NUL
     4 KiB   the head: the first 64 KiB of the output
     68 KiB  the ring buffer: the output after the head; new bytes overwrite the oldest
+    SIZE    the length of what follows, and the secrets of the job's environment
+            separated by NUL, so that they can be masked in a report by another process
 
 The header says how far the run has come (`AT_STATE`); whoever learns of a step first
 writes it.
@@ -21,6 +23,10 @@ counting it. That is why only 960 KiB of the ring, its size less one chunk, are 
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MAGIC = b"crontrec"
 VERSION = 2
 """Records of version 1 had no status, no flags, no machine and no rules."""
@@ -29,6 +35,8 @@ HEADER = 4096
 HEAD = 64 * 1024
 RING = 960 * 1024 + CHUNK
 SIZE = HEADER + HEAD + RING
+SECRETS = 256 * 1024
+"""Bytes of secrets that a record has room for; it takes up only what they need."""
 TAIL = RING - CHUNK
 """How many bytes after the head can be read, the newest ones."""
 
@@ -110,6 +118,7 @@ class Record:
     state: how far the run has come, one of RUNNING to REPORTED.
     status: the job's wait status, None where it is unknown. timed_out: its time limit ended it.
     exit_code: what `exec` returned, once the wrapper has judged the run.
+    secrets: the secrets of the job's environment, if they were read, too.
     total: bytes of output so far. head and tail are what is kept of them, `dropped`
         is how many lie between the two.
     """
@@ -118,6 +127,7 @@ class Record:
         """Read the file's content. Raises ValueError if it is not a record that we know."""
         if data[:8] != MAGIC or len(data) < HEADER:
             raise ValueError("not a record of a run")
+        self.secrets = _read_secrets(data)
         if len(data) < SIZE:  # cut off by its wrapper, or by somebody else
             data = bytes(data).ljust(SIZE, b"\0")
         view = memoryview(data)
@@ -152,6 +162,18 @@ class Record:
         self.head = bytes(view[HEADER : HEADER + min(self.total, HEAD)])
         self.tail = read_tail(view, self.total, max(0, self.total - HEAD))
         self.dropped = self.total - len(self.head) - len(self.tail)
+
+
+def secrets_text(secrets: "Iterable[str]") -> bytes:
+    """Return secrets as they stand at the end of the file; empty if there are none."""
+    text = os.fsencode("\0".join(secrets))[:SECRETS]
+    return word(len(text)) + text if text else b""
+
+
+def _read_secrets(data: "bytes | memoryview") -> "list[str]":
+    length = int.from_bytes(data[SIZE : SIZE + 8], sys.byteorder)
+    text = bytes(data[SIZE + 8 : SIZE + 8 + length])
+    return os.fsdecode(text).split("\0") if text else []
 
 
 def word(value: int) -> bytes:

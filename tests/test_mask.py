@@ -1,15 +1,23 @@
 """Secrets stay on this machine, and what is no secret stays readable."""
 
 import base64
+import cProfile
+import html
 import json
+import random
+import re
+import string
 import subprocess
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crontify_cli.report.mask import Masker, secret_values
+from crontify_cli.report.mask import MASKED, Masker, mask_words
+from crontify_cli.report.secrets import secret_values
+from tests import masking
 
 SECRET = 'p@ss"wörd/<with> %\\odds'
 VALUES = st.text(st.sampled_from('ab1"\\/ %@\né'), min_size=8, max_size=12)
@@ -19,7 +27,7 @@ def test_every_occurrence_of_every_secret_is_masked_and_nothing_else() -> None:
     mask = Masker(["hunter2-hunter2", "correct-horse"])
     text = "a hunter2-hunter2, (correct-horse)hunter2-hunter2 z"
     assert mask(text) == "a [masked], ([masked])[masked] z"
-    assert mask("hunter2-hunter, correct horse") == "hunter2-hunter, correct horse"
+    assert mask("hunter2-hun, correct horse") == "hunter2-hun, correct horse"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +65,7 @@ def test_of_two_secrets_that_overlap_no_rest_is_left() -> None:
 def test_each_line_of_a_secret_with_several_lines_is_masked() -> None:
     pem = "-----BEGIN KEY-----\r\nMIIEvQIBADANBgkq\r\nhkiG9w0BAQEFAASC\r\n-----END KEY-----\r\n"
     mask = Masker([pem])
-    assert mask(pem.replace("\r", "")) == "[masked]\n"
+    assert mask(pem) == "-----BEGIN KEY-----\r\n[masked]\r\n-----END KEY-----\r\n"
     assert mask("read MIIEvQIBADANBgkq there") == "read [masked] there"
 
 
@@ -112,12 +120,171 @@ def test_what_only_sounds_like_a_secret_stays(text: str) -> None:
     "unit",
     [
         *("a", "aaaaaaab", "eyJ", "eyJaaaaaaaa.", "ck_live_", "://", "://a:", "authorization", "-"),
-        *("x-api-key: ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----"),
+        *("x-api-key: ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"),
+        *("password", "password=", 'password="', "--token ", "\\", "\\u00", "%25", "&amp;", "\\n"),
+        *("://a:b@", "AKIA", "SG.", "\x1b]", "\x1b[", "6", "QUJD", "p\n", "-----END "),
     ],
 )
 def test_masking_a_mebibyte_takes_steps_in_proportion(unit: str) -> None:
     """No clock: what is quadratic would take hours for this, and the test run with it."""
     Masker(["aaaaaaaa", "aaaabaaa", SECRET])(unit * (2**20 // len(unit)))
+
+
+LONG = "Zq8Vt3Nw6Rx1/Ky5P+Lm2&Bn4Mq7Ws9Xc2Vd5F"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        base64.b64encode(f"x:{LONG}".encode()).decode(),
+        base64.encodebytes(f"some:{LONG}{LONG}".encode()).decode(),
+        base64.b64encode(base64.b64encode(LONG.encode())).decode(),
+        json.dumps(json.dumps({"key": LONG})),
+        json.dumps(LONG).replace("/", "\\/"),
+        json.dumps(LONG).replace("&", "\\u0026"),
+        json.dumps(json.dumps(LONG).replace("&", "\\u0026")),
+        json.dumps(base64.encodebytes(LONG.encode() * 3).decode()),
+        quote(LONG, safe="").replace("%2F", "%2f").replace("%26", "%26"),
+        quote(quote(LONG, safe=""), safe=""),
+        html.escape(LONG),
+        LONG.replace("/", "&#x2F;").replace("+", "&#43;"),
+        LONG.encode().hex(),
+        LONG.encode().hex().upper(),
+        LONG.encode().hex(" "),
+        "\n    ".join(LONG[at : at + 5] for at in range(0, len(LONG), 5)),
+        "\n".join(
+            base64.b64encode(LONG.encode() * 2).decode()[at : at + 4] for at in range(0, 104, 4)
+        ),
+        LONG[:20] + "\x1b[31m" + LONG[20:],
+        LONG[:20] + "!" + LONG[20:],
+    ],
+)
+def test_a_secret_is_found_however_it_is_encoded_and_wrapped(printed: str) -> None:
+    masked = Masker([LONG], shapes=False)(f"see <{printed}> here")
+    assert masked.startswith("see <")
+    assert masked.endswith("> here")
+    assert len(re.sub(r"\[masked\]|[\\\"'=\s]", "", masked)) <= len("see<>here") + 8
+
+
+def test_a_shell_that_quotes_a_secret_does_not_hide_it() -> None:
+    secret = "it's $ecret & <more>, a\\b"
+    quoted = subprocess.run(["bash", "-c", 'printf %q "$1"', "-", secret], capture_output=True)
+    masked = Masker([secret], shapes=False)(f"<{quoted.stdout.decode()}>")
+    assert masked == "<[masked]>"
+
+
+def test_a_short_secret_is_found_around_a_byte_of_other_output() -> None:
+    mask = Masker(["hunter2-hunter2"], shapes=False)
+    assert mask("a hunter2!-hunter2 b") == "a [masked]![masked] b"
+    assert mask("a hunter2-h\nE\nunter2 b") == "a [masked]\nE\n[masked] b"
+    text = "a hunter2-h, and at another time hunter2"
+    assert mask(text) == text
+
+
+def test_a_piece_of_a_long_secret_is_masked_and_less_is_not() -> None:
+    mask = Masker([LONG], shapes=False)
+    assert mask(f"({LONG[3:15]})") == "([masked])"
+    assert mask(f"({LONG[3:14]})") == f"({LONG[3:14]})"
+
+
+def test_the_host_of_a_secret_url_and_the_frame_of_a_key_stay_readable() -> None:
+    mask = Masker(["https://hooks.example.com/services/T0123/B0123/xyzxyz"], shapes=False)
+    text = "POST https://hooks.example.com/services/T0123/B0123/xyzxyz to hooks.example.com"
+    assert mask(text) == "POST https://hooks.example.com/[masked] to hooks.example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("password=hunter2", "password=[masked]"),
+        ("DB_PASSWORD1=hunter2 next", "DB_PASSWORD1=[masked] next"),
+        ('{"password": "hunter2", "user": "bob"}', '{"password": "[masked]", "user": "bob"}'),
+        (r"{\"dbPassword\":\"hunter2\",\"n\":1}", r"{\"dbPassword\":\"[masked]\",\"n\":1}"),
+        ("mysql --password hunter2 -h db", "mysql --password [masked] -h db"),
+        ("tool --api-key='a b c d' run", "tool --api-key='[masked]' run"),
+        ("GET /x?token=abcdef&page=2", "GET /x?token=[masked]&page=2"),
+        ("Server=db;Password=hunter2;User=sa", "Server=db;Password=[masked];User=sa"),
+        ("password: hunter2\n", "password: [masked]\n"),
+        ("amqp://a:hunter2@h1,amqp://b:hunter3@h2", "amqp://a:[masked]@h1,amqp://b:[masked]@h2"),
+        ("postgres://app:p/a@ss@db:5432/x", "postgres://app:[masked]@db:5432/x"),
+        ("id AKIAIOSFODNN7EXAMPLE.", "id [masked]."),
+        (f"ghp_{'a1B2' * 9} ok", "[masked] ok"),
+        (
+            "cut.\nMIIEvQ==\n-----END PRIVATE KEY-----",
+            "cut.\n[masked]-----END PRIVATE KEY-----",
+        ),
+    ],
+)
+def test_what_is_named_or_formed_like_a_secret_is_masked(text: str, masked: str) -> None:
+    assert Masker()(text) == masked
+    assert Masker()(masked) == masked
+    assert Masker(shapes=False)(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--- PASS: TestLogin (0.00s)",
+        "invalid password: please use another one",
+        "compass=north bypass=true pwd=/srv/app token=12345",
+        "password=, secret:, token=",
+        "password=$DB_PASSWORD --password-file=/etc/x",
+        "the password hunter2",
+        "key=value api_keys: 17",
+        "password=********",
+    ],
+)
+def test_what_only_mentions_a_secret_stays(text: str) -> None:
+    assert Masker()(text) == text
+
+
+def test_the_words_of_a_command_are_masked_by_the_option_before_them() -> None:
+    words = ["mysql", "--password", "hunter2", "-u", "bob", "--token=abcdef", "run"]
+    expected = ("mysql", "--password", MASKED, "-u", "bob", f"--token={MASKED}", "run")
+    assert mask_words(words, Masker()) == expected
+    assert mask_words(words, Masker(shapes=False)) == tuple(words)
+
+
+@pytest.mark.parametrize("seed", range(0, 300, 50))
+def test_no_piece_of_a_secret_escapes(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRONTIFY_STATE_DIR", str(tmp_path))
+    print(f"seeds {seed} to {seed + 49}")
+    found = [
+        line for one in range(seed, seed + 50) for line in masking.problems(one, str(tmp_path))
+    ]
+    assert found == []
+
+
+def _steps(masker: Masker, text: str) -> int:
+    """Return how many calls masking makes: a measure that a busy machine does not change."""
+    profile = cProfile.Profile()
+    profile.enable()
+    masker(text)
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_masking_takes_no_more_steps_for_many_secrets_and_twice_as_many_for_twice_the_text() -> (
+    None
+):
+    chance = random.Random(1)
+    secrets = ["".join(chance.choices(string.ascii_letters, k=40)) for _ in range(200)]
+    line = f"2026-01-01 12:00 token {secrets[0]} was used\n"
+    few, many = Masker(secrets[:1]), Masker(secrets)
+    for masker in (few, many):
+        masker(line)  # what is made once
+    assert _steps(many, line * 1000) <= 2 * _steps(few, line * 1000)
+    assert _steps(many, line * 2000) <= 2.5 * _steps(many, line * 1000)
+
+
+def test_a_variable_of_three_thousand_lines_is_one_secret() -> None:
+    chance = random.Random(1)
+    lines = ["".join(chance.choices(string.ascii_letters, k=40)) for _ in range(3000)]
+    mask = Masker(["\n".join(lines)])
+    assert mask(f"a {lines[17]} b") == "a [masked] b"
+    assert mask("\n".join(lines[5:50])) == "[masked]"
 
 
 @given(st.lists(VALUES, max_size=4), st.lists(VALUES | st.sampled_from(["x", "\n", "=="])))
@@ -147,6 +314,13 @@ def test_no_secret_is_left(secrets: list[str], words: list[str]) -> None:
         ("BASIC_AUTH", "user:hunter2-hunter2"),
         ("SLACK_WEBHOOK_URL", "https://hooks.example.com/T0/B0/xyz"),
         ("CRONTIFY_API_KEY", "ck_live_0123456789"),
+        ("PASSWORD1", "hunter2-hunter2"),
+        ("DB_PW", "hunter2-hunter2"),
+        ("SSHPASS", "hunter2-hunter2"),
+        ("LDAP_BINDPW", "hunter2-hunter2"),
+        ("VAULT_SECRET_ID", "hunter2-hunter2"),
+        ("STORAGE_CONNECTION_STRING", "hunter2-hunter2"),
+        ("DOCKER_AUTH_CONFIG", '{"auths":{}}-hunter2'),
     ],
 )
 def test_variables_whose_names_say_so_are_secrets(name: str, value: str) -> None:
@@ -188,6 +362,10 @@ def test_variables_that_only_sound_like_it_are_none(name: str, value: str) -> No
         ("redis://:hunter2%2Fhunter2@cache", ["hunter2%2Fhunter2", "hunter2/hunter2"]),
         ("https://ghp_0123456789abcdef@github.com/x", ["ghp_0123456789abcdef"]),
         ("https://user@example.com/x", []),
+        ("https://api.example.com/v1?token=hunter2-hunter2&a=b", ["hunter2-hunter2"]),
+        ("postgres://app:hunter2/hun@ter2@db/x", ["hunter2/hun@ter2"]),
+        ("amqp://h1,amqp://b:hunter2-hunter2@h2", ["hunter2-hunter2"]),
+        ("host=db user=app password=hunter2-hunter2", ["hunter2-hunter2"]),
         ("https://example.com:8080/a@b", []),
     ],
 )

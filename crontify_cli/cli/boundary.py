@@ -71,7 +71,7 @@ def tell_internal(error: BaseException, name: str) -> int:
 
 
 def _mask() -> Callable[[str], str]:
-    from crontify_cli.report.mask import full_mask
+    from crontify_cli.report.secrets import full_mask
 
     return full_mask()
 
@@ -81,7 +81,8 @@ def _usage(error: typer.TyperException) -> str:
 
     Empty if the help was shown instead, as for `crontify` without arguments.
     """
-    from crontify_cli.report.mask import Masker, secret_values
+    from crontify_cli.report.mask import Masker
+    from crontify_cli.report.secrets import secret_values
 
     option = getattr(error, "option_name", None)
     nearest = getattr(error, "possibilities", None)

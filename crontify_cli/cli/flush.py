@@ -17,7 +17,8 @@ from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.retention import tidy
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.places import state_dir
-from crontify_cli.report.mask import Masker, known_secrets
+from crontify_cli.report.mask import Masker
+from crontify_cli.report.secrets import known_secrets
 from crontify_cli.values import parse_duration
 
 WAIT = 60.0
@@ -75,8 +76,8 @@ def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> st
 
     Return why reports of the last monitor that failed are still queued, empty if none are.
     """
-    # The environment of a dead run is lost; this process's own is the best substitute.
-    mask = Masker(known_secrets(), (client.key,))
+    # Recovery adds what a dead run's record knows, and what its monitor's settings say.
+    mask = Masker(known_secrets(), (client.key,), shapes=False)
     settings, state = client.settings, state_dir()
     outbox = Outbox(state, journal, settings, processes.identity(), mask)
     for run in outbox.recover():

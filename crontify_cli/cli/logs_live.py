@@ -13,9 +13,11 @@ from crontify_cli.config import Settings, api_key, token
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.record import Record
+from crontify_cli.report.excerpt import untorn
 from crontify_cli.report.live import Lines, LiveLog
-from crontify_cli.report.mask import Masker, known_secrets, secret_values
+from crontify_cli.report.mask import Masker
 from crontify_cli.report.patterns import WITHHELD, redact
+from crontify_cli.report.secrets import known_secrets, secret_values
 
 _POLL = 0.05
 _PATIENCE = 5.0
@@ -35,6 +37,9 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
         while True:
             ended = log.has_ended()  # before reading: what is read after the end is complete
             missed, data = log.read()
+            if missed:
+                data, torn = untorn(b"", data)[1:]
+                missed += torn + lines.tear()
             text = mask(lines.feed(data, time.monotonic()))
             if missed:
                 text = f"[… {missed:,} bytes omitted …]\n{text}"
@@ -61,8 +66,10 @@ def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
     with closing(log):
         now = log.record()
     mask = masker(settings, now)
-    gap = f"\n[… {now.dropped:,} bytes omitted …]\n" if now.dropped else ""
-    parts = [now.head + now.tail] if not gap else [now.head, now.tail]
+    parts, gap = [now.head + now.tail], ""
+    if now.dropped:
+        head, tail, torn = untorn(now.head, now.tail)
+        parts, gap = [head, tail], f"\n[… {now.dropped + torn:,} bytes omitted …]\n"
     texts = []
     for part in parts:
         lines = Lines(raw=raw)
@@ -83,8 +90,10 @@ def masker(settings: Settings, run: Record) -> Callable[[str], str]:
             own.append(get(settings) or "")
         except CrontifyError:
             continue  # a secret that cannot be read here cannot be masked
-    masked = Masker([*known_secrets(), *secret_values(_environ(run.wrapper[0]))], own)
-    patterns = [*settings.monitor(run.monitor).redact, *run.redact]
+    monitor = settings.monitor(run.monitor)
+    secrets = [*known_secrets(), *secret_values(_environ(run.wrapper[0]))]
+    masked = Masker(secrets, own, shapes=monitor.mask_shapes)
+    patterns = [*monitor.redact, *run.redact]
     if not patterns:
         return masked
 

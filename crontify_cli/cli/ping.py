@@ -18,8 +18,9 @@ from crontify_cli.model import Meta, Ping
 from crontify_cli.places import state_dir
 from crontify_cli.report.compose import error_message
 from crontify_cli.report.excerpt import excerpt
-from crontify_cli.report.mask import Masker, known_secrets
+from crontify_cli.report.mask import Masker
 from crontify_cli.report.patterns import redaction
+from crontify_cli.report.secrets import known_secrets
 from crontify_cli.values import parse_meta
 
 EPILOG = "Example: crontify ping fail backup --message 'disk full' --log backup.log"
@@ -93,7 +94,9 @@ def _send(
             raise
         problem = error.message  # the key may be readable again when the queue is delivered
     monitor = settings.monitor(name)
-    mask = redaction(Masker(known_secrets(), (client.key,) if client else ()), monitor.redact)
+    own = (client.key,) if client else ()
+    masker = Masker(known_secrets(), own, shapes=monitor.mask_shapes)
+    mask = redaction(masker, monitor.redact)
     words = error_message(mask(_decoded(message)), "") if message else None
     output = _excerpt(log, mask) if log else None
     sent = Ping(monitor.id, kind, meta, words, output)

@@ -125,6 +125,13 @@ KEYS = (
         kinds.REGEXES,
         "Mask additional text in the logs. Adds to the patterns at the top.",
     ),
+    Key(
+        "mask_shapes",
+        SWITCH,
+        "Mask also what looks like a secret: well-known tokens, private keys, password=VALUE.",
+        scope="both",
+        default=True,
+    ),
 )
 
 BY_NAME = {key.name: key for key in KEYS}

@@ -28,6 +28,7 @@ class MonitorSettings(NamedTuple):
     no_log: bool | None = None
     meta_regex: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
+    mask_shapes: bool = True
     obstacle: str = ""
 
 

@@ -27,6 +27,7 @@ from crontify_cli.delivery.journal_rows import (
 )
 from crontify_cli.delivery.readdress import note_blame
 from crontify_cli.model import Ending, Ping, Run
+from crontify_cli.report.mask import mask_words
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,7 +53,7 @@ def completed(run: Run, settings: "Settings", mask: Callable[[str], str]) -> Run
     return run._replace(
         monitor_id=settings.monitor(run.monitor).id,
         base_url=settings.base_url,
-        command=tuple(map(mask, run.command)),
+        command=mask_words(run.command, mask),
     )
 
 

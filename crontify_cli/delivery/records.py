@@ -198,7 +198,7 @@ def _lock_dead(fd: int, path: str) -> Lock | None:
 
 def _read(fd: int, path: str) -> record.Record:
     """Return the open record; with the header beside it if its wrapper could not write to it."""
-    data = os.pread(fd, record.SIZE, 0)
+    data = os.pread(fd, record.SIZE + 8 + record.SECRETS, 0)
     with contextlib.suppress(OSError), open(record.sent_path(path), "rb") as file:
         header = file.read(record.HEADER)
         if len(header) == record.HEADER:

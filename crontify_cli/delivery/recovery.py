@@ -25,6 +25,7 @@ from crontify_cli.delivery.records import (
 from crontify_cli.model import Ending, Outcome, Run
 from crontify_cli.report.compose import Output, compose
 from crontify_cli.report.locallog import write_log
+from crontify_cli.report.mask import Masker, mask_words
 from crontify_cli.report.meta import read_meta_file
 from crontify_cli.report.patterns import redaction
 from crontify_cli.report.verdict import Facts, judge, read_rules
@@ -51,7 +52,8 @@ def recover(
 ) -> list[str]:
     """Queue a report for each run that nobody else reports; return the local ids of those.
 
-    mask: masks secrets in a text; what the run's own monitor and flags name is added to it.
+    mask: masks secrets in a text; what the run's record, its monitor and its flags name is
+        added to it.
     target: for a monitor's name, where its reports go.
     own: the run of this very process, left alone. is_wanted: of which monitors.
     Raises JournalError.
@@ -95,7 +97,12 @@ def _report(
     if found is None:
         return _report_unreadable(journal, where, live)
     monitor = where.monitor
-    mask = redaction(mask, [*monitor.redact, *found.redact])
+    masker = Masker(found.secrets, shapes=monitor.mask_shapes)
+
+    def mask_run(text: str) -> str:
+        return mask(masker(text))
+
+    run_mask = redaction(mask_run, [*monitor.redact, *found.redact])
     no_log = bool(monitor.no_log) if found.no_log is None else found.no_log
     ending = _ending(journal, found, live, monitor, "" if is_sent else f"; {_NOT_ITSELF}")
     # Where nobody saw the end, the last line printed is not its cause.
@@ -107,20 +114,22 @@ def _report(
         record.meta_path(live.path)
     )[0]
     ping, log = compose(
-        monitor.id, succeeded, ending.reason, meta, output, mask, with_log=not no_log
+        monitor.id, succeeded, ending.reason, meta, output, run_mask, with_log=not no_log
     )
     run = Run(
         found.run,
         live.monitor,
         monitor.id,
         where.base_url,
-        tuple(map(mask, found.command)),
+        mask_words(found.command, run_mask),
         found.wrapper,
         found.job,
         found.boot_id,
         found.started / 1e9,
     )
-    ending = ending._replace(reason=mask(ending.reason), meta=ping.meta, excerpt=ping.log_output)
+    ending = ending._replace(
+        reason=run_mask(ending.reason), meta=ping.meta, excerpt=ping.log_output
+    )
     with contextlib.suppress(OSError):
         if not is_sent:  # else its own process has kept it, from more than its record may hold
             write_log(state, found.run, log)

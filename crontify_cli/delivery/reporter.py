@@ -384,7 +384,7 @@ class Reporter(threading.Thread):
 def _words(error: Exception) -> str:
     try:
         from crontify_cli.crash import keep
-        from crontify_cli.report.mask import full_mask
+        from crontify_cli.report.secrets import full_mask
     except Exception:  # no memory, say; the error's own words may hold a secret
         return type(error).__name__
     return keep(error, "exec", full_mask)

@@ -83,11 +83,14 @@ def run_mask(
 ) -> "Callable[[str], str]":
     """Return a function that masks the secrets in a text.
 
-    They are `secrets` (our key and token), those of the environment, and whatever the
-    patterns of the flags and of the monitor's settings match.
+    They are `secrets` (our key and token), those of the environment, whatever the
+    patterns of the flags and of the monitor's settings match, and, unless the monitor's
+    settings turn this off, what looks like a secret.
     """
-    from crontify_cli.report.mask import Masker, known_secrets
+    from crontify_cli.report.mask import Masker
     from crontify_cli.report.patterns import redaction
+    from crontify_cli.report.secrets import known_secrets
 
     patterns = [*(monitor.redact if monitor else ()), *options.redact]
-    return redaction(Masker(known_secrets(), secrets), patterns)
+    shapes = monitor is None or monitor.mask_shapes
+    return redaction(Masker(known_secrets(), secrets, shapes=shapes), patterns)

@@ -50,6 +50,7 @@ class Recorder:
         self._began = time.monotonic_ns()
         self._fd = -1
         self._is_behind = False
+        self._secrets = b""
         self._monitor = monitor
         self._redact, self._command = redact, command
         self._header = self._first_header(rules)
@@ -174,6 +175,11 @@ class Recorder:
                 self.problem = self.problem or repr(error)
         return data
 
+    def note_secrets(self, secrets: "Sequence[str]") -> None:
+        """Write down the secrets of the job's environment. Called by another thread."""
+        self._secrets = record.secrets_text(secrets)
+        self._write(self._secrets, record.SIZE)
+
     # How far the run has come; each step is written as soon as it is known
 
     def note_ended(self, status: int, *, timed_out: bool) -> None:
@@ -262,6 +268,7 @@ class Recorder:
                 if self._is_behind:
                     os.pwrite(self._fd, self._used(), 0)
                 os.ftruncate(self._fd, len(self._used()))
+                os.pwrite(self._fd, self._secrets, record.SIZE)  # after a hole, which is free
                 os.fsync(self._fd)
         except (OSError, ValueError):
             return False
@@ -293,6 +300,7 @@ class Recorder:
             content = self._used()
             if os.pwrite(fd, content, 0) < len(content):
                 raise OSError("the disk is full")
+            os.pwrite(fd, self._secrets, record.SIZE)
             os.fsync(fd)
             os.rename(scratch, path)
             _sync_folder(live)

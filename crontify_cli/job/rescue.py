@@ -56,7 +56,7 @@ def error_words(error: Exception) -> str:
     """Keep the traceback of an internal error in a file; return what to say of it, on one line."""
     try:
         from crontify_cli.crash import keep
-        from crontify_cli.report.mask import full_mask
+        from crontify_cli.report.secrets import full_mask
     except Exception:  # its message could hold a secret, which nothing is there to mask
         return type(error).__name__
     return keep(error, "exec", full_mask)

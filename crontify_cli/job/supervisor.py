@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.job.closing import ShowWait
     from crontify_cli.job.sinks import DeferredOutput, MetaSink
+    from crontify_cli.report.excerpt import Mask
 
 SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
@@ -114,11 +115,19 @@ class Supervisor:
             owner,
             self._inbox.put,
             load=self._load,
-            make_mask=lambda monitor, secrets: run_mask(options, monitor, secrets),
+            make_mask=self._make_mask,
             notices=self._notices,
             state=self._state,
             no_start=options.no_start,
         )
+
+    def _make_mask(self, monitor: "MonitorSettings", secrets: tuple[str, ...]) -> "Mask":
+        """Return the run's mask; called by the reporting thread."""
+        from crontify_cli.report.secrets import secret_values
+
+        # For whoever reports the run if this process is killed.
+        self._recorder.note_secrets(secret_values(os.environ))
+        return run_mask(self._options, monitor, secrets)
 
     def _load(self) -> "Loaded":
         from crontify_cli.config import load
@@ -188,6 +197,8 @@ class Supervisor:
             import crontify_cli.crash
             import crontify_cli.delivery.retention
             import crontify_cli.job.closing
+            import crontify_cli.report.lookalikes
+            import crontify_cli.report.needles
             import crontify_cli.report.patterns  # noqa: F401
         except ImportError:
             pass  # the job is not over yet, and what it prints has somewhere to go

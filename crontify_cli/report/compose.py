@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from crontify_cli.model import Meta, Ping
 from crontify_cli.report.cause import end_of, find_causes, joined
-from crontify_cli.report.excerpt import Mask, clean, cut, excerpt, units
+from crontify_cli.report.excerpt import Mask, clean, cut, excerpt, units, untorn
 
 LIMIT = 500
 """CONTRACT.md, "Requests": UTF-16 units of `errorMessage`."""
@@ -64,8 +64,9 @@ def compose(
 def _whole_log(output: Output, mask: Mask) -> str:
     if not output.dropped:
         return mask(clean(output.head + output.tail))
-    gap = f"\n[… {output.dropped:,} bytes omitted …]\n"
-    return mask(clean(output.head)) + gap + mask(clean(output.tail))
+    head, tail, torn = untorn(output.head, output.tail)
+    gap = f"\n[… {output.dropped + torn:,} bytes omitted …]\n"
+    return mask(clean(head)) + gap + mask(clean(tail))
 
 
 def cause_of(errors: bytes, mask: Mask, room: int = LIMIT) -> str:

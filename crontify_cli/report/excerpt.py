@@ -52,7 +52,7 @@ def excerpt(head: bytes, dropped: int, tail: bytes, mask: Mask, limit: int = LIM
     line ends if possible.
     """
     if dropped:
-        head, tail, torn = _untorn(head, tail)
+        head, tail, torn = untorn(head, tail)
         first, last = mask(clean(head)), mask(clean(tail))
         return _shortened(first, last, dropped + torn + _size(first) + _size(last), limit)
     text = mask(clean(head + tail))
@@ -88,7 +88,7 @@ def _visible(line: str) -> str:
     return "".join(left)
 
 
-def _untorn(head: bytes, tail: bytes) -> tuple[bytes, bytes, int]:
+def untorn(head: bytes, tail: bytes) -> tuple[bytes, bytes, int]:
     """Remove the lines that the gap has cut in two: half a secret would not be masked.
 
     If no line ends near the gap, remove as many bytes as a secret may have, and the rest

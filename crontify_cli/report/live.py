@@ -7,7 +7,12 @@ from crontify_cli import record
 from crontify_cli.report.excerpt import clean
 
 HOLD = 1.0
-"""Seconds to wait for the end of a line: half a secret cannot be masked."""
+"""Seconds to wait for the end of a line; then only its last word is held back.
+
+Half a secret cannot be masked.
+"""
+
+_LONGEST_WORD = 16 * 1024
 
 
 class LiveLog:
@@ -80,16 +85,29 @@ class Lines:
             self._rest += self._decoder.decode(data)
         end = self._rest.rfind("\n") + 1
         if not end and self._rest and now - self._since >= HOLD:
-            end = len(self._rest)
+            end = self._end_of_words()
         ready, self._rest = self._rest[:end], self._rest[end:]
         if end:
             self._since = now
         return self._shown(ready)
 
+    def tear(self) -> int:
+        """Drop a line that has begun, since its end is lost; return its size in bytes."""
+        lost, self._rest = len(self._rest.encode("utf-8", "replace")), ""
+        self._decoder.reset()
+        return lost
+
     def finish(self) -> str:
         """Return the rest."""
         ready, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
         return self._shown(ready)
+
+    def _end_of_words(self) -> int:
+        """Return where the last word begins, or where it ends if it is no part of a secret."""
+        start = max(self._rest.rfind(" "), self._rest.rfind("\t")) + 1
+        word = self._rest[start:]
+        is_harmless = not any(map(str.isalnum, word)) or len(word) > _LONGEST_WORD
+        return len(self._rest) if is_harmless else start
 
     def _shown(self, text: str) -> str:
         return text if self._raw else clean(text.encode("utf-8", "replace"))

@@ -65,6 +65,24 @@ def test_a_run_is_not_given_up_as_long_as_its_job_lives(
     assert not path.exists()
 
 
+def test_the_secrets_of_a_dead_runs_environment_are_masked_by_who_recovers_it(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    secrets = {"DB_PASSWORD": "Yt5Re8Wq1Po4Iu7A", "MAIL_URL": "smtp://me:Hj6Kl1Zx8Cv3@mail"}
+    output = f"login {secrets['DB_PASSWORD']}, Hj6Kl1Zx8Cv3"
+    path, job = kill_wrapper(state, {**env, **secrets}, api, output=output)
+    assert path.stat().st_mode & 0o077 == 0
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    assert crontify("flush", env=env).returncode == 0
+    (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
+    assert fail["logOutput"] == "login [masked], [masked]\n"
+    for file in state.rglob("*"):
+        if file.is_file():
+            assert b"Yt5Re8Wq1Po4" not in file.read_bytes(), file
+            assert b"Hj6Kl1Zx8Cv3" not in file.read_bytes(), file
+
+
 @pytest.mark.parametrize("journalled", [True, False])
 def test_a_reboot_is_told_from_a_kill(
     crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path, journalled: bool

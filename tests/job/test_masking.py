@@ -56,6 +56,27 @@ def test_a_secret_on_the_command_line_is_masked_in_the_journal(
             assert SECRET.encode() not in file.read_bytes(), file
 
 
+def test_what_looks_like_a_secret_is_masked_unless_the_settings_say_otherwise(
+    crontify: Crontify, api: ApiServer, home: Path
+) -> None:
+    script = "echo password=hunter2; exit 1"
+    command = ("--", "sh", "-c", script, "--token", "hunter3")
+    crontify("exec", "backup", *command, env=settings(api))
+    assert api.requests[-1].json["logOutput"] == "password=[masked]\n"
+    journal = b"".join(path.read_bytes() for path in home.rglob("journal.db*"))
+    assert b"hunter" not in journal
+    log = home / "job.log"
+    log.write_text("password=hunter2\n")
+    crontify("ping", "fail", "backup", "--log", str(log), env=settings(api))
+    assert api.requests[-1].json["logOutput"] == "password=[masked]\n"
+
+    assert crontify("config", "set", "monitors.backup.mask_shapes", "false").returncode == 0
+    crontify("exec", "backup", *command, env=settings(api))
+    assert api.requests[-1].json["logOutput"] == "password=hunter2\n"
+    crontify("ping", "fail", "backup", "--log", str(log), env=settings(api))
+    assert api.requests[-1].json["logOutput"] == "password=hunter2\n"
+
+
 def test_a_hostile_regex_on_a_line_of_100_mb_stalls_nothing(
     launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
