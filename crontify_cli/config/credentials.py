@@ -31,6 +31,19 @@ def token(settings: Settings) -> str | None:
     return obtain(settings.token) if settings.token else None
 
 
+def token_at_hand(settings: Settings) -> str | None:
+    """Return the user JWT unless it takes a command to get it, or it cannot be read.
+
+    For masking: the token must not appear in a log either.
+    """
+    if settings.token is None or isinstance(settings.token.value, tuple):
+        return None
+    try:
+        return obtain(settings.token)
+    except CrontifyError:
+        return None
+
+
 def obtain(credential: Credential) -> str:
     """Return the secret; raises CrontifyError that names the setting to correct."""
     value = credential.value

@@ -33,7 +33,7 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
 
 if TYPE_CHECKING:
-    from crontify_cli.config import Loaded, MonitorSettings, Settings
+    from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.delivery.api import Api
     from crontify_cli.delivery.backlog import Deadlines, Delivery, SendResult
     from crontify_cli.delivery.journal import Journal
@@ -165,7 +165,7 @@ class Reporter(threading.Thread):
             config.check_base_url(settings)
         except CrontifyError as error:
             obstacle = obstacle or error.message
-        secrets = tuple(filter(None, (key, _cheap_token(settings))))
+        secrets = tuple(filter(None, (key, config.token_at_hand(settings))))
         return Prepared(settings, monitor, key, obstacle, self._make_mask(monitor, secrets))
 
     def _open_api(self, prepared: Prepared) -> "Api | None":
@@ -388,15 +388,3 @@ def _words(error: Exception) -> str:
     except Exception:  # no memory, say; the error's own words may hold a secret
         return type(error).__name__
     return keep(error, "exec", full_mask)
-
-
-def _cheap_token(settings: "Settings") -> str | None:
-    """Return the token, which must not show up in a log either, unless a command would give it."""
-    from crontify_cli import config
-
-    if settings.token is None or isinstance(settings.token.value, tuple):
-        return None
-    try:
-        return config.token(settings)
-    except CrontifyError:
-        return None
