@@ -191,3 +191,15 @@ def test_an_ignored_interrupt_is_none_for_us_either(
     (tmp_path / "go").touch()
     assert process.wait(60) == 3
     assert api.requests[-1].json["errorMessage"] == "exited with code 3"
+
+
+def test_a_lost_line_hangs_up_the_job_of_a_session_leader(api: ApiServer, tmp_path: Path) -> None:
+    """As `ssh -t host crontify exec …`: the kernel tells the leader of the session alone."""
+    script = (
+        "trap 'touch hung-up; exit 9' HUP; touch begun;"
+        "until [ -e go ]; do sleep .02; done 2>/dev/null"
+    )
+    with Terminal() as terminal:
+        process = start(script, terminal, api, tmp_path)
+    wait_for(tmp_path / "hung-up")
+    assert process.wait(60) == 9
