@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.delivery.kills import JOB, Round, broken, flush, life
+from tests.delivery.kills import Round, await_jobs, broken, flush, life, play
 from tests.faults import delayed
 from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
@@ -86,32 +85,18 @@ def host_command(folder: Path, name: str, *command: str) -> list[str]:
 
 def live_there(name: str, runs: int, seed: int) -> None:
     """Be a host: play its runs, deliver what is queued, and print each as JSON."""
-    chance, folder, env = random.Random(f"{seed}{name}"), Path.cwd(), dict(os.environ)
+    folder, env = Path.cwd(), dict(os.environ)
     whole = life(folder, {**env, "CRONTIFY_STATE_DIR": str(folder / f"measured-{name}")})
-    for at in range(runs):
-        played = play(chance, f"{name}{at:04d}", whole)
-        print(json.dumps(played), flush=True)
-    print("null", flush=True)
+    first = ord(name) * 100_000  # monitors of its own
+    rounds = [play(folder, env, "", whole, seed, first + at) for at in range(runs)]
+    print(json.dumps(rounds), flush=True)
+    await_jobs(rounds)
     sys.stdin.readline()  # the API is there to stay, and the other host is done
     # The first host cannot know yet what becomes of reports that dead processes of the second hold.
     subprocess.run([*PROGRAM, "flush", "--quiet", "--wait", "2s"], env=env)
     print("flushed", flush=True)
     sys.stdin.readline()
     flush(folder, env, 2)
-
-
-def play(chance: random.Random, monitor: str, whole: float) -> Round:
-    """Run a job here; kill its wrapper at a random moment of its life, three times of four."""
-    code, lasts = chance.choice([0, 0, 3]), chance.choice([0.0, 0.1, whole])
-    command = [*PROGRAM, "exec", monitor, "--", "sh", "-c", JOB, monitor, str(lasts), str(code)]
-    wrapper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        wrapper.wait(chance.uniform(0.0, 1.5 * (whole + lasts)))
-    except subprocess.TimeoutExpired:
-        if chance.random() < 0.75:
-            wrapper.send_signal(signal.SIGKILL)
-    returned = wrapper.wait()
-    return Round(monitor, code, time.time() if returned == -signal.SIGKILL else None, returned)
 
 
 def play_hosts(folder: Path, runs: int, seed: int, *, with_locks: bool) -> Found:
@@ -124,6 +109,10 @@ def play_hosts(folder: Path, runs: int, seed: int, *, with_locks: bool) -> Found
         weather.start()
         try:
             rounds = [_read(host) for host in hosts]
+        except AssertionError:
+            for host in hosts:
+                host.kill()
+            raise
         finally:
             done.set()
             weather.join()
@@ -173,12 +162,9 @@ def _start(
 
 def _read(host: "subprocess.Popen[str]") -> list[Round]:
     assert host.stdout
-    rounds = []
-    for line in host.stdout:
-        if line == "null\n":
-            return rounds
-        rounds.append(Round(*json.loads(line)))
-    raise AssertionError(f"a host ended early: {host.wait()}")
+    line = host.stdout.readline()
+    assert line, f"a host ended early: {host.wait()}"
+    return [Round(*each) for each in json.loads(line)]
 
 
 def _change_weather(api: ApiServer, done: threading.Event) -> None:
