@@ -209,6 +209,7 @@ def test_the_host_of_a_secret_url_and_the_frame_of_a_key_stay_readable() -> None
         ("postgres://app:p/a@ss@db:5432/x", "postgres://app:[masked]@db:5432/x"),
         ("id AKIAIOSFODNN7EXAMPLE.", "id [masked]."),
         (f"ghp_{'a1B2' * 9} ok", "[masked] ok"),
+        ("ck_live_4f9a8b7ceyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "[masked]"),
         (
             "cut.\nMIIEvQ==\n-----END PRIVATE KEY-----",
             "cut.\n[masked]-----END PRIVATE KEY-----",

@@ -52,7 +52,6 @@ _TOKENS = {
     b"shpat_": rb"[a-fA-F0-9]{32}",  # Shopify
     b"SG.": rb"[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+",  # SendGrid
     b"AGE-SECRET-KEY-1": rb"[A-Z0-9]{40,}+",
-    b"eyJ": rb"[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+",  # JSON Web Token
 }
 
 # Of each only the last group is masked.
@@ -89,11 +88,14 @@ _HARMLESS = (
     rb"|accepted|rejected|file|prompt|stdin|must|\$.*|%\w+%?|\[masked\].*|-.*"
 )
 _SHORTEST = 4
+_LONGEST_HEADER = 4096
+_TOKEN_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def shape_spans(data: bytes) -> Iterator[Span]:
     """Yield where something in a text (UTF-8) has the shape of a secret."""
     yield from _tokens(data)
+    yield from _web_tokens(data)
     if b"PRIVATE KEY" in data:
         yield from (match.span(1) for match in re.finditer(_PRIVATE_KEY, data))
         yield from _ends_of_keys(data)
@@ -109,6 +111,16 @@ def _tokens(data: bytes) -> Iterator[Span]:
         if start in data:
             pattern = rb"(?<![A-Za-z0-9_-])" + re.escape(start) + rest
             yield from (match.span() for match in re.finditer(pattern, data))
+
+
+def _web_tokens(data: bytes) -> Iterator[Span]:
+    """Yield JSON Web Tokens, from the middle, which is where one begins for certain."""
+    for match in re.finditer(rb"\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+", data):
+        before = data[max(0, match.start() - _LONGEST_HEADER) : match.start()]
+        header = before[len(before.rstrip(_TOKEN_CHARACTERS)) :]
+        at = header.find(b"eyJ")
+        if 0 <= at <= len(header) - 11:
+            yield match.start() - len(header) + at, match.end()
 
 
 def _ends_of_keys(data: bytes) -> Iterator[Span]:

@@ -1,6 +1,6 @@
 """Masks secrets in the texts that leave this machine or are kept on it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from crontify_cli.report.spans import Span, merged
@@ -56,32 +56,32 @@ class Masker:
         except UnicodeEncodeError:
             errors = "surrogatepass"
             data = text.encode("utf-8", errors)
-        parts, done = [], 0
-        for start, end in self._spans(data):
-            parts += [data[done:start], MASKED.encode()]
-            done = end
-        if not parts:
-            return text
-        return b"".join([*parts, data[done:]]).decode("utf-8", errors)
-
-    def _spans(self, data: bytes) -> Iterator[Span]:
-        """Yield where secrets are, in order; whole characters."""
-        found: list[Span] = []
-        if data and (self._values or self._short):
-            if self._needles is None:
-                from crontify_cli.report.needles import Needles
-
-                self._needles = Needles(self._values, self._short)
-            found += self._needles.spans(data)
-        if data and self._shapes:
+        masked = data
+        if self._values or self._short:
+            masked = _replaced(masked, self._known().spans(masked))
+        if self._shapes:
             from crontify_cli.report.lookalikes import shape_spans
 
-            found += shape_spans(data)
-        last = 0
-        for start, end in merged(found):
-            while start > last and data[start] in _CONTINUATIONS:
-                start -= 1
-            while end < len(data) and data[end] in _CONTINUATIONS:
-                end += 1
-            yield max(start, last), end
-            last = end
+            # After it, since a known secret right before another would hide its beginning.
+            masked = _replaced(masked, shape_spans(masked))
+        return text if masked == data else masked.decode("utf-8", errors)
+
+    def _known(self) -> "Needles":
+        if self._needles is None:
+            from crontify_cli.report.needles import Needles
+
+            self._needles = Needles(self._values, self._short)
+        return self._needles
+
+
+def _replaced(data: bytes, spans: Iterable[Span]) -> bytes:
+    """Replace the characters that the spans touch."""
+    parts, done = [], 0
+    for start, end in merged(spans):
+        while start > done and data[start] in _CONTINUATIONS:
+            start -= 1
+        while end < len(data) and data[end] in _CONTINUATIONS:
+            end += 1
+        parts += [data[done : max(start, done)], MASKED.encode()]
+        done = end
+    return b"".join([*parts, data[done:]])
