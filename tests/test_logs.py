@@ -248,8 +248,8 @@ def test_lines_are_held_until_they_are_whole_or_old() -> None:
     assert lines.feed("ö".encode()[:1], 0.5) == ""
     assert lines.feed("ö".encode()[1:] + b"\x1b[1m\nx", 0.6) == "twö\n"
     assert lines.feed(b"", 0.7) == ""
-    assert lines.feed(b"", 0.6 + HOLD) == "x"
-    assert lines.feed(b"y", 3) == ""
+    assert lines.feed(b"", 0.6 + HOLD) == ""  # a part of a word may be a part of a secret
+    assert lines.feed(b" y", 3) == "x "
     assert lines.finish() == "y"
 
 

@@ -79,6 +79,9 @@ def test_short_values_are_words_unless_they_are_ours() -> None:
     ("text", "masked"),
     [
         ("key ck_live_4f9a8b7c6d end", "key [masked] end"),
+        ("xck_live_4f9a8b7c6d end", "x[masked] end"),
+        (r'"a\nck_live_4f9a8b7c6d"', r'"a\n[masked]"'),
+        (rf'"a\tghp_{"a1" * 18}"', r'"a\t[masked]"'),
         ("ck_test_0123-abc_d", "[masked]"),
         (
             "curl -H 'Authorization: Bearer abcdef123456'",

@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
     """What the main thread hands over when the run has ended.
 
     ping: the final report, None for none. report_id: its row in the outbox, None for none.
-    ended: when the job had ended. until, rate_limit_until: until when the main thread waits
+    ended: when the job had ended. begun: when the report could be sent. until, rate_limit_until: until when the main thread waits
     for the delivery, and until when if the server asks us to wait; both come before what
     `lost_to_loading` adds. All are seconds of `time.monotonic()`.
     """
@@ -83,6 +83,7 @@ class Outcome(NamedTuple):
     ping: Ping | None
     report_id: int | None
     ended: float
+    begun: float
     until: float
     rate_limit_until: float
 

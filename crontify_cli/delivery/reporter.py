@@ -190,7 +190,7 @@ class Reporter(threading.Thread):
         outcome = self._outcome
         if outcome is None or (self._api and self._api.answered_at > outcome.ended):
             return math.inf
-        return max(outcome.ended, self._ready_at) + self._unsent_patience - time.monotonic()
+        return max(outcome.begun, self._ready_at) + self._unsent_patience - time.monotonic()
 
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
@@ -318,7 +318,7 @@ class Reporter(threading.Thread):
         more = lost_to_loading(outcome.ended, self._ready_at)
         until = outcome.until + more
         # On a busy machine the job may have ended long before we could send anything.
-        unsent = min(until, max(outcome.ended, self._ready_at) + self._unsent_patience)
+        unsent = min(until, max(outcome.begun, self._ready_at) + self._unsent_patience)
         return Deadlines(until, outcome.rate_limit_until + more, unsent, is_exit=True)
 
     def _settle(self, session: Session, report_id: int, sent: "SendResult") -> bool:

@@ -275,7 +275,7 @@ class Closing:
         # What composing and committing took comes out of the budget, but for the last second.
         until = max(ended + budget, now + min(budget, LEAST_WAIT))
         patient = max(until, now + prepared.settings.rate_limit_wait)
-        return Outcome(ping, report_id, ended, until, patient)
+        return Outcome(ping, report_id, ended, now, until, patient)
 
     def _await_report(self, outcome: Outcome, stops: int) -> None:
         """Wait for the reporter: not longer than its budgets, and until a person has enough."""

@@ -109,7 +109,10 @@ def shape_spans(data: bytes) -> Iterator[Span]:
 def _tokens(data: bytes) -> Iterator[Span]:
     for start, rest in _TOKENS.items():
         if start in data:
-            pattern = rb"(?<![A-Za-z0-9_-])" + re.escape(start) + rest
+            # Also after an escaped line break or tab; our own keys have a start of their own.
+            pattern = re.escape(start) + rest
+            if not start.startswith(b"ck_"):
+                pattern = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))" + pattern
             yield from (match.span() for match in re.finditer(pattern, data))
 
 
