@@ -75,9 +75,10 @@ class Outcome(NamedTuple):
     """What the main thread hands over when the run has ended.
 
     ping: the final report, None for none. report_id: its row in the outbox, None for none.
-    ended: when the job had ended. begun: when the report could be sent. until, rate_limit_until: until when the main thread waits
-    for the delivery, and until when if the server asks us to wait; both come before what
-    `lost_to_loading` adds. All are seconds of `time.monotonic()`.
+    ended: when the job had ended. begun: when the report could be sent.
+    until, rate_limit_until: until when the main thread waits for the delivery, and until when
+    if the server asks us to wait; both come before what `lost_to_loading` adds.
+    All are seconds of `time.monotonic()`.
     """
 
     ping: Ping | None

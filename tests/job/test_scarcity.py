@@ -128,5 +128,7 @@ def test_a_job_is_reported_as_it_ended_though_hardly_any_descriptor_is_left(
     if "no record on disk of this run" in done.stderr or not (state / "journal.db").exists():
         assert "it is lost" in done.stderr or ends
         return
-    assert [each.kind for each in ends] == ["fail" if code else "success"], done.stderr
+    # If no descriptor was left to write down that the report was sent, it is sent again.
+    assert {each.kind for each in ends} == {"fail" if code else "success"}, done.stderr
+    assert len(ends) <= 2
     assert ends[0].json["meta"]["exit_code"] == code
