@@ -93,7 +93,8 @@ def live_there(name: str, runs: int, seed: int) -> None:
     await_jobs(rounds)
     sys.stdin.readline()  # the API is there to stay, and the other host is done
     # The first host cannot know yet what becomes of reports that dead processes of the second hold.
-    subprocess.run([*PROGRAM, "flush", "--quiet", "--wait", "2s"], env=env)
+    enough = f"{3 + runs // 5}s"
+    subprocess.run([*PROGRAM, "flush", "--quiet", "--wait", enough], env=env)
     print("flushed", flush=True)
     sys.stdin.readline()
     flush(folder, env, 2)
