@@ -1,16 +1,11 @@
 """`crontify crontab`: lists, checks, wraps and unwraps the jobs of whole crontabs."""
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from crontify_cli.cli.help import App
-from crontify_cli.errors import CrontifyError, ExitCode
-
-if TYPE_CHECKING:
-    from crontify_cli.crontab.lines import Line
-    from crontify_cli.crontab.place import Place
-    from crontify_cli.crontab.schedule import Dialect
+from crontify_cli.errors import ExitCode
 
 crontab = App(
     name="crontab",
@@ -75,48 +70,6 @@ Names = Annotated[
 ]
 
 
-class Opened(NamedTuple):
-    """A crontab that was read."""
-
-    place: "Place"
-    dialect: "Dialect"
-    data: bytes
-    lines: "list[Line]"
-
-    def reread(self, data: bytes) -> "list[Line]":
-        """Return the lines of other bytes, read by the same rules."""
-        return _lines(self.place, self.dialect, data)
-
-
-def open_crontabs(
-    files: list[str] | None, user: str | None, system: bool, cron: str | None
-) -> list[Opened]:
-    """Read the crontabs that a command line names; raises CrontifyError."""
-    from crontify_cli.crontab import place
-
-    if user and (files or system):
-        raise CrontifyError("--user goes with neither FILE nor --system", ExitCode.USAGE)
-    dialect: Dialect = cron or place.find_dialect()  # type: ignore[assignment]  # _dialect has seen it
-    if files:
-        places = [place.Place(file, None, system) for file in files]
-    elif system:
-        places = place.system_places()
-    else:
-        places = [place.Place(None, user)]
-    found = []
-    for each in places:
-        data = place.read(each)
-        found.append(Opened(each, dialect, data, _lines(each, dialect, data)))
-    return found
-
-
-def _lines(place: "Place", dialect: "Dialect", data: bytes) -> "list[Line]":
-    from crontify_cli.crontab.lines import read
-    from crontify_cli.crontab.place import is_user
-
-    return read(data, dialect, system=place.system, is_user=is_user)
-
-
 @crontab.command("list", epilog="Example: crontify crontab list --system")
 def list_(
     files: Files = None,
@@ -132,6 +85,7 @@ def list_(
     empty value. What looks like a password in a command is masked.
     """
     from crontify_cli.cli.crontab_list import show
+    from crontify_cli.cli.crontab_open import open_crontabs
 
     show(open_crontabs(files, user, system, cron), as_json=as_json)
 
@@ -150,6 +104,7 @@ def check(
     Exit 1 if something would not run.
     """
     from crontify_cli.cli.crontab_check import show
+    from crontify_cli.cli.crontab_open import open_crontabs
 
     if show(open_crontabs(files, user, system, cron), as_json=as_json):
         raise typer.Exit(ExitCode.FAILURE)
@@ -173,6 +128,7 @@ def wrap(
     with the reason. The earlier crontab is kept in the state directory.
     """
     from crontify_cli.cli import crontab_edit
+    from crontify_cli.cli.crontab_open import open_crontabs
 
     try:
         names = dict(map(_name, name or ()))
@@ -199,6 +155,7 @@ def unwrap(
     edited since. With --line also what was wrapped by hand.
     """
     from crontify_cli.cli import crontab_edit
+    from crontify_cli.cli.crontab_open import open_crontabs
 
     choice = crontab_edit.Choice(match, tuple(line or ()), {}, dry_run, yes)
     crontab_edit.unwrap(open_crontabs(files, user, system, cron), choice)

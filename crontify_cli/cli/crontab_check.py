@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from crontify_cli.cli import output
-from crontify_cli.cli.crontab import Opened
+from crontify_cli.cli.crontab_open import Opened
 from crontify_cli.crontab import place
 from crontify_cli.crontab.check import File, Finding, Machine, check, check_file
 

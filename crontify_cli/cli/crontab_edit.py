@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crontify_cli.cli import output, person
-from crontify_cli.cli.crontab import Opened
 from crontify_cli.cli.crontab_line import program
+from crontify_cli.cli.crontab_open import Opened
 from crontify_cli.crontab import edit, kept, place
 from crontify_cli.crontab.edit import Change, Edit, Wrapping
 from crontify_cli.crontab.lines import Line

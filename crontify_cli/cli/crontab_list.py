@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli import output
-from crontify_cli.cli.crontab import Opened
+from crontify_cli.cli.crontab_open import Opened
+from crontify_cli.cli.crontab_table import Row, draw
 from crontify_cli.cli.moments import utc
 from crontify_cli.crontab import edit, wrap
 from crontify_cli.crontab.lines import Line
-from crontify_cli.crontab.schedule import Schedule, in_words, next_due
+from crontify_cli.crontab.schedule import next_due
 from crontify_cli.delivery.journal_rows import RunSummary
 from crontify_cli.errors import one_line
 from crontify_cli.places import state_dir
@@ -32,45 +33,14 @@ _SECRET = re.compile(
 _IN_URL = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/@'\"]+@")
 
 
-class Row(NamedTuple):
-    """One job.
-
-    when: the schedule, None if cron rejects the line. next_run, last_run: seconds since the
-        epoch; usual: seconds. overdue: since when it should
-        have started, None if it is not late or nothing is known. problem: why cron rejects it.
-    """
-
-    crontab: str
-    line: int
-    schedule: str
-    when: Schedule | None
-    next_run: float | None
-    user: str | None
-    command: str
-    monitor: str | None
-    wrapper: str | None
-    outcome: str | None
-    last_run: float | None
-    usual: float | None
-    overdue: float | None
-    problem: str
-
-    @property
-    def words(self) -> str:
-        """The schedule as a person would say it, or why cron rejects it."""
-        return in_words(self.when, self.schedule) if self.when else self.problem
-
-
 def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
     """Print the jobs."""
     now = time.time()
 
-    def draw(rows: Iterable[Row]) -> None:
-        from crontify_cli.cli.crontab_table import draw
-
+    def print_table(rows: Iterable[Row]) -> None:
         draw(list(rows), now, several=len(crontabs) > 1)
 
-    output.show_list(_rows(crontabs, now), _object, _fields, draw, as_json=as_json)
+    output.show_list(_rows(crontabs, now), _object, _fields, print_table, as_json=as_json)
 
 
 def _rows(crontabs: Sequence[Opened], now: float) -> Iterator[Row]:

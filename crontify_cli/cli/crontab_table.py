@@ -1,16 +1,44 @@
 """Draws the jobs of crontabs on a terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli import output
-from crontify_cli.cli.crontab_list import Row
 from crontify_cli.cli.moments import ago, brief, local_short
-from crontify_cli.cli.runs_rows import COLOURS
 from crontify_cli.cli.table import Column, draw_table, text
+from crontify_cli.crontab.schedule import Schedule, in_words
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+
+class Row(NamedTuple):
+    """One job.
+
+    when: the schedule, None if cron rejects the line. next_run, last_run: seconds since the
+        epoch; usual: seconds. overdue: since when it should
+        have started, None if it is not late or nothing is known. problem: why cron rejects it.
+    """
+
+    crontab: str
+    line: int
+    schedule: str
+    when: Schedule | None
+    next_run: float | None
+    user: str | None
+    command: str
+    monitor: str | None
+    wrapper: str | None
+    outcome: str | None
+    last_run: float | None
+    usual: float | None
+    overdue: float | None
+    problem: str
+
+    @property
+    def words(self) -> str:
+        """The schedule as a person would say it, or why cron rejects it."""
+        return in_words(self.when, self.schedule) if self.when else self.problem
 
 
 def draw(rows: Sequence[Row], now: float, *, several: bool) -> None:
@@ -53,4 +81,6 @@ def _last(row: Row, now: float) -> "Text":
     """Return the last outcome, or since when the job is overdue."""
     if row.overdue is not None:
         return text((f"overdue {brief(now - row.overdue)}", "bold red"))
+    from crontify_cli.cli.runs_rows import COLOURS
+
     return text((row.outcome or "", COLOURS.get(row.outcome or "", "")))

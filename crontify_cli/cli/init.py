@@ -68,7 +68,7 @@ def init() -> None:
 def _offer_wrapping() -> None:
     """Offer to wrap the jobs that the user's crontab has already."""
     from crontify_cli.cli import crontab_edit
-    from crontify_cli.cli.crontab import open_crontabs
+    from crontify_cli.cli.crontab_open import open_crontabs
 
     advice = "crontify crontab wrap monitors the jobs of a whole crontab"
     try:
