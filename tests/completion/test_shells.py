@@ -165,6 +165,8 @@ def test_monitors_and_runs_come_from_one_call(
 
 @pytest.mark.parametrize("program", ["~/crontify", "true | crontify", "./../bin/crontify"])
 def test_the_program_is_known_by_any_of_its_names(program: str, terminal: Terminal) -> None:
+    # bash-completion loads our completion at the first TAB, and then only by its plain name.
+    assert terminal.words("crontify exec ba\tX") == ["exec", "backup", "X"]
     assert terminal.words(f"{program} exec ba\tX") == ["exec", "backup", "X"]
 
 
