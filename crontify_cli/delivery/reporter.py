@@ -96,7 +96,7 @@ class Reporter(threading.Thread):
         self._is_open = False
         self._is_ending = False
         self._ready_at = 0.0
-        self._unsent_patience = 0.0
+        self._unsent_patience = self._connecting_since = 0.0
         self._api: Api | None = None
         self._told = Told(notices)
 
@@ -190,7 +190,9 @@ class Reporter(threading.Thread):
         outcome = self._outcome
         if outcome is None or (self._api and self._api.answered_at > outcome.ended):
             return math.inf
-        return max(outcome.begun, self._ready_at) + self._unsent_patience - time.monotonic()
+        # From the first attempt: a busy machine must not use the time up before it.
+        self._connecting_since = self._connecting_since or time.monotonic()
+        return self._connecting_since + self._unsent_patience - time.monotonic()
 
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
@@ -318,7 +320,7 @@ class Reporter(threading.Thread):
         more = lost_to_loading(outcome.ended, self._ready_at)
         until = outcome.until + more
         # On a busy machine the job may have ended long before we could send anything.
-        unsent = min(until, max(outcome.begun, self._ready_at) + self._unsent_patience)
+        unsent = min(until, time.monotonic() + self._unsent_patience)
         return Deadlines(until, outcome.rate_limit_until + more, unsent, is_exit=True)
 
     def _settle(self, session: Session, report_id: int, sent: "SendResult") -> bool:
