@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import processes, record
-from crontify_cli.delivery.journal import LEASE_SECONDS, Journal, MonitorQueue
+from crontify_cli.delivery.journal import Journal, MonitorQueue
+from crontify_cli.delivery.journal_queue import LEASE_SECONDS
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, queue
 from tests.faults import refusing_url
