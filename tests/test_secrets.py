@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -19,14 +20,16 @@ from tests.waiting import until, until_exists
 # It looks into every process of the machine for what each of its tests plants.
 pytestmark = pytest.mark.xdist_group("secrets")
 
-KEY = "ck_live_Zq8Vt3Nw6Rx1Ky5P7Lm2"
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJRdzVFcjdUeTIifQ.Ui4Op9As3Df6Gh8J"
-HEADER = "Bn4Mq7Ws9Xc2Vd5F"
-PROXY = "Hj6Kl1Zx8Cv3Bn5M"
-PASSWORD = "Yt5Re8Wq1Po4Iu7A"
+OURS = token_hex(4)
+"""A part of every secret, so that another copy of these tests plants others."""
+KEY = f"ck_live_Zq8Vt3Nw{OURS}Ky5P7Lm2"
+TOKEN = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJRdzVFcjdUeTIifQ.Ui4Op9{OURS}As3Df6Gh8J"
+HEADER = f"Bn4Mq7{OURS}Ws9Xc2Vd5F"
+PROXY = f"Hj6Kl1{OURS}Zx8Cv3Bn5M"
+PASSWORD = f"Yt5Re8{OURS}Wq1Po4Iu7A"
 PLANTED = {
-    "key": "Zq8Vt3Nw6Rx1Ky5P",  # without the beginning and the end, which `config get` may show
-    "token": "Ui4Op9As3Df6",
+    "key": KEY[8:-4],  # without the beginning and the end, which `config get` may show
+    "token": f"Ui4Op9{OURS}",
     "header": HEADER[:-4],
     "proxy password": PROXY[:-4],
     "password": PASSWORD[:-4],
