@@ -64,3 +64,9 @@ def test_only_wrapped_lines_change_and_only_by_insertion(data: bytes, dialect: D
         assert (before.job and before.job.schedule) == (line.job and line.job.schedule)
         assert line.problem == before.problem
         assert len(line.command) <= MAX_COMMAND
+
+
+def test_a_job_is_named_after_its_work_and_not_after_what_it_says() -> None:
+    """`echo` before the command, or around it, is no name for a monitor."""
+    line = b"0 3 * * * echo begin; date; /srv/bin/rotate.sh && printf done\n"
+    assert b" exec rotate --shell -- " in wrapped(line)
