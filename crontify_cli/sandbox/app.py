@@ -1,25 +1,30 @@
-"""The FastAPI application: its routes, the size limit, and one JSON format for all errors."""
+"""The FastAPI application: its routes, and one JSON format for all errors."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crontify_cli import __version__
 from crontify_cli.sandbox.database import describe_error
+from crontify_cli.sandbox.guard import Guard, Hosts
 from crontify_cli.sandbox.identity import now
 from crontify_cli.sandbox.pings import Recorder
-from crontify_cli.sandbox.records import OnEvent, Refusal, RefusedRequest
-from crontify_cli.sandbox.routes import monitor_routes, ping_routes
+from crontify_cli.sandbox.records import Account, OnEvent, Refusal, RefusedRequest
+from crontify_cli.sandbox.routes import (
+    account_by_key,
+    account_by_token,
+    monitor_routes,
+    ping_routes,
+)
 from crontify_cli.sandbox.store import Store
-from crontify_cli.sandbox.wire import MAX_BODY, ErrorAnswer
+from crontify_cli.sandbox.wire import ErrorAnswer
 
 BASE = "/api/v1"
 _DESCRIPTION = """\
@@ -27,7 +32,6 @@ The HTTP API of Crontify, on this machine, for trying jobs without an account.
 The lists of monitors and runs exist only in the sandbox.
 All errors have the same format: `{"success": false, "message": "…"}`.
 """
-_MAX_DISCARDED = 16 * MAX_BODY
 _MAX_PROBLEMS = 3
 _MESSAGES = {
     "model_attributes_type": "must be a JSON object",
@@ -51,44 +55,11 @@ class _Sandbox(FastAPI):
         return schema
 
 
-class _BodyLimit:
-    """Middleware that reads each body before the application and answers 413 above 1 MiB.
+def make_app(store: Store, path: Path, on_event: OnEvent, hosts: Hosts) -> FastAPI:
+    """Return the API for `store`, whose file is `path`; `on_event` is told of every request.
 
-    A body that is too long is still read, up to a limit: if a server closes a connection
-    with unread data, the connection is reset and the client never sees the answer.
+    hosts: the values of the header `Host` that are accepted.
     """
-
-    def __init__(self, app: ASGIApp, refuse: Callable[[Request, Refusal], Response]) -> None:
-        self.app = app
-        self.refuse = refuse
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        body, size, more = b"", 0, True
-        while more and size <= _MAX_DISCARDED:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            more = message.get("more_body", False)
-            body = body + chunk if size <= MAX_BODY else b""
-        if size > MAX_BODY:
-            refusal = Refusal(413, f"The body is longer than {MAX_BODY} bytes")
-            await self.refuse(Request(scope), refusal)(scope, receive, send)
-            return
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return unread.pop() if unread else await receive()
-
-        await self.app(scope, replay, send)
-
-
-def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
-    """Return the API for `store`, whose file is `path`; `on_event` is told of every request."""
     app = _Sandbox(
         title="Crontify sandbox",
         version=__version__,
@@ -111,7 +82,13 @@ def make_app(store: Store, path: Path, on_event: OnEvent) -> FastAPI:
         error = ErrorAnswer(message=refusal.message)
         return JSONResponse(error.model_dump(by_alias=True), refusal.status, headers)
 
-    app.add_middleware(_BodyLimit, refuse=refuse)
+    def authenticate(request: Request) -> Account:
+        if request.url.path.startswith(f"{BASE}/ping/"):
+            return account_by_key(store, request.headers.get("x-api-key"))
+        scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+        return account_by_token(store, token if scheme.lower() == "bearer" else "")
+
+    app.add_middleware(Guard, hosts=hosts, authenticate=authenticate, refuse=refuse)
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
         headers = error.headers if isinstance(error, HTTPException) else None

@@ -140,32 +140,41 @@ def monitor_routes(store: Store) -> APIRouter:
     return router
 
 
+def account_by_key(store: Store, key: str | None) -> Account:
+    """Return the owner of the header `X-API-Key`. Raises Refusal (401)."""
+    if not key:
+        raise Refusal(401, "Missing API key: send it in the header X-API-Key")
+    if account := store.account_by_key(key):
+        return account
+    raise Refusal(401, "Invalid API key")
+
+
+def account_by_token(store: Store, token: str) -> Account:
+    """Return the owner of a user token; an empty one is missing. Raises Refusal (401)."""
+    if not token:
+        raise Refusal(401, f"Missing user token: {_SEND_TOKEN}")
+    if token.startswith(KEY_PREFIX):
+        raise Refusal(401, f"An API key is not accepted here: {_SEND_TOKEN}")
+    if account := store.account_by_row(read_token(store.signing_secret(), token)):
+        return account
+    raise Refusal(401, "Invalid token: its account no longer exists")
+
+
 def _owner_of_key(store: Store) -> Callable[..., Awaitable[Account]]:
-    """Return what finds the account of the header `X-API-Key`, or refuses the request (401)."""
+    """Return the dependency that finds the account of an API key."""
 
     async def find(key: Annotated[str | None, Security(_API_KEY)]) -> Account:
-        if not key:
-            raise Refusal(401, "Missing API key: send it in the header X-API-Key")
-        if account := store.account_by_key(key):
-            return account
-        raise Refusal(401, "Invalid API key")
+        return account_by_key(store, key)
 
     return find
 
 
 def _owner_of_token(store: Store) -> Callable[..., Awaitable[Account]]:
-    """Return what finds the account of the user token, or refuses the request (401)."""
+    """Return the dependency that finds the account of a user token."""
 
     async def find(
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_USER_TOKEN)],
     ) -> Account:
-        if not bearer:
-            raise Refusal(401, f"Missing user token: {_SEND_TOKEN}")
-        if bearer.credentials.startswith(KEY_PREFIX):
-            raise Refusal(401, f"An API key is not accepted here: {_SEND_TOKEN}")
-        row = read_token(store.signing_secret(), bearer.credentials)
-        if account := store.account_by_row(row):
-            return account
-        raise Refusal(401, "Invalid token: its account no longer exists")
+        return account_by_token(store, bearer.credentials if bearer else "")
 
     return find

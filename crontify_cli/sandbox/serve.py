@@ -13,12 +13,15 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
 from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.guard import Hosts
 from crontify_cli.sandbox.identity import DEFAULT_DAYS, DEFAULT_SECONDS, make_token, now
 from crontify_cli.sandbox.live import EventPrinter, write_json, write_lines
+from crontify_cli.sandbox.protocol import Protocol
 from crontify_cli.sandbox.records import Millis
 from crontify_cli.sandbox.store import Store
 
@@ -61,7 +64,7 @@ def serve(
         key = None if store.has_key(account) else store.rotate_key(account)
         token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
         printer = EventPrinter(write_json if as_json else write_lines)
-        server = _server(store, path, printer)
+        server = _server(make_app(store, path, printer.show, known_hosts(listener, host)))
         _stop_on_signals(server)
         if until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
@@ -74,11 +77,12 @@ def serve(
         printer.close()
 
 
-def _server(store: Store, db: Path, printer: EventPrinter) -> uvicorn.Server:
+def _server(app: FastAPI) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Server(
         uvicorn.Config(
-            make_app(store, db, printer.show),
+            app,
+            http=Protocol,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -167,6 +171,17 @@ def base_url(listener: socket.socket, base: str) -> str:
     if address.is_unspecified:
         host = "::1" if address.version == 6 else "127.0.0.1"
     return f"http://[{host}]:{port}{base}" if ":" in host else f"http://{host}:{port}{base}"
+
+
+def known_hosts(listener: socket.socket, host: str) -> Hosts:
+    """Return the values of the header `Host` that a client of the listener may send.
+
+    host: the name or address that it was asked to listen on.
+    """
+    bound = listener.getsockname()[0]
+    everywhere = ipaddress.ip_address(bound).is_unspecified
+    names = {host, bound, *([socket.gethostname()] if everywhere else [])}
+    return Hosts(names, any_address=everywhere)
 
 
 def is_loopback(listener: socket.socket) -> bool:

@@ -119,11 +119,13 @@ def sandbox(
 
 
 @contextlib.contextmanager
-def serving(db: Path, *args: str, before: Sequence[str] = ()) -> Iterator[Server]:
+def serving(
+    db: Path, *args: str, before: Sequence[str] = (), program: Sequence[str] = PROGRAM
+) -> Iterator[Server]:
     """Yield a running sandbox on a free port, and end it."""
     command = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
     with subprocess.Popen(
-        [*before, *PROGRAM, *command, "--db", str(db), *args],
+        [*before, *program, *command, "--db", str(db), *args],
         env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
