@@ -92,6 +92,7 @@ def test_every_option_is_in_the_generated_values() -> None:
         (["--timeot", "5", "backup", "true"], "--timeot"),
         (["backup", "--overlap", "never", "true"], "never"),
         (["backup"], "COMMAND"),
+        (["--", "backup", "true"], "MONITOR"),
         ([], "MONITOR"),
         (["backup", "--shell", "echo", "a"], "one string"),
         (["backup", "--meta", "rows=many", "true"], "rows: not a number: 'many'"),

@@ -44,8 +44,19 @@ class LaunchedRun:
 def command_line(options: "ExecOptions") -> "list[str]":
     """Return the words to execute: the command's own, or a shell's with the command in it."""
     if options.shell:
-        return [os.environ.get("SHELL") or "/bin/sh", "-c", options.command[0]]
+        return [choose_shell()[0], "-c", options.command[0]]
     return options.command
+
+
+def choose_shell() -> "tuple[str, str]":
+    """Return the shell for `--shell`: $SHELL, or else /bin/sh, with the reason if SHELL is odd.
+
+    The accounts of services have `nologin` or `false` as their shell, which run no command.
+    """
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    if os.path.basename(shell) in ("nologin", "false"):
+        return "/bin/sh", f"SHELL is {shell}, which runs no commands: --shell uses /bin/sh"
+    return shell, ""
 
 
 def rules_text(options: "ExecOptions") -> str:

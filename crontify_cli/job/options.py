@@ -149,7 +149,9 @@ def split(args: "Sequence[str]") -> "tuple[list[str], list[str]]":
 
     Options may stand before or after MONITOR; `--`, or the first other word after
     MONITOR, begins the command. A word that looks like an option but is none of the
-    table's counts as ours, so that whoever parses it can name it.
+    table's counts as ours, so that whoever parses it can name it. A `--` with no MONITOR
+    before it means that MONITOR was forgotten: the first word of the command is not taken
+    for it, and nothing is returned.
     """
     ours: list[str] = []
     monitor: list[str] = []
@@ -165,10 +167,7 @@ def split(args: "Sequence[str]") -> "tuple[list[str], list[str]]":
         width = 2 if option and option.convert else 1
         ours += rest[:width] if option else _ungrouped(word)
         del rest[:width]
-    del rest[:1]
-    if not monitor and rest[1:2] == ["--"]:
-        del rest[1]
-    return ours, monitor + rest
+    return ours, monitor + rest[1:] if monitor else []
 
 
 def _ungrouped(word: str) -> "list[str]":

@@ -58,9 +58,16 @@ class Lock:
         return True
 
     def _lock(self, wait: bool) -> None:
+        try:
+            os.lockf(self._fd, os.F_TLOCK, 0)
+            return
+        except (BlockingIOError, PermissionError):
+            if not wait:
+                raise
+        say(f"{self._monitor} is already running{self.holder()}: waiting for it to end")
         while True:
             try:
-                os.lockf(self._fd, os.F_LOCK if wait else os.F_TLOCK, 0)
+                os.lockf(self._fd, os.F_LOCK, 0)
                 return
             except InterruptedError:
                 continue  # a signal that does not ask us to stop: os.lockf does not go on itself

@@ -65,6 +65,7 @@ class Process:
     received_signals: the signals that we were sent to pass on, oldest first.
     stop_requests: how many of them ask for an end.
     timed_out: whether its time limit ended the job.
+    stop_failure: why the job could not be sent a signal to end it, empty if it could.
     waiting: True while a stop request should raise Interrupted.
     writing: since when (`time.monotonic()`) a write of ours has been blocked, None for no
         write. If the job was ended by force, the write is abandoned with TimeoutError.
@@ -79,6 +80,7 @@ class Process:
         self.received_signals: list[int] = []
         self.stop_requests = 0
         self.timed_out = False
+        self.stop_failure = ""
         self.waiting = False
         self.writing: float | None = None
         self.on_end: Callable[[int], None] | None = None
@@ -217,8 +219,8 @@ class Process:
                 os.kill(self.pid, signum)
             else:
                 os.killpg(self.pid, signum)
-        except OSError:
-            pass  # it ended this instant, or became another user's
+        except OSError as error:  # it ended this instant, or became another user's
+            self._note_refusal(signum, error)
 
     # The clock
 
@@ -251,13 +253,19 @@ class Process:
             if not self.terminal.is_stdin:
                 os.killpg(self.pid, signum)
                 return
-        except OSError:
+        except OSError as error:
+            self._note_refusal(signum, error)
             return
         for pid in (self.pid, *descendants(self.pid)) if self.status is None else ():
             try:
                 os.kill(pid, signum)
-            except OSError:
-                continue
+            except OSError as error:
+                if pid == self.pid:
+                    self._note_refusal(signum, error)
+
+    def _note_refusal(self, signum: int, error: OSError) -> None:
+        if isinstance(error, PermissionError) and signum in (*STOP_REQUESTS, signal.SIGKILL):
+            self.stop_failure = error.strerror or "not permitted"
 
     def _limit_writes(self) -> None:
         """Once the job was ended by force, do not wait for a reader that takes nothing."""

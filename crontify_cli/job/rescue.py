@@ -34,6 +34,7 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     run.recorder.ensure_ended(process.status, timed_out=process.timed_out)
     _await_reporter(run)
     if process.timed_out:
+        say(f"{run.options.monitor}: timed out")
         return ExitCode.TIMEOUT
     code = os.waitstatus_to_exitcode(process.status)
     return code if code >= 0 else ExitCode.SIGNAL_BASE - code

@@ -21,7 +21,7 @@ from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
 from crontify_cli.processes import identity, start_time
-from crontify_cli.report.verdict import Facts, judge, read_rules
+from crontify_cli.report.verdict import Facts, Verdict, judge, read_rules
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -89,6 +89,7 @@ class Supervisor:
         prepared = self._await_prepared(reporter)
         rules = read_rules(rules_text(self._options), self._monitor())
         verdict = judge(self._facts(), rules)
+        self._tell_of_verdict(verdict)
         if self._held and not verdict.succeeded:
             self._held.release(self._passthrough)
         self._tell_of_the_streams()
@@ -152,6 +153,8 @@ class Supervisor:
         for _ in self._relay.until_exit(self._process):
             self._inbox.read()
             self._limit()
+            if self._process.stop_failure:
+                self._notices.say(f"the job cannot be stopped: {self._process.stop_failure}")
             if not self._sink and (self._inbox.settings or time.monotonic() > patient_until):
                 self._sink = self._choose_sink()
                 self._relay.send_to(self._sink)
@@ -224,6 +227,11 @@ class Supervisor:
             return Facts(None, 0.0, problem=self._run.problem, exit_code=self._run.exit_code)
         asked = [number for number in process.received_signals if number in STOP_REQUESTS]
         return Facts(process.status, process.ended - process.started, process.timed_out, asked)
+
+    def _tell_of_verdict(self, verdict: Verdict) -> None:
+        """Say why the run failed if neither the job's output nor its exit code tells it."""
+        if not verdict.succeeded and (self._process.timed_out or not verdict.exit_code):
+            self._notices.say(f"{self._options.monitor}: {verdict.reason}")
 
     def _setting(self, flag: float | None, name: str) -> float | None:
         """Return what a flag says, or else the monitor's settings, if they are read."""

@@ -6,7 +6,7 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 import os
 
 from crontify_cli.errors import ExitCode, one_line, say
-from crontify_cli.job.launched import LaunchedRun, command_line, rules_text
+from crontify_cli.job.launched import LaunchedRun, choose_shell, command_line, rules_text
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
@@ -40,6 +40,8 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
         launched = LaunchedRun(options, process, recorder)
         if problem:
             launched.warnings.append(f"no overlap lock for this run: {problem}")
+        if options.shell and (odd_shell := choose_shell()[1]):
+            launched.warnings.append(odd_shell)
         process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)
         _spawn(launched)
         from crontify_cli.job.supervisor import supervise
@@ -81,7 +83,7 @@ def _run_alone(command: "list[str]", process: Process, error: Exception) -> int:
     try:
         os.execvp(command[0], command)
     except (OSError, ValueError) as failure:
-        code, problem = _explain(command[0], failure)
+        code, problem = _explain(command, failure)
         say(problem)
         return code
 
@@ -102,7 +104,7 @@ def _spawn(launched: LaunchedRun) -> None:
     except (OSError, ValueError) as error:
         if launched.process.pid:
             raise  # the job runs, and we cannot watch over it as usual
-        launched.exit_code, launched.problem = _explain(launched.command[0], error)
+        launched.exit_code, launched.problem = _explain(launched.command, error)
         recorder.note_failed_spawn(launched.exit_code, launched.problem)
     finally:
         for fd in ends:
@@ -149,16 +151,27 @@ def _restore_locale(environ: "MutableMapping[str, str]") -> None:
         del environ["LC_CTYPE"]
 
 
-def _explain(name: str, error: Exception) -> "tuple[int, str]":
+def _explain(command: "list[str]", error: Exception) -> "tuple[int, str]":
     """Return exit code and words for a job that could not be started, as sh(1) has them."""
+    name = command[0]
     # As anything can be typed there: no byte that is no text, and one line.
     shown = one_line(os.fsencode(name).decode("utf-8", "replace"), 1000) or repr(name)
     failed = f"could not be started: {shown}"
     if not name or isinstance(error, FileNotFoundError):
         if "/" in name and os.path.exists(name):
             return ExitCode.NOT_FOUND, f"{failed}: its interpreter is missing"
-        return ExitCode.NOT_FOUND, f"{failed}: command not found"
+        return ExitCode.NOT_FOUND, f"{failed}: command not found{_advise(command)}"
     reason = error.strerror if isinstance(error, OSError) else str(error)
     if isinstance(error, PermissionError):
         reason = "is a directory" if os.path.isdir(name) else "not executable (permission denied)"
     return ExitCode.NOT_EXECUTABLE, f"{failed}: {reason}"
+
+
+def _advise(command: "list[str]") -> str:
+    try:
+        from crontify_cli.job.advice import for_missing
+
+        advice = for_missing(command)
+    except Exception:  # out of memory or descriptors
+        return ""
+    return f"; {advice}" if advice else ""
