@@ -299,7 +299,7 @@ _crontify_table()
                 'monitor'
             )
             options=(
-                '--status choice running success failed overlapped'
+                '--status choice running success failed overlapped missed hung'
                 '--limit other'
                 '--db file'
                 '--account other'

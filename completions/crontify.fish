@@ -501,7 +501,7 @@ complete -c crontify -n '__crontify_offers \'sandbox token\' --expires' -l expir
 complete -c crontify -n '__crontify_offers \'sandbox token\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox runs
-complete -c crontify -n '__crontify_offers \'sandbox runs\' --status' -l status -x -a 'running success failed overlapped' -d 'Only runs with this status'
+complete -c crontify -n '__crontify_offers \'sandbox runs\' --status' -l status -x -a 'running success failed overlapped missed hung' -d 'Only runs with this status'
 complete -c crontify -n '__crontify_offers \'sandbox runs\' --limit' -l limit -x -d 'Maximum number of entries'
 complete -c crontify -n '__crontify_offers \'sandbox runs\' --db' -l db -r -F -d 'Database file of the sandbox'
 complete -c crontify -n '__crontify_offers \'sandbox runs\' --account' -l account -x -d 'Account to use; created on first use'

@@ -293,7 +293,7 @@ def _existing(
                 f"the sandbox has no account {name};"
                 f" create it with crontify sandbox key rotate --account {name}"
             )
-        if monitor_id is not None and not store.monitor(account, monitor_id):
+        if monitor_id is not None and not store.has_monitor(account, monitor_id):
             raise CrontifyError(
                 f"the sandbox has no monitor {monitor_id};"
                 f" add it with crontify sandbox monitor add {monitor_id}"

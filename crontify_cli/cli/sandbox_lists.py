@@ -28,6 +28,9 @@ _STATUS_COLOURS = {
     "success": "green",
     "failed": "bold red",
     "overlapped": "yellow",
+    "missed": "bold red",
+    "hung": "bold red",
+    "slow": "yellow",
     "failure": "bold red",
     "silent_failure": "yellow",
 }

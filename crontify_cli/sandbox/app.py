@@ -29,7 +29,7 @@ from crontify_cli.sandbox.wire import ErrorAnswer
 BASE = "/api/v1"
 _DESCRIPTION = """\
 The HTTP API of Crontify, on this machine, for trying jobs without an account.
-The lists of monitors and runs exist only in the sandbox.
+The endpoints with the tag `additions` exist only in the sandbox.
 All errors have the same format: `{"success": false, "message": "…"}`.
 """
 _MAX_PROBLEMS = 3

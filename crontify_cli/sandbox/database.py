@@ -1,4 +1,4 @@
-"""The sandbox's SQLite file: its location, its schema, opening it, and what can go wrong with it.
+"""The sandbox's SQLite file: its location, opening and migrating it, and what can go wrong.
 
 It uses a write-ahead log with synchronous=NORMAL: committed data has been handed to the
 kernel, so it survives a SIGKILL. A power failure can lose the last commits, but cannot
@@ -13,61 +13,9 @@ from pathlib import Path
 
 from crontify_cli.errors import CrontifyError
 from crontify_cli.places import state_dir
+from crontify_cli.sandbox.schema import MIGRATIONS
 
-SCHEMA = 1
 APPLICATION_ID = 0x43524F4E  # "CRON": identifies our files
-
-_DDL = """
-CREATE TABLE signing (secret BLOB NOT NULL);
-CREATE TABLE accounts (
-    row INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    key_hash BLOB,
-    min_interval INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE monitors (
-    row INTEGER PRIMARY KEY,
-    account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    id TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    last_ping_at INTEGER,
-    UNIQUE (account, id)
-);
-CREATE TABLE rules (
-    row INTEGER PRIMARY KEY,
-    monitor INTEGER NOT NULL REFERENCES monitors ON DELETE CASCADE,
-    field TEXT NOT NULL,
-    operator TEXT NOT NULL,
-    value REAL NOT NULL,
-    UNIQUE (monitor, field, operator, value)
-);
-CREATE TABLE runs (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    monitor INTEGER NOT NULL REFERENCES monitors ON DELETE CASCADE,
-    id TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL,
-    started_at INTEGER,
-    finished_at INTEGER,
-    meta TEXT,
-    error_message TEXT
-);
-CREATE INDEX runs_of_monitor ON runs (monitor);
-CREATE UNIQUE INDEX one_open_run ON runs (monitor) WHERE status = 'running';
-CREATE TABLE logs (
-    run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
-    content TEXT NOT NULL
-);
-CREATE TABLE alerts (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    message TEXT NOT NULL,
-    log_head TEXT,
-    created_at INTEGER NOT NULL
-);
-CREATE INDEX alerts_of_run ON alerts (run);
-"""
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -157,8 +105,8 @@ def _make_private(path: Path, *, create: bool) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if not _has_schema(connection, path):
-        _create_schema(connection, path)
+    if _version(connection, path) < len(MIGRATIONS):
+        _migrate(connection, path)
     if path.stat().st_mode & 0o077:  # the file contains the secret that signs tokens
         path.chmod(0o600)
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -166,28 +114,35 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_size_limit = 16777216")
 
 
-def _create_schema(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the schema, or bring that of an earlier version up to date."""
     connection.execute("PRAGMA journal_mode = WAL")
     with transaction(connection):
-        if _has_schema(connection, path):  # another process has just created it
-            return
-        for statement in _DDL.split(";"):
-            connection.execute(statement)
-        connection.execute("INSERT INTO signing VALUES (?)", (os.urandom(32),))
+        version = _version(connection, path)  # another process may have migrated it just now
+        for statements in MIGRATIONS[version:]:
+            for statement in statements.split(";"):
+                connection.execute(statement)
+        if not version:
+            connection.execute("INSERT INTO signing VALUES (?)", (os.urandom(32),))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
-def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
-    """Tell whether the database is set up; raises CrontifyError if it belongs to someone else."""
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the schema, 0 for an empty file.
+
+    Raises CrontifyError if the database belongs to a later version or to another program.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == APPLICATION_ID and version != SCHEMA:
-        raise CrontifyError(
-            f"the sandbox database {path} was created by another version of crontify:"
-            f" its schema is {version}, not {SCHEMA}; {_MOVE}"
-        )
-    if application != APPLICATION_ID and (tables or application or version):
+    if application == APPLICATION_ID:
+        if not 0 < version <= len(MIGRATIONS):
+            raise CrontifyError(
+                f"the sandbox database {path} was created by another version of crontify:"
+                f" its schema is {version}, not {len(MIGRATIONS)}; {_MOVE}"
+            )
+        return int(version)
+    if tables or application or version:
         raise CrontifyError(f"{path} is another program's database; choose another file with --db")
-    return bool(application == APPLICATION_ID)
+    return 0

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 _INTERVAL = 0.1  # seconds between two batches
 _MAX_LINES = 20  # events shown per batch: nobody reads more, and one costs as much as a ping
 _MAX_QUEUED = 2_000
-_COLOURS = {"running": "cyan", "success": "green", "failed": "bold red", "overlapped": "yellow"}
+_COLOURS = {
+    "running": "cyan",
+    "success": "green",
+    "failed": "bold red",
+    "overlapped": "yellow",
+    "missed": "bold red",
+    "hung": "bold red",
+}
 _EXEC_META = (
     *("exit_code", "duration_ms", "user_cpu_ms", "system_cpu_ms", "max_rss_kb", "output_bytes"),
     "late_seconds",

@@ -89,21 +89,24 @@ def record_ping(
     """
     monitor = _find_monitor(connection, account, ping, at)
     open_run = connection.execute(
-        "SELECT row, id FROM runs WHERE monitor = ? AND status = 'running'", (monitor,)
+        "SELECT row, id, status FROM runs WHERE monitor = ? AND finished_at IS NULL", (monitor,)
     ).fetchone()
-    open_becomes, created = transition(ping.kind, is_open=open_run is not None)
+    open_becomes, created = transition(ping.kind, open_run and open_run[2])
     rules = rules_of(connection, monitor) if ping.kind == "success" else ()
     alerts = list(alerts_for(ping, rules))
     overlaps = []
-    connection.execute("UPDATE monitors SET last_ping_at = ? WHERE row = ?", (at, monitor))
+    connection.execute(
+        "UPDATE monitors SET last_ping_at = ?, missed_at = NULL WHERE row = ?", (at, monitor)
+    )
+    if created and open_becomes:
+        _close_run(connection, open_run[0], open_becomes, at, None)
     if open_becomes == "overlapped":
-        _close_run(connection, open_run[0], "overlapped", at, None)
         _add_alert(connection, open_run[0], OVERLAP_ALERT, at)
         overlaps = [OVERLAP_ALERT]
     if created:
         row, run_id = _create_run(connection, monitor, created, at, ping)
     else:
-        row, run_id = open_run
+        row, run_id, _ = open_run
         assert open_becomes
         _close_run(connection, row, open_becomes, at, ping)
     if ping.log_output:

@@ -5,9 +5,14 @@ from typing import Literal, NamedTuple
 
 from crontify_cli.model import Ping
 
-RunStatus = Literal["running", "success", "failed", "overlapped"]
+RunStatus = Literal["running", "success", "failed", "overlapped", "missed", "hung"]
+MonitorState = Literal["waiting", "active", "failing", "paused"]
+"""waiting: never pinged. failing: the newest run that ended or should have is failed, missed or
+hung. paused: pings are recorded, but there are no alerts."""
 Operator = Literal["lt", "gt", "eq", "ne"]
-AlertKind = Literal["failure", "silent_failure", "overlapped"]
+AlertKind = Literal["failure", "silent_failure", "overlapped", "missed", "hung", "slow"]
+ChannelKind = Literal["webhook", "slack", "discord", "email"]
+DeliveryStatus = Literal["pending", "delivered", "abandoned"]
 Millis = int
 """A point in time: milliseconds since 1970, UTC."""
 

@@ -1,6 +1,7 @@
-"""The endpoints: the documented pings and log, and the sandbox's lists of monitors and runs."""
+"""The endpoints: the documented pings and log, and what only the sandbox has: lists."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Path, Query, Security
@@ -8,6 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from crontify_cli.model import Ping
 from crontify_cli.sandbox import wire
+from crontify_cli.sandbox.channels import channels_of
 from crontify_cli.sandbox.identity import KEY_PREFIX, now, read_token
 from crontify_cli.sandbox.pings import Recorder, unknown_monitor
 from crontify_cli.sandbox.records import AcceptedPing, Account, OnEvent, Refusal, RunStatus
@@ -26,6 +28,9 @@ _USER_TOKEN = HTTPBearer(
     auto_error=False,
 )
 _Cursor = Annotated[str | None, Query(description="The nextCursor of the previous page")]
+_Limit = Annotated[int, Query(ge=1, le=100)]
+ADDITIONS = "additions"
+"""The tag of the endpoints that the documentation of Crontify does not have."""
 _REFUSALS = {
     400: "The request is not valid for this endpoint",
     401: "Missing or invalid API key or token",
@@ -87,30 +92,51 @@ def ping_routes(store: Store, recorder: Recorder, on_event: OnEvent) -> APIRoute
 
 
 def monitor_routes(store: Store) -> APIRouter:
-    """Return the monitor endpoints, all of which require a user token."""
-    router = APIRouter(prefix="/monitors", tags=["monitors"], responses=_refusals(401, 413, 503))
+    """Return the endpoints for people, all of which require a user token."""
+    router = APIRouter(responses=_refusals(401, 413, 503))
+    added = partial(router.get, tags=[ADDITIONS])
     TokenOwner: TypeAlias = Annotated[Account, Depends(_owner_of_token(store))]
 
-    def require_monitor(account: Account, monitor_id: str) -> wire.Monitor:
-        if found := store.monitor(account, monitor_id):
-            return found
-        raise unknown_monitor()
+    def require_monitor(account: Account, monitor_id: str) -> None:
+        if not store.has_monitor(account, monitor_id):
+            raise unknown_monitor()
 
-    @router.get("")
+    def require_run(account: Account, monitor_id: str, run_id: str) -> wire.Run:
+        require_monitor(account, monitor_id)
+        if found := store.run(account, monitor_id, run_id):
+            return found
+        raise Refusal(404, "Run not found")
+
+    def alerts_page(
+        account: Account, monitor_id: str | None, limit: int, cursor: str | None
+    ) -> wire.AlertsAnswer:
+        before = None
+        if cursor is not None:
+            before = store.alert_row(account, monitor_id, cursor)
+            if before is None:
+                raise Refusal(400, "cursor: not the nextCursor of these alerts")
+        page = store.alerts(account, monitor_id, before=before, limit=limit + 1)
+        more = page[limit - 1].id if len(page) > limit else None
+        return wire.AlertsAnswer(data=page[:limit], next_cursor=more)
+
+    @added("/monitors")
     async def monitors(account: TokenOwner) -> wire.MonitorsAnswer:
         """List the account's monitors."""
         return wire.MonitorsAnswer(data=store.monitors(account))
 
-    @router.get("/{monitorId}", responses=_refusals(404))
+    @added("/monitors/{monitorId}", responses=_refusals(404))
     async def monitor(monitor_id: _MonitorId, account: TokenOwner) -> wire.MonitorAnswer:
-        """Show one monitor and its alert rules."""
-        return wire.MonitorAnswer(data=require_monitor(account, monitor_id))
+        """Show one monitor with its alert rules and its last runs."""
+        found = store.monitor(account, monitor_id)
+        if not found:
+            raise unknown_monitor()
+        return wire.MonitorAnswer(data=found)
 
-    @router.get("/{monitorId}/runs", responses=_refusals(400, 404))
+    @added("/monitors/{monitorId}/runs", responses=_refusals(400, 404))
     async def runs(
         monitor_id: _MonitorId,
         account: TokenOwner,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        limit: _Limit = 20,
         cursor: _Cursor = None,
         status: RunStatus | None = None,
     ) -> wire.RunsAnswer:
@@ -127,15 +153,49 @@ def monitor_routes(store: Store) -> APIRouter:
         more = page[limit - 1].id if len(page) > limit else None
         return wire.RunsAnswer(data=page[:limit], next_cursor=more)
 
-    @router.get("/{monitorId}/runs/{runId}/log", responses=_refusals(404))
+    @added("/monitors/{monitorId}/runs/{runId}", responses=_refusals(404))
+    async def run(monitor_id: _MonitorId, run_id: _RunId, account: TokenOwner) -> wire.RunAnswer:
+        """Show one run with its log and its alerts."""
+        found = require_run(account, monitor_id, run_id)
+        alerts = store.alerts(account, monitor_id, run_id=run_id, limit=100)
+        detail = wire.RunDetail(**dict(found), log=store.log(found), alerts=alerts)
+        return wire.RunAnswer(data=detail)
+
+    @router.get(
+        "/monitors/{monitorId}/runs/{runId}/log", tags=["monitors"], responses=_refusals(404)
+    )
     async def log(monitor_id: _MonitorId, run_id: _RunId, account: TokenOwner) -> wire.LogAnswer:
         """Retrieve the log output attached to a run."""
-        require_monitor(account, monitor_id)
-        run = store.run(account, monitor_id, run_id)
-        if not run:
-            raise Refusal(404, "Run not found")
-        content = store.log(run)
+        content = store.log(require_run(account, monitor_id, run_id))
         return wire.LogAnswer(has_log=content is not None, content=content)
+
+    @added("/monitors/{monitorId}/alerts", responses=_refusals(400, 404))
+    async def alerts_of_monitor(
+        monitor_id: _MonitorId, account: TokenOwner, limit: _Limit = 20, cursor: _Cursor = None
+    ) -> wire.AlertsAnswer:
+        """List a monitor's alerts, newest first."""
+        require_monitor(account, monitor_id)
+        return alerts_page(account, monitor_id, limit, cursor)
+
+    @added("/monitors/{monitorId}/channels", responses=_refusals(404))
+    async def channels_of_monitor(
+        monitor_id: _MonitorId, account: TokenOwner
+    ) -> wire.ChannelsAnswer:
+        """List a monitor's channels with their latest deliveries."""
+        require_monitor(account, monitor_id)
+        return wire.ChannelsAnswer(data=channels_of(store.connection, account, monitor_id))
+
+    @added("/alerts", responses=_refusals(400))
+    async def alerts(
+        account: TokenOwner, limit: _Limit = 20, cursor: _Cursor = None
+    ) -> wire.AlertsAnswer:
+        """List the alerts of all of the account's monitors, newest first."""
+        return alerts_page(account, None, limit, cursor)
+
+    @added("/channels")
+    async def channels(account: TokenOwner) -> wire.ChannelsAnswer:
+        """List the channels of all of the account's monitors with their latest deliveries."""
+        return wire.ChannelsAnswer(data=channels_of(store.connection, account))
 
     return router
 

@@ -9,7 +9,14 @@ from operator import eq, gt, lt, ne
 from typing import NamedTuple
 
 from crontify_cli.model import Meta, Ping, PingKind
-from crontify_cli.sandbox.records import AlertDraft, Millis, Operator, Rule, RunStatus
+from crontify_cli.sandbox.records import (
+    AlertDraft,
+    Millis,
+    MonitorState,
+    Operator,
+    Rule,
+    RunStatus,
+)
 from crontify_cli.values import parse_duration, parse_meta, parse_number
 
 MAX_RULES = 5
@@ -31,12 +38,26 @@ class Transition(NamedTuple):
     created: RunStatus | None
 
 
-def transition(kind: PingKind, *, is_open: bool) -> Transition:
-    """Return what a ping of `kind` does to a monitor with or without a running run."""
+def transition(kind: PingKind, open_status: RunStatus | None) -> Transition:
+    """Return what a ping of `kind` does to a monitor; `open_status`: its open run's, if any.
+
+    A hung run is open, since it may end after all; but it is not overlapped by the next start.
+    """
     if kind == "start":
-        return Transition("overlapped" if is_open else None, "running")
+        return Transition("overlapped" if open_status == "running" else open_status, "running")
     closed: RunStatus = "success" if kind == "success" else "failed"
-    return Transition(closed, None) if is_open else Transition(None, closed)
+    return Transition(closed, None) if open_status else Transition(None, closed)
+
+
+def state_of(
+    *, paused: bool, last_ping_at: Millis | None, last_ended: RunStatus | None
+) -> MonitorState:
+    """Return a monitor's state; `last_ended`: of its newest run not running or overlapped."""
+    if paused:
+        return "paused"
+    if last_ping_at is None:
+        return "waiting"
+    return "failing" if last_ended in ("failed", "missed", "hung") else "active"
 
 
 def alerts_for(ping: Ping, rules: Iterable[Rule]) -> Sequence[AlertDraft]:

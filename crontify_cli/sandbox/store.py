@@ -4,23 +4,28 @@ import hmac
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crontify_cli.sandbox.database import transaction
 from crontify_cli.sandbox.identity import hash_key, new_key, now
 from crontify_cli.sandbox.records import Account, Millis, Rule, RunStatus
-from crontify_cli.sandbox.rules import MAX_RULES
-from crontify_cli.sandbox.wire import Alert, Monitor, Run
+from crontify_cli.sandbox.rules import MAX_RULES, state_of
+from crontify_cli.sandbox.wire import Alert, Monitor, Run, RunSummary, rule_data
 
 MONITOR = """
-SELECT m.row, m.id, m.created_at, m.last_ping_at,
-    (SELECT status FROM runs WHERE monitor = m.row ORDER BY row DESC LIMIT 1)
+SELECT m.row, m.id, m.created_at, m.last_ping_at, m.paused, m.schedule, m.timezone, m.grace, m.tags,
+    (SELECT status FROM runs WHERE monitor = m.row AND status NOT IN ('running', 'overlapped')
+        ORDER BY row DESC LIMIT 1)
 FROM monitors m WHERE m.account = ?
+"""
+LAST_RUNS = """
+SELECT id, status, started_at, finished_at, is_anomaly
+FROM runs WHERE monitor = ? ORDER BY row DESC LIMIT 30
 """
 RUN = """
 SELECT r.row, r.id, m.id, r.status, r.started_at, r.finished_at, r.meta, r.error_message,
-    EXISTS (SELECT 1 FROM logs WHERE run = r.row)
+    r.is_anomaly, EXISTS (SELECT 1 FROM logs WHERE run = r.row)
 FROM runs r JOIN monitors m ON m.row = r.monitor WHERE m.account = ?
 """
 ALERT = """
@@ -104,6 +109,11 @@ class Store:
         row = self._one(MONITOR + "AND m.id = ?", account.row, monitor_id)
         return self._monitor(row) if row else None
 
+    def has_monitor(self, account: Account, monitor_id: str) -> bool:
+        """Tell whether the account has that monitor."""
+        sql = "SELECT 1 FROM monitors WHERE account = ? AND id = ?"
+        return self._one(sql, account.row, monitor_id) is not None
+
     def add_rule(self, account: Account, monitor_id: str, rule: Rule) -> bool:
         """Add the rule to an existing monitor; False if it already has MAX_RULES other rules."""
         with transaction(self.connection):
@@ -138,11 +148,9 @@ class Store:
         `before` is the row of a run: only older runs are returned.
         """
         filters = {"m.id = ?": monitor_id, "r.status = ?": status, "r.row < ?": before}
-        wanted = {term: value for term, value in filters.items() if value is not None}
-        rows = self.connection.execute(
-            RUN + "".join(f"AND {term} " for term in wanted) + "ORDER BY r.row DESC LIMIT ?",
-            (account.row, *wanted.values(), limit),
-        )
+        terms, values = _conditions(filters)
+        sql = f"{RUN}{terms}ORDER BY r.row DESC LIMIT ?"
+        rows = self.connection.execute(sql, (account.row, *values, limit))
         return [_run(row) for row in rows]
 
     def run(self, account: Account, monitor_id: str, run_id: str) -> Run | None:
@@ -156,20 +164,36 @@ class Store:
         return str(row[0]) if row else None
 
     def alerts(
-        self, account: Account, monitor_id: str | None = None, *, limit: int
+        self,
+        account: Account,
+        monitor_id: str | None = None,
+        *,
+        run_id: str | None = None,
+        before: int | None = None,
+        limit: int,
     ) -> Sequence[Alert]:
-        """Return at most `limit` alerts, newest first, of one monitor or of all."""
-        term, values = ("", ()) if monitor_id is None else ("AND m.id = ? ", (monitor_id,))
-        rows = self.connection.execute(
-            ALERT + term + "ORDER BY a.row DESC LIMIT ?", (account.row, *values, limit)
-        )
+        """Return at most `limit` alerts, newest first, of a run, of a monitor, or of all.
+
+        `before` is the row of an alert: only older alerts are returned.
+        """
+        filters = {"m.id = ?": monitor_id, "r.id = ?": run_id, "a.row < ?": before}
+        terms, values = _conditions(filters)
+        sql = f"{ALERT}{terms}ORDER BY a.row DESC LIMIT ?"
+        rows = self.connection.execute(sql, (account.row, *values, limit))
         return [Alert(**dict(zip(Alert.model_fields, row, strict=True))) for row in rows]
+
+    def alert_row(self, account: Account, monitor_id: str | None, alert_id: str) -> int | None:
+        """Return the row of one of the account's, or the monitor's, alerts."""
+        terms, values = _conditions({"m.id = ?": monitor_id, "a.id = ?": alert_id})
+        sql = f"SELECT a.row FROM ({ALERT}{terms}) found JOIN alerts a ON a.id = ?"
+        row = self._one(sql, account.row, *values, alert_id)
+        return int(row[0]) if row else None
 
     def delete_runs(self) -> None:
         """Delete all runs, logs, alerts and ping times; monitors, rules and keys stay."""
         with transaction(self.connection):
             self._change("DELETE FROM runs")
-            self._change("UPDATE monitors SET last_ping_at = NULL")
+            self._change("UPDATE monitors SET last_ping_at = NULL, missed_at = NULL")
 
     def delete_all(self) -> None:
         """Delete everything and invalidate all tokens."""
@@ -190,14 +214,44 @@ class Store:
         return self.connection.execute(sql, values).rowcount > 0
 
     def _monitor_row(self, account: Account, monitor_id: str) -> int:
-        row = self._one(MONITOR + "AND m.id = ?", account.row, monitor_id)
+        sql = "SELECT row FROM monitors WHERE account = ? AND id = ?"
+        row = self._one(sql, account.row, monitor_id)
         assert row
         return int(row[0])
 
     def _monitor(self, row: _Row) -> Monitor:
-        number, *fields = row
-        values = (*fields, rules_of(self.connection, number))
-        return Monitor(**dict(zip(Monitor.model_fields, values, strict=True)))
+        number, monitor_id, created, last_ping, paused, schedule, timezone, grace, tags, ended = row
+        summaries = [
+            RunSummary(
+                id=run_id,
+                status=status,
+                started_at=started,
+                finished_at=finished,
+                is_duration_anomaly=anomaly,
+            )
+            for run_id, status, started, finished, anomaly in self.connection.execute(
+                LAST_RUNS, (number,)
+            )
+        ]
+        return Monitor(
+            id=monitor_id,
+            created_at=created,
+            last_ping_at=last_ping,
+            state=state_of(paused=paused, last_ping_at=last_ping, last_ended=ended),
+            status=summaries[0].status if summaries else None,
+            schedule=schedule,
+            timezone=timezone,
+            grace_ms=grace,
+            tags=json.loads(tags),
+            rules=list(map(rule_data, rules_of(self.connection, number))),
+            last_runs=summaries,
+        )
+
+
+def _conditions(filters: Mapping[str, object]) -> tuple[str, Sequence[object]]:
+    """Return the SQL of the terms that have a value, and their values."""
+    wanted = {term: value for term, value in filters.items() if value is not None}
+    return "".join(f"AND {term} " for term in wanted), list(wanted.values())
 
 
 def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:
@@ -207,5 +261,16 @@ def rules_of(connection: sqlite3.Connection, monitor: int) -> Sequence[Rule]:
 
 
 def _run(row: _Row) -> Run:
-    fields = dict(zip(Run.model_fields, row, strict=True))
-    return Run(**fields | {"meta": json.loads(fields["meta"]) if fields["meta"] else None})
+    number, run_id, monitor_id, status, started, finished, meta, message, anomaly, has_log = row
+    return Run(
+        row=number,
+        id=run_id,
+        monitor_id=monitor_id,
+        status=status,
+        started_at=started,
+        finished_at=finished,
+        meta=json.loads(meta) if meta else None,
+        error_message=message,
+        is_duration_anomaly=anomaly,
+        has_log=has_log,
+    )

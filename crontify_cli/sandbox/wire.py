@@ -7,7 +7,6 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -139,9 +138,40 @@ class RuleData(_Answer):
     value: int | float
 
 
-def _rule_data(rule: records.Rule) -> RuleData:
+def rule_data(rule: records.Rule) -> RuleData:
+    """Return the rule as the API shows it."""
     field, operator, value = rule
     return RuleData(field=field, operator=operator, value=simplify(value))
+
+
+class RunSummary(_Answer):
+    """How a run went. `startedAt` is null if no start preceded the end."""
+
+    id: _Id
+    status: records.RunStatus
+    started_at: _Time | None
+    finished_at: _Time | None
+    is_duration_anomaly: bool = Field(
+        description="Whether this success took far longer than the monitor's earlier ones."
+    )
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
+    @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from start to end; null if either is unknown."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0, self.finished_at - self.started_at)
+
+
+class Run(RunSummary):
+    """A run without its log."""
+
+    row: int = Field(exclude=True)
+    monitor_id: str
+    meta: dict[str, int | float] | None
+    error_message: str | None
+    has_log: bool
 
 
 class Monitor(_Answer):
@@ -150,8 +180,19 @@ class Monitor(_Answer):
     id: str
     created_at: _Time
     last_ping_at: _Time | None
+    state: records.MonitorState = Field(
+        description="waiting: never pinged. failing: the newest run that ended, or should have,"
+        " is failed, missed or hung. paused: pings are recorded, but there are no alerts."
+    )
     status: records.RunStatus | None
-    rules: Sequence[Annotated[RuleData, BeforeValidator(_rule_data)]]
+    schedule: str | None = Field(description="A cron expression, evaluated in `timezone`.")
+    timezone: str
+    grace_ms: int = Field(
+        description="How late a ping may be, in milliseconds. A run is hung after twice as long."
+    )
+    tags: Sequence[str]
+    rules: Sequence[RuleData]
+    last_runs: Sequence[RunSummary] = Field(description="At most 30, newest first.")
 
 
 class MonitorsAnswer(_Success):
@@ -166,28 +207,6 @@ class MonitorAnswer(_Success):
     data: Monitor
 
 
-class Run(_Answer):
-    """A run without its log. `startedAt` is null if no start preceded the end."""
-
-    row: int = Field(exclude=True)
-    id: _Id
-    monitor_id: str
-    status: records.RunStatus
-    started_at: _Time | None
-    finished_at: _Time | None
-    meta: dict[str, int | float] | None
-    error_message: str | None
-    has_log: bool
-
-    @computed_field  # type: ignore[prop-decorator]  # mypy does not know decorated properties
-    @property
-    def duration_ms(self) -> int | None:
-        """Milliseconds from start to end; null if either is unknown."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0, self.finished_at - self.started_at)
-
-
 class RunsAnswer(_Success):
     """Runs, newest first; pass `nextCursor` to get older ones. It is null on the last page."""
 
@@ -196,10 +215,7 @@ class RunsAnswer(_Success):
 
 
 class Alert(_Answer):
-    """What Crontify would have sent, with the beginning of the run's log.
-
-    `crontify sandbox alerts --json` prints it; the API has no alerts.
-    """
+    """An alert, with the beginning of the run's log."""
 
     id: _Id
     monitor_id: str
@@ -208,6 +224,66 @@ class Alert(_Answer):
     message: str
     log_head: str | None
     created_at: _Time
+
+
+class AlertsAnswer(_Success):
+    """Alerts, newest first; pass `nextCursor` to get older ones. It is null on the last page."""
+
+    data: Sequence[Alert]
+    next_cursor: _Id | None
+
+
+class RunDetail(Run):
+    """A run with its log and its alerts."""
+
+    log: str | None
+    alerts: Sequence[Alert]
+
+
+class RunAnswer(_Success):
+    """One run."""
+
+    data: RunDetail
+
+
+class Attempt(_Answer):
+    """An attempt to deliver an alert."""
+
+    at: _Time
+    duration_ms: int
+    http_status: int | None = Field(description="Null if there was no answer, and for e-mail.")
+    error: str | None = Field(description="Null if the alert was delivered.")
+
+
+class Delivery(_Answer):
+    """The delivery of one alert to one channel."""
+
+    alert_id: _Id | None = Field(description="Null for a message of channel test.")
+    kind: records.AlertKind | None
+    status: records.DeliveryStatus = Field(
+        description="pending: attempts continue. abandoned: given up after three days."
+    )
+    created_at: _Time
+    next_attempt_at: _Time | None
+    attempts: Sequence[Attempt] = Field(description="At most 10, newest first.")
+
+
+class Channel(_Answer):
+    """Where the alerts of a monitor are sent, without the secret part of a URL."""
+
+    id: _Id
+    monitor_id: str
+    kind: records.ChannelKind
+    target: str = Field(description="The URL or e-mail address, shortened if it is a secret.")
+    created_at: _Time
+    pending: int = Field(description="The number of alerts that are not delivered yet.")
+    deliveries: Sequence[Delivery] = Field(description="At most 10, newest first.")
+
+
+class ChannelsAnswer(_Success):
+    """The channels of the account or of one monitor."""
+
+    data: Sequence[Channel]
 
 
 def ping_answer(monitor_id: str, result: records.PingResult, at: int) -> PingAnswer:

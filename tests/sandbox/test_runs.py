@@ -27,6 +27,7 @@ def test_a_run_goes_from_running_to_its_end_and_is_one_run(server: Server) -> No
         "meta": None,
         "errorMessage": None,
         "hasLog": False,
+        "isDurationAnomaly": False,
     }
     sent = {"meta": {"rows": 3}, "errorMessage": "why", "logOutput": "how"}
     assert server.send(monitor, "fail", sent) == run_id
@@ -156,22 +157,45 @@ def test_monitors_are_listed_with_their_rules_and_how_the_newest_run_stands(
         "id": monitor,
         "createdAt": before["createdAt"],
         "lastPingAt": None,
+        "state": "waiting",
         "status": None,
+        "schedule": None,
+        "timezone": "UTC",
+        "graceMs": 300_000,
+        "tags": [],
         "rules": [{"field": "rows", "operator": "lt", "value": 10}],
+        "lastRuns": [],
     }
     assert re.fullmatch(TIME, before["createdAt"])
     server.send(monitor, "success")
     server.send(monitor, "start")
     after = server.get(f"/monitors/{monitor}").json()["data"]
-    assert after == before | {"status": "running", "lastPingAt": after["lastPingAt"]}
+    assert after == before | {
+        "state": "active",
+        "status": "running",
+        "lastPingAt": after["lastPingAt"],
+        "lastRuns": after["lastRuns"],
+    }
+    summary = server.runs(monitor)
+    assert [run["status"] for run in summary] == ["running", "success"]
+    for short, whole in zip(after["lastRuns"], summary, strict=True):
+        assert short == {name: whole[name] for name in short}
     assert after["lastPingAt"] == server.runs(monitor)[0]["startedAt"]
     assert after in server.get("/monitors").json()["data"]
 
 
-@pytest.mark.parametrize("path", ["", "/{}", "/{}/runs", "/{}/runs/{}/log"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/monitors",
+        "/monitors/{}",
+        *("/monitors/{}/runs", "/monitors/{}/runs/{}", "/monitors/{}/runs/{}/log"),
+        *("/monitors/{}/alerts", "/monitors/{}/channels", "/alerts", "/channels"),
+    ],
+)
 def test_lists_and_logs_want_the_users_token(server: Server, path: str) -> None:
     monitor = server.monitor()
-    path = "/monitors" + path.format(monitor, server.send(monitor, "success"))
+    path = path.format(monitor, server.send(monitor, "success"))
     assert server.get(path).status_code == 200
     assert server.http.get(path).status_code == 401
     assert server.http.get(path, headers={"X-API-Key": server.api_key}).status_code == 401

@@ -15,7 +15,7 @@ from tests.sandbox.server import Server, environment, serving
 SEED = "20261125"
 PARTS = {
     "pings": ("examples,coverage,fuzzing", "/ping/", 240, 780),
-    "lists": ("examples,coverage,fuzzing", "/monitors", 240, 780),
+    "lists": ("examples,coverage,fuzzing", "/(monitors|alerts|channels)", 160, 780),
     "chains": ("stateful", "", 70, 400),
 }
 """Phases of schemathesis, the paths, how many cases of an operation, how many requests these
@@ -30,9 +30,14 @@ seed = SEED
 enabled = false
 
 [[operations]]
-include-path = "/api/v1/monitors/{monitorId}/runs"
+include-path = ["/api/v1/monitors/{monitorId}/runs", "/api/v1/monitors/{monitorId}/alerts"]
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404"]
+
+[[operations]]
+include-path = "/api/v1/alerts"
+[operations.checks]
+positive_data_acceptance.expected-statuses = ["2xx", "400", "401"]
 """
 
 
@@ -65,7 +70,26 @@ def test_the_schema_has_each_endpoint_with_its_refusals(schema: Any) -> None:
         ("GET", "/monitors"): ["200", "401", "413", "503"],
         ("GET", "/monitors/{monitorId}"): ["200", "401", "404", "413", "503"],
         ("GET", "/monitors/{monitorId}/runs"): ["200", "400", "401", "404", "413", "503"],
+        ("GET", "/monitors/{monitorId}/runs/{runId}"): ["200", "401", "404", "413", "503"],
         ("GET", "/monitors/{monitorId}/runs/{runId}/log"): ["200", "401", "404", "413", "503"],
+        ("GET", "/monitors/{monitorId}/alerts"): ["200", "400", "401", "404", "413", "503"],
+        ("GET", "/monitors/{monitorId}/channels"): ["200", "401", "404", "413", "503"],
+        ("GET", "/alerts"): ["200", "400", "401", "413", "503"],
+        ("GET", "/channels"): ["200", "401", "413", "503"],
+    }
+
+
+def test_the_schema_says_which_endpoints_crontify_does_not_have(schema: Any) -> None:
+    assert "`additions`" in schema["info"]["description"]
+    documented = {
+        path.removeprefix("/api/v1")
+        for path, operations in schema["paths"].items()
+        for operation in operations.values()
+        if "additions" not in operation["tags"]
+    }
+    assert documented == {
+        *("/ping/{monitorId}/start", "/ping/{monitorId}/success", "/ping/{monitorId}/fail"),
+        "/monitors/{monitorId}/runs/{runId}/log",
     }
 
 
