@@ -1,19 +1,18 @@
 """Shows, asks, writes and proves the changes of `crontify crontab wrap` and `unwrap`."""
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crontify_cli.cli import output, person
+from crontify_cli.cli import difference, person
 from crontify_cli.cli.crontab_line import program
 from crontify_cli.cli.crontab_open import Opened
 from crontify_cli.crontab import edit, kept, place
 from crontify_cli.crontab.edit import Change, Edit, Wrapping
 from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.wrap import Wrapped, digest
-from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
+from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.places import state_dir
 from crontify_cli.values import parse_monitor
 
@@ -137,29 +136,11 @@ def _tell_left(opened: Opened, planned: Edit) -> None:
 
 
 def _show(opened: Opened, changes: Sequence[Change]) -> None:
-    """Print the changes as a unified diff."""
-    label, after = opened.place.label, edit.apply(opened.lines, changes)
-    before_lines, after_lines = _diff_lines(opened.data), _diff_lines(after)
-    diff = difflib.unified_diff(before_lines, after_lines, label, f"{label} (new)", lineterm="")
-    found = [line for entry in diff for line in entry.split("\n")]
-    if not output.is_terminal():
-        print("\n".join(found))
-        return
-    from rich.text import Text
-
-    colours = {"+": "green", "-": "red", "@": "cyan"}
-    console = output.console()
-    for line in found:
-        style = "bold" if line.startswith(("+++", "---")) else colours.get(line[:1], "")
-        console.print(Text(one_line(line.expandtabs()), style), soft_wrap=True)
-
-
-def _diff_lines(data: bytes) -> list[str]:
-    """Return the lines, the last one with diff's own remark if it has no newline."""
-    lines = data.decode("utf-8", "backslashreplace").split("\n")
-    if lines[-1]:
-        return [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
-    return lines[:-1]
+    after = edit.apply(opened.lines, changes)
+    before_text, after_text = (
+        data.decode("utf-8", "backslashreplace") for data in (opened.data, after)
+    )
+    difference.show(before_text, after_text, opened.place.label)
 
 
 # Asking

@@ -62,13 +62,18 @@ def _plan(job: Job) -> wrap.Plan:
     return wrap.plan(line, "cronie")
 
 
-def program() -> str:
-    """Return the absolute path of this program, quoted for the command of a crontab line."""
+def program_words() -> tuple[str, ...]:
+    """Return the words that run this program, with an absolute path."""
     installed = os.path.join(os.path.dirname(sys.executable), "crontify")
     for candidate in (os.path.abspath(sys.argv[0]), installed):
         if os.path.basename(candidate) == "crontify" and os.access(candidate, os.X_OK):
-            return quoted_program(candidate)
-    return quoted_program(sys.executable, "-m", "crontify_cli")
+            return (candidate,)
+    return (sys.executable, "-m", "crontify_cli")
+
+
+def program() -> str:
+    """Return the absolute path of this program, quoted for the command of a crontab line."""
+    return quoted_program(*program_words())
 
 
 def quoted_program(*words: str) -> str:

@@ -1,29 +1,21 @@
 """Shows each job of crontabs: when it runs, and what the journal knows of its monitor."""
 
 import re
-import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli import output
 from crontify_cli.cli.crontab_open import Opened
 from crontify_cli.cli.crontab_table import Row, draw
 from crontify_cli.cli.moments import utc
+from crontify_cli.cli.past import Past
 from crontify_cli.crontab import edit, wrap
 from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.schedule import next_due
-from crontify_cli.delivery.journal_rows import RunSummary
 from crontify_cli.errors import one_line
-from crontify_cli.places import state_dir
 
-if TYPE_CHECKING:
-    from crontify_cli.cli.history import Known
-
-_AMONG = 20
-"""Runs of a monitor that tell its usual duration."""
 _GRACE = 300.0
 """Seconds after which a job that has not started counts as overdue."""
 _SECRET = re.compile(
@@ -44,14 +36,14 @@ def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:
 
 
 def _rows(crontabs: Sequence[Opened], now: float) -> Iterator[Row]:
-    past = _Past()
+    past = Past()
     for opened in crontabs:
         for line in opened.lines:
             if line.job:
                 yield _row(opened, line, past, now)
 
 
-def _row(opened: Opened, line: Line, past: "_Past", now: float) -> Row:
+def _row(opened: Opened, line: Line, past: Past, now: float) -> Row:
     job, dialect = line.job, opened.dialect
     assert job
     monitor = wrap.monitor_of(line, dialect)
@@ -106,60 +98,6 @@ def _zone(name: bytes) -> tzinfo | None:
 def _shown(command: bytes) -> str:
     text = one_line(command.decode("utf-8", "backslashreplace")).strip()
     return _IN_URL.sub(r"\1***@", _SECRET.sub(r"\1***", text))
-
-
-class _Last(NamedTuple):
-    outcome: str
-    started_at: float
-    usual: float | None
-
-
-class _Past:
-    """What the journal knows of monitors; nothing where there is no journal."""
-
-    def __init__(self) -> None:
-        from crontify_cli.cli.history import History
-        from crontify_cli.config import load
-
-        self._history = History(state_dir())
-        self._standings: dict[str, Known] | None = None
-        self._known: dict[str, _Last | None] = {}
-        # The runs of a monitor may stand under its alias or under its id.
-        monitors = load().settings.monitors
-        self._ids = {alias: section.id or alias for alias, section in monitors.items()}
-
-    def of(self, monitor: str) -> _Last | None:
-        """Return the last run of a monitor, None without one."""
-        if monitor not in self._known:
-            self._known[monitor] = self._read(monitor)
-        return self._known[monitor]
-
-    def _read(self, monitor: str) -> _Last | None:
-        journal = self._history.journal
-        if not journal:
-            return None
-        wanted = self._ids.get(monitor, monitor)
-        names = {monitor, wanted, *(a for a, id_ in self._ids.items() if id_ == wanted)}
-        runs = [run for name in sorted(names) for run in journal.newest(name, _AMONG)]
-        if not runs:
-            return None
-        runs.sort(key=lambda run: run[1].started_at, reverse=True)
-        took = [run.duration for _, run in runs if run.outcome == "success" and run.duration]
-        usual = statistics.median(took) if len(took) > 1 else None
-        return _Last(self._outcome(*runs[0]), runs[0][1].started_at, usual)
-
-    def _outcome(self, run: str, last: RunSummary) -> str:
-        if last.outcome is not None:
-            return "failed" if last.outcome == "fail" else last.outcome
-        from crontify_cli.cli.history import known
-        from crontify_cli.cli.runs_rows import entry
-
-        row = self._history.journal and self._history.journal.run(run)
-        if not row:
-            return "unknown"
-        if self._standings is None:
-            self._standings = self._history.standings()
-        return entry(row, known(row, self._standings), None, time.time()).outcome
 
 
 def _object(row: Row) -> dict[str, object]:
