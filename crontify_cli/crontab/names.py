@@ -14,7 +14,8 @@ LONGEST = 40
 Words = Sequence[bytes | None]
 
 _PREPARES = frozenset(
-    b". : [ [[ cd date echo export printf set sleep source test true trap ulimit umask unset".split()
+    b". : [ [[ cd date echo export printf set sleep source".split()
+    + b"test true trap ulimit umask unset".split()
 )
 """Commands that stand before the one that gives a job its name."""
 
