@@ -1,7 +1,7 @@
 """The outbox of this host: recovers dead runs and delivers the queue of every monitor."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery import records, recovery
@@ -130,6 +130,10 @@ class Outbox(NamedTuple):
             if not patient or (contested and not delivery.wait(CONTEST_PAUSE, rate_limited=False)):
                 return
 
+    def awaits_outcome(self, monitor_id: str) -> bool:
+        """Tell whether another run of the monitor has ended here, but is not in the journal yet."""
+        return any(map(records.is_unstored, self._others(monitor_id)))
+
     def _queued_monitors(self) -> list[str]:
         return self.journal.queued_monitors(self.settings.base_url)
 
@@ -138,9 +142,10 @@ class Outbox(NamedTuple):
         return backlog.left and not backlog.failure and not self._is_running(monitor_id)
 
     def _is_running(self, monitor_id: str) -> bool:
-        return any(
-            live.run != self.own_run
-            and self.settings.monitor(live.monitor).id == monitor_id
-            and records.goes_on(live)
-            for live in records.live_runs(self.state)
-        )
+        return any(map(records.goes_on, self._others(monitor_id)))
+
+    def _others(self, monitor_id: str) -> Iterator[records.Live]:
+        """Yield the records of a monitor's runs, except our own."""
+        for live in records.live_runs(self.state):
+            if live.run != self.own_run and self.settings.monitor(live.monitor).id == monitor_id:
+                yield live

@@ -72,6 +72,16 @@ def goes_on(live: Live) -> bool:
     return how == "running" or (how == "unknown" and found is not None)
 
 
+def is_unstored(live: Live) -> bool:
+    """Tell whether a run's job has ended and its wrapper has yet to store the outcome.
+
+    Never call it for our own record, as with `has_wrapper`.
+    """
+    how, found = look(live)
+    has_ended = found is not None and found.ended > 0 and found.state < record.STORED
+    return how == "running" and has_ended
+
+
 def look(live: Live) -> tuple[Standing, record.Record | None]:
     """Return how a run stands, and its record if it can be read.
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from crontify_cli.delivery.handover import (
     Done,
@@ -28,6 +28,7 @@ from crontify_cli.delivery.handover import (
     Waiting,
     lost_to_loading,
 )
+from crontify_cli.delivery.session import Session, open_journal, prepare
 from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
@@ -46,15 +47,6 @@ NO_KEY = (
     "no API key, so nothing is reported:"
     " set api_key_file in the config, or CRONTIFY_API_KEY_FILE ('crontify init' asks for it)"
 )
-
-
-class Session(NamedTuple):
-    """What reporting a run takes; of the thread alone. Without a journal, nothing is queued."""
-
-    prepared: Prepared
-    api: "Api"
-    journal: "Journal | None"
-    outbox: "Outbox | None"
 
 
 class Reporter(threading.Thread):
@@ -130,7 +122,7 @@ class Reporter(threading.Thread):
         self._tell(SettingsRead(loaded.settings, monitor))
         for line in (*loaded.problems, *loaded.warnings):
             self._notices.say(line)
-        prepared = self._prepare(loaded, monitor)
+        prepared = prepare(loaded, monitor, self._make_mask)
         self._tell(prepared)
         if prepared.obstacle and prepared.obstacle not in loaded.problems:
             self._notices.say(prepared.obstacle)
@@ -141,7 +133,7 @@ class Reporter(threading.Thread):
         if api is None:
             self._tidy(journal, prepared)
             return Done(delivered=False)
-        session = Session(prepared, api, journal, self._open_outbox(prepared, journal))
+        session = self._open_session(prepared, journal, api)
         self._ready_at = time.monotonic()
         self._tell(Ready(self._ready_at))
         self._begin(session)
@@ -154,19 +146,6 @@ class Reporter(threading.Thread):
         return self._end(session, self._outcome, self._outcome.ping)
 
     # Getting ready
-
-    def _prepare(self, loaded: "Loaded", monitor: "MonitorSettings") -> Prepared:
-        from crontify_cli import config
-
-        settings, key = loaded.settings, None
-        obstacle = next(iter(loaded.obstacles), monitor.obstacle)
-        try:
-            key = config.api_key(settings)
-            config.check_base_url(settings)
-        except CrontifyError as error:
-            obstacle = obstacle or error.message
-        secrets = tuple(filter(None, (key, config.token_at_hand(settings))))
-        return Prepared(settings, monitor, key, obstacle, self._make_mask(monitor, secrets))
 
     def _open_api(self, prepared: Prepared) -> "Api | None":
         if prepared.key is None or prepared.obstacle:
@@ -194,36 +173,19 @@ class Reporter(threading.Thread):
         self._connecting_since = self._connecting_since or time.monotonic()
         return self._connecting_since + self._unsent_patience - time.monotonic()
 
+    def _open_session(self, prepared: Prepared, journal: "Journal | None", api: "Api") -> Session:
+        outbox = None
+        if journal is not None and self._state is not None:
+            from crontify_cli.delivery.outbox import Outbox
+
+            settings, mask = prepared.settings, prepared.mask
+            outbox = Outbox(self._state, journal, settings, self._owner, mask, self._run.id)
+        return Session(prepared, api, journal, outbox)
+
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
             return None
-        from crontify_cli.delivery.journal import Journal, JournalError, completed
-
-        run = completed(self._run, prepared.settings, prepared.mask)
-        if prepared.obstacle:  # where its report goes is not known yet
-            run = run._replace(monitor_id=run.monitor, base_url="")
-        for _ in range(2):
-            try:
-                journal = Journal.open(self._state)
-                if journal.warning:
-                    self._notices.say(journal.warning)
-                journal.begin(run)
-                return journal
-            except JournalError as error:
-                if not error.is_set_aside:
-                    # The main thread meets the same error with the final report, and says so.
-                    self._notices.trace(str(error))
-                    return None
-                self._notices.say(f"{error}, begun anew")
-        return None
-
-    def _open_outbox(self, prepared: Prepared, journal: "Journal | None") -> "Outbox | None":
-        if journal is None or self._state is None:
-            return None
-        from crontify_cli.delivery.outbox import Outbox
-
-        settings, mask = prepared.settings, prepared.mask
-        return Outbox(self._state, journal, settings, self._owner, mask, self._run.id)
+        return open_journal(self._state, self._run, prepared, self._notices)
 
     # The start
 
@@ -236,6 +198,7 @@ class Reporter(threading.Thread):
         # One that is in flight when the job ends is waited for.
         longest = session.prepared.settings.report_timeout
         delivery = Delivery(session.api, UNLIMITED, self._wait, longest)
+        self._await_outcomes(session)
         if not self._clear_backlog(session, delivery):
             return
         no_start = monitor.no_start if self._no_start is None else self._no_start
@@ -252,6 +215,18 @@ class Reporter(threading.Thread):
                 session.journal.note_start(self._run.id, sent.start_state, run_id)
             except JournalError as error:
                 self._told.journal(error)
+
+    def _await_outcomes(self, session: Session) -> None:
+        """Wait for runs of this monitor whose job has ended, until their reports are stored.
+
+        Sent after our start, such a report would close our run on the server.
+        """
+        if session.outbox is None:
+            return
+        until = time.monotonic() + LATE_START
+        while session.outbox.awaits_outcome(session.prepared.monitor.id):
+            if time.monotonic() > until or not self._wait(0.05, rate_limited=False):
+                return
 
     def _clear_backlog(
         self, session: Session, delivery: "Delivery", own_report: int | None = None
@@ -284,8 +259,7 @@ class Reporter(threading.Thread):
 
         if session.journal is None and outcome.report_id is not None:  # it can be used by now
             journal = self._open_journal(session.prepared)
-            outbox = self._open_outbox(session.prepared, journal)
-            session = session._replace(journal=journal, outbox=outbox)
+            session = self._open_session(session.prepared, journal, session.api)
         delivery = Delivery(session.api, self._deadlines(outcome), self._wait)
         # The server would close our open run with an older one's report: that comes after ours.
         if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crontify_cli.config import MonitorSettings
     from crontify_cli.delivery.reporter import Reporter
     from crontify_cli.job.options import ExecOptions
+    from crontify_cli.job.overlap import Lock
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
     from crontify_cli.job.sinks import Sink
@@ -26,6 +27,7 @@ class LaunchedRun:
     unwritten: functions that write to a sink what was read of the output but has not been
         passed on, oldest output first; called again, they write nothing twice.
     reporter: the thread that reports the run, once it was started.
+    lock: the overlap lock, None without `--overlap`.
     """
 
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
@@ -39,6 +41,12 @@ class LaunchedRun:
         self.warnings: list[str] = []
         self.unwritten: list[Callable[[Sink], None]] = []
         self.reporter: Reporter | None = None
+        self.lock: Lock | None = None
+
+    def release_lock(self) -> None:
+        """Let the next run of the monitor begin, once the job has ended."""
+        if self.lock:
+            self.lock.release()
 
 
 def command_line(options: "ExecOptions") -> "list[str]":

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Lock:
     """A monitor's overlap lock: one process's at a time on this host, and gone with it.
 
-    A POSIX record lock, which a child does not inherit. problem: why there is none.
+    A POSIX record lock, which a child does not inherit. It is held until the job has ended,
+    however long its report takes. problem: why there is none.
     """
 
     def __init__(self, monitor: str) -> None:
@@ -71,6 +72,12 @@ class Lock:
                 return
             except InterruptedError:
                 continue  # a signal that does not ask us to stop: os.lockf does not go on itself
+
+    def release(self) -> None:
+        """Let the next run of the monitor begin; nothing if the lock is not held."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def holder(self) -> str:
         """Return ` (pid N)` for the process that has the lock, empty if it left no note."""

@@ -32,6 +32,7 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
         time.sleep(0.05)
         process.reap()
     run.recorder.ensure_ended(process.status, timed_out=process.timed_out)
+    run.release_lock()
     _await_reporter(run)
     if process.timed_out:
         say(f"{run.options.monitor}: timed out")

@@ -155,12 +155,15 @@ class Supervisor:
             self._limit()
             if self._process.stop_failure:
                 self._notices.say(f"the job cannot be stopped: {self._process.stop_failure}")
+            if self._process.has_ended:
+                self._run.release_lock()
             if not self._sink and (self._inbox.settings or time.monotonic() > patient_until):
                 self._sink = self._choose_sink()
                 self._relay.send_to(self._sink)
             if loads_at and time.monotonic() > loads_at:
                 loads_at = 0.0
                 self._load_the_rest()
+        self._run.release_lock()
         self._relay.leave()
 
     def _limit(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from crontify_cli.job.closing import ShowWait
+    from crontify_cli.job.overlap import Lock
 
 
 def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
@@ -30,16 +31,17 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
     try:
         open_standard_streams()
         process.listen()
-        problem = ""
-        if options.overlap != "allow":
-            code, problem = _take_turn(options, process)
+        lock = _overlap_lock(options)
+        if lock:
+            code = _take_turn(options, process, lock)
             if code is not None:
                 return code
         command, rules = command_line(options), rules_text(options)
         recorder = Recorder(options.monitor, command, options.redact, options.no_log, rules)
         launched = LaunchedRun(options, process, recorder)
-        if problem:
-            launched.warnings.append(f"no overlap lock for this run: {problem}")
+        launched.lock = lock
+        if lock and lock.problem:
+            launched.warnings.append(f"no overlap lock for this run: {lock.problem}")
         if options.shell and (odd_shell := choose_shell()[1]):
             launched.warnings.append(odd_shell)
         process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)
@@ -53,18 +55,23 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
         os._exit(relay_until_exit(launched, error))  # as supervise ends, whatever still hangs
 
 
-def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str]":
-    """Return exec's exit code if this run is not to be, and why there is no lock, if so."""
+def _overlap_lock(options: ExecOptions) -> "Lock | None":
+    if options.overlap == "allow":
+        return None
     from crontify_cli.job.overlap import Lock
 
-    lock = Lock(options.monitor)
+    return Lock(options.monitor)
+
+
+def _take_turn(options: ExecOptions, process: Process, lock: "Lock") -> int | None:
+    """Take the lock; return exec's exit code if this run should not start, else None."""
     try:
         taken = lock.take(process, wait=options.overlap == "wait")
     except Interrupted as stop:
         say(f"{options.monitor}: stopped while waiting for the run before this one")
-        return ExitCode.SIGNAL_BASE + stop.signum, ""
+        return ExitCode.SIGNAL_BASE + stop.signum
     if taken:
-        return None, lock.problem
+        return None
     say(f"{options.monitor} is already running{lock.holder()}: this run is skipped")
     try:
         from crontify_cli.job.overlap import record_skip
@@ -72,7 +79,7 @@ def _take_turn(options: ExecOptions, process: Process) -> "tuple[int | None, str
         record_skip(options)
     except Exception as error:
         say(f"the skipped run is not recorded: {type(error).__name__}: {error}")
-    return ExitCode.TEMPORARY, ""
+    return ExitCode.TEMPORARY
 
 
 def _run_alone(command: "list[str]", process: Process, error: Exception) -> int:

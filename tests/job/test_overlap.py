@@ -10,6 +10,7 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.job.overlap import Lock
 from crontify_cli.job.process import Interrupted, Process
 from tests.conftest import Crontify
+from tests.faults import rate_limited
 from tests.job.conftest import Launch
 from tests.server import ApiServer, settings
 from tests.waiting import until, until_exists
@@ -96,6 +97,36 @@ def test_monitors_do_not_lock_each_other_and_allow_locks_nothing(
         done = crontify("exec", *words, "--", "echo", "ran", env=settings(api))
         assert (done.returncode, done.stdout) == (0, "ran\n")
     (tmp_path / "go").touch()
+
+
+@pytest.mark.parametrize("mode", ["skip", "wait"])
+def test_the_lock_is_released_when_the_job_ends_not_when_it_is_reported(
+    launch: Launch, crontify: Crontify, api: ApiServer, impatient: dict[str, str], mode: str
+) -> None:
+    api.script(rate_limited(60), kind="success")
+    first = launch("--overlap", mode, "--", "true")
+    until(lambda: api.kinds() == ["start", "success"], "the first report is refused")
+    done = crontify("exec", "backup", "--overlap", mode, "--", "echo", "ran", env=impatient)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert first.poll() is None, "the first run still waits to report"
+
+
+def test_a_start_waits_until_the_run_before_it_has_stored_its_outcome(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    """The older run's report would close the newer run on the server."""
+    slow = r"(?P<n>\d)(a|aa)+$"  # takes all the time that it is given, and so delays the report
+    output = f"echo 1{'a' * 60}b"
+    options = ("--overlap", "wait", "--meta-regex", slow)
+    first = launch(*options, "--", "sh", "-c", f"{HOLD}; {output}")
+    until(lambda: api.kinds() == ["start"], "the first run's start came")
+    second = launch("--overlap", "wait", "--", "sh", "-c", "until [ -e end ]; do sleep .02; done")
+    until(lambda: _waits_for_lock(second.pid), "the second waits")
+    (tmp_path / "go").touch()
+    assert first.wait(30) == 0
+    (tmp_path / "end").touch()
+    assert second.wait(30) == 0
+    assert api.kinds() == ["start", "success", "start", "success"]
 
 
 def test_without_a_place_for_the_lock_the_job_runs_and_a_line_says_so(
