@@ -228,7 +228,7 @@ function __crontify_keys
         token_command\t'Command whose first line of output is the user token' \
         base_url\t'Base URL of the API' \
         allow_http\t'Allow a base_url with http:// on another host, which sends the API key unencrypted' \
-        proxy\t'Proxy for all requests' \
+        proxy\t'Proxy for requests to other hosts' \
         ca_bundle\t'File with the CA certificates to trust' \
         connect_timeout\t'Timeout for connecting to the server' \
         http_timeout\t'Timeout for one request' \

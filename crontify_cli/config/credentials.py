@@ -162,17 +162,18 @@ def check_base_url(settings: Settings) -> None:
         return
     from urllib.parse import urlsplit
 
-    if not _is_loopback(urlsplit(settings.base_url).hostname or ""):
+    if not is_loopback(urlsplit(settings.base_url).hostname or ""):
         raise CrontifyError(
             f"base_url: {settings.base_url} would send the API key unencrypted;"
             " use https://, or set allow_http = true"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is an address of loopback, or the name `localhost`."""
     from ipaddress import ip_address
 
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ip_address(host).is_loopback

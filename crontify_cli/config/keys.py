@@ -71,7 +71,7 @@ KEYS = (
     Key(
         "proxy",
         kinds.PROXY,
-        "Proxy for all requests. If it is not set, HTTPS_PROXY and NO_PROXY apply.",
+        "Proxy for requests to other hosts. If it is not set, HTTPS_PROXY and NO_PROXY apply.",
     ),
     Key(
         "ca_bundle",

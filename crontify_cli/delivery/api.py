@@ -21,13 +21,13 @@ from crontify_cli.delivery.http import (
     ConnectionTrace,
     Network,
     Transport,
-    environment_proxy,
     httpcore,
     httpx,
     origin,
-    proxy_url,
+    trust_source,
     trusted,
 )
+from crontify_cli.delivery.proxy import choose_proxy
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.excerpt import one_line
 from crontify_cli.report.mask import Masker
@@ -118,7 +118,7 @@ class Api:
     connect_timeout: seconds for a connection; http_timeout: for a whole request,
         however slowly the answer trickles in. Neither bounds the name lookup,
         which the system's resolver does not let be interrupted.
-    proxy: its URL; None for what the environment says (`HTTPS_PROXY`, `NO_PROXY`).
+    proxy: its URL; None for what the environment says. Not used for loopback.
     ca_bundle: file or folder of certificates to trust instead of the system's.
     headers: sent with every request.
     key_setting: where the API key was configured, for messages.
@@ -152,15 +152,16 @@ class Api:
         self._base = request.base(base_url)
         self._network = Network(patience)
         self.answered_at = 0.0  # by `time.monotonic()`; 0.0 before the first answer
-        through = proxy_url(proxy) if proxy else environment_proxy(self._base)
+        through = choose_proxy(self._base, proxy)
         pairs = sorted(f"{name}:{value}" for name, value in extra.items())
         self._identity = (str(self._base), self._key, proxy or "", *pairs)
         self._host = self._base.netloc.decode("ascii")
-        self._via = f" through the proxy {through.netloc.decode('ascii')}" if through else ""
-        secure = "https" in (self._base.scheme, through.scheme if through else "")
+        self._via = f" through the proxy {through}" if through else ""
+        self._trust_source = trust_source(ca_bundle)
+        secure = "https" in (self._base.scheme, through.url.scheme if through else "")
         context = trusted(ca_bundle) if secure else None
         self._client = httpx.Client(
-            transport=Transport(self._network, context, through),
+            transport=Transport(self._network, context, through.url if through else None),
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
@@ -345,6 +346,7 @@ class Api:
         words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
         if isinstance(cause, ssl.SSLCertVerificationError):
             words = f"its certificate is not trusted: {cause.verify_message}"
+            words += f" ({self._trust_source} is set)" if self._trust_source else ""
         elif isinstance(error, httpcore.ProxyError):
             words = f"the proxy refused: {words}"
         what = one_line(words, mask=self._mask) or type(cause).__name__

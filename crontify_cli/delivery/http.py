@@ -188,20 +188,29 @@ def trusted(ca_bundle: str | None = None) -> ssl.SSLContext:
 
     Raises CrontifyError if `ca_bundle` or the environment names nothing usable.
     """
-    named = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
+    source = trust_source(ca_bundle)
+    named: tuple[str | None, str | None]
     if ca_bundle:
         named = (None, ca_bundle) if os.path.isdir(ca_bundle) else (ca_bundle, None)
-    if not any(named):
+    elif source:
+        named = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
+    else:
         named = _system_certificates()
     _drop_unusable_key_log()
     try:
         return ssl.create_default_context(cafile=named[0], capath=named[1])
     except OSError as error:  # SSLError is one
-        what = "ca_bundle" if ca_bundle else "SSL_CERT_FILE"
         raise CrontifyError(
-            f"cannot read certificates from {what} {named[0] or named[1]!r}:"
-            f" {error.strerror or error}"
+            f"cannot read certificates from {source or 'the system'}"
+            f" {named[0] or named[1]!r}: {error.strerror or error}"
         ) from None
+
+
+def trust_source(ca_bundle: str | None) -> str:
+    """Return the setting or variable that says which certificates to trust, "" for none."""
+    if ca_bundle:
+        return "ca_bundle"
+    return next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "")
 
 
 def _drop_unusable_key_log() -> None:
@@ -238,41 +247,24 @@ theirs after 5, and a request that crosses with that has an unknown fate."""
 
 
 def checked_url(what: str, text: str, schemes: tuple[str, ...]) -> httpx.URL:
-    """Return `text` as a URL; raises CrontifyError that names `what` if it is none of `schemes`."""
+    """Return `text` as a URL; raises CrontifyError that names `what` if its scheme is another."""
     try:
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
     if url.scheme not in schemes or not re.fullmatch(r"[\w.:-]+", url.host):
-        raise CrontifyError(f"{what} is not a URL that begins with {' or '.join(schemes)}://")
+        raise CrontifyError(f"{what} is not a URL that begins with {_any_of(schemes)}")
     return url
+
+
+def _any_of(schemes: tuple[str, ...]) -> str:
+    *some, last = (f"{scheme}://" for scheme in schemes)
+    return f"{', '.join(some)} or {last}"
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Return what has to be the same for a key to go there too."""
     return url.scheme, url.host, url.port
-
-
-def proxy_url(address: str) -> httpx.URL:
-    """Return a proxy's address as a URL; raises CrontifyError if it cannot be used."""
-    url = checked_url("proxy", address, ("http", "https", "socks5", "socks5h"))
-    if url.scheme.startswith("socks"):
-        try:
-            import socksio  # type: ignore[import-not-found]  # noqa: F401 - httpx's extra
-        except ImportError:
-            raise CrontifyError("a SOCKS proxy needs the package socksio installed") from None
-    return url
-
-
-def environment_proxy(base: httpx.URL) -> httpx.URL | None:
-    """Return the proxy that the environment names for `base` (`HTTPS_PROXY`, `NO_PROXY`)."""
-    from urllib.request import getproxies, proxy_bypass  # loaded by httpx
-
-    proxies = getproxies()
-    address = proxies.get(base.scheme) or proxies.get("all")
-    if not address or proxy_bypass(base.netloc.decode("ascii")):
-        return None
-    return proxy_url(address if "://" in address else f"http://{address}")
 
 
 class Transport(httpx.BaseTransport):
