@@ -16,12 +16,13 @@ _crontify_table()
                 'exec'
                 'demo'
                 'ping'
-                'flush'
                 'runs'
                 'logs'
+                'flush'
                 'init'
                 'doctor'
                 'completion'
+                'queue'
                 'crontab'
                 'config'
                 'sandbox'
@@ -78,15 +79,6 @@ _crontify_table()
                 '-h,--help'
             )
             ;;
-        'flush')
-            options=(
-                '--wait other'
-                '-q,--quiet'
-                '-v,--verbose'
-                '--refused'
-                '-h,--help'
-            )
-            ;;
         'runs')
             arguments=(
                 'monitor'
@@ -115,6 +107,15 @@ _crontify_table()
                 '-h,--help'
             )
             ;;
+        'flush')
+            options=(
+                '--wait other'
+                '-q,--quiet'
+                '-v,--verbose'
+                '--refused'
+                '-h,--help'
+            )
+            ;;
         'init')
             options=(
                 '-h,--help'
@@ -131,6 +132,33 @@ _crontify_table()
                 'choice bash zsh fish'
             )
             options=(
+                '-h,--help'
+            )
+            ;;
+        'queue')
+            commands=(
+                'retry'
+                'discard'
+            )
+            options=(
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'queue retry')
+            arguments=(
+                'report+'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'queue discard')
+            arguments=(
+                'report+'
+            )
+            options=(
+                '-y,--yes'
                 '-h,--help'
             )
             ;;
@@ -507,6 +535,10 @@ _crontify_offer()
             ;;
         run)
             _crontify_ask runs ${before:+"$before"}
+            _crontify_choose "$front" "${found[@]}"
+            ;;
+        report)
+            _crontify_ask reports
             _crontify_choose "$front" "${found[@]}"
             ;;
         key)

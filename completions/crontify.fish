@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping flush runs logs init doctor completion crontab config sandbox
+            set __crontify_commands exec demo ping runs logs flush init doctor completion queue crontab config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -20,18 +20,24 @@ function __crontify_table
         case ping
             set __crontify_arguments choice monitor
             set __crontify_valued --meta --message --log
-        case flush
-            set __crontify_valued --wait
         case runs
             set __crontify_arguments monitor
             set __crontify_valued --since -n --limit
         case logs
             set __crontify_arguments monitor run
             set __crontify_valued -n --lines
+        case flush
+            set __crontify_valued --wait
         case init
         case doctor
         case completion
             set __crontify_arguments choice
+        case queue
+            set __crontify_commands retry discard
+        case 'queue retry'
+            set __crontify_arguments reports
+        case 'queue discard'
+            set __crontify_arguments reports
         case crontab
             set __crontify_commands list check wrap unwrap
         case 'crontab list'
@@ -310,6 +316,7 @@ complete -c crontify -f
 complete -c crontify -n __crontify_in_command -a '(__crontify_command)'
 complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_ask monitors)'
 complete -c crontify -n '__crontify_wants_some run' -k -a '(__crontify_ask runs $__crontify_words[1])'
+complete -c crontify -n '__crontify_wants_some report' -k -a '(__crontify_ask reports)'
 complete -c crontify -n '__crontify_wants_some key' -a '(__crontify_keys)'
 complete -c crontify -n '__crontify_wants_some setting' -a '(__crontify_settings)'
 complete -c crontify -n '__crontify_wants_some file' -F
@@ -319,12 +326,13 @@ complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's he
 complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Run a job, and report its start and how it ended'
 complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try everything on this machine'
 complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report the start, success or failure of a job that runs without `exec`'
-complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver queued reports, and report runs that died'
 complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs on this machine, the newest first'
 complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the last run that failed'
+complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver queued reports, and report runs that died'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
 complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
+complete -c crontify -n '__crontify_descends \'\'' -a queue -d 'List the reports that wait to be delivered, the oldest first'
 complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, without an account'
@@ -365,13 +373,6 @@ complete -c crontify -n '__crontify_offers ping --no-queue' -l no-queue -d 'Exit
 complete -c crontify -n '__crontify_offers ping -v --verbose' -s v -l verbose -d 'Print the result on stderr'
 complete -c crontify -n '__crontify_offers ping -h --help' -s h -l help -d 'Show this message and exit'
 
-# crontify flush
-complete -c crontify -n '__crontify_offers flush --wait' -l wait -x -d 'Keep trying for this long'
-complete -c crontify -n '__crontify_offers flush -q --quiet' -s q -l quiet -d 'Print only errors'
-complete -c crontify -n '__crontify_offers flush -v --verbose' -s v -l verbose -d 'Print one line per monitor'
-complete -c crontify -n '__crontify_offers flush --refused' -l refused -d 'Retry reports the server refused'
-complete -c crontify -n '__crontify_offers flush -h --help' -s h -l help -d 'Show this message and exit'
-
 # crontify runs
 complete -c crontify -n '__crontify_offers runs --failed' -l failed -d 'List only failures, including tolerated ones'
 complete -c crontify -n '__crontify_offers runs --since' -l since -x -d 'List only runs since TIME: 2d (two days ago), or a date'
@@ -389,6 +390,13 @@ complete -c crontify -n '__crontify_offers logs --raw' -l raw -d 'Keep terminal 
 complete -c crontify -n '__crontify_offers logs --json' -l json -d 'Print a JSON object that contains the log'
 complete -c crontify -n '__crontify_offers logs -h --help' -s h -l help -d 'Show this message and exit'
 
+# crontify flush
+complete -c crontify -n '__crontify_offers flush --wait' -l wait -x -d 'Keep trying for this long'
+complete -c crontify -n '__crontify_offers flush -q --quiet' -s q -l quiet -d 'Print only errors'
+complete -c crontify -n '__crontify_offers flush -v --verbose' -s v -l verbose -d 'Print one line per monitor'
+complete -c crontify -n '__crontify_offers flush --refused' -l refused -d 'Retry reports the server refused'
+complete -c crontify -n '__crontify_offers flush -h --help' -s h -l help -d 'Show this message and exit'
+
 # crontify init
 complete -c crontify -n '__crontify_offers init -h --help' -s h -l help -d 'Show this message and exit'
 
@@ -399,6 +407,19 @@ complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Sh
 # crontify completion
 complete -c crontify -n '__crontify_wants completion 1' -x -a 'bash zsh fish'
 complete -c crontify -n '__crontify_offers completion -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify queue
+complete -c crontify -n '__crontify_descends queue' -a retry -d 'Send the reports now, oldest first, and say what becomes of them'
+complete -c crontify -n '__crontify_descends queue' -a discard -d 'Give up reports, so that they are never sent'
+complete -c crontify -n '__crontify_offers queue --json' -l json -d 'Print a JSON list'
+complete -c crontify -n '__crontify_offers queue -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify queue retry
+complete -c crontify -n '__crontify_offers \'queue retry\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify queue discard
+complete -c crontify -n '__crontify_offers \'queue discard\' -y --yes' -s y -l yes -d 'Do not ask'
+complete -c crontify -n '__crontify_offers \'queue discard\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify crontab
 complete -c crontify -n '__crontify_descends crontab' -a list -d 'Show each job'

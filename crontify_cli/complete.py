@@ -1,4 +1,4 @@
-"""What a TAB asks for: monitors and recent runs, at little more than a bare Python's price.
+"""What a TAB asks for: monitors, runs and reports, at little more than a bare Python's price.
 
 The shells' completions call `crontify __complete …` while a person waits for a key
 press, so nothing heavy is loaded (tomllib only where a config needs it: it doubles the
@@ -32,18 +32,24 @@ SELECT seen.monitor, outcome, started_at FROM seen
 JOIN runs ON seq = (SELECT max(seq) FROM runs WHERE runs.monitor = seen.monitor)
 ORDER BY seq DESC LIMIT ?
 """
+_QUEUED = """
+SELECT run_id, monitor, outcome, reports.ended_at FROM reports JOIN runs ON runs.id = run_id
+WHERE state = 'queued' ORDER BY reports.id DESC LIMIT ?
+"""
 _RUNS = "SELECT id, outcome, started_at FROM runs {} ORDER BY seq DESC LIMIT ?"
 
 
 def answer(words: "list[str]") -> int:
     """Print what `words` ask for, a line each: the word, a tab, its description. Always 0.
 
-    `monitors`, `runs`, or `runs MONITOR`; anything else has no answer.
+    `monitors`, `runs`, `runs MONITOR`, or `reports` (queued ones); anything else has no answer.
     """
     found: Iterable[Candidate] = ()
     try:
         if words == ["monitors"]:
             found = monitors()
+        elif words == ["reports"]:
+            found = reports()
         elif words[:1] == ["runs"]:
             found = runs(words[1] if len(words) > 1 else None)
         text = "".join(f"{word}\t{said}\n" for word, said in found)
@@ -68,6 +74,16 @@ def runs(monitor: "str | None") -> "list[Candidate]":
     where, values = ("WHERE monitor = ?", (monitor,)) if monitor else ("", ())
     rows = _query(_RUNS.format(where), (*values, RUNS))
     return [(str(run), f"{_clock(at)}, {_outcome(outcome)}") for run, outcome, at in rows]
+
+
+def reports() -> "list[Candidate]":
+    """Return the monitors that have queued reports, and the runs of those, the newest first."""
+    rows = list(_query(_QUEUED, (RUNS,)))
+    names = dict.fromkeys(str(monitor) for _, monitor, _, _ in rows)
+    found = [(name, "queued reports") for name in names if _is_monitor(name)]
+    for run, monitor, outcome, at in rows:
+        found.append((str(run), f"{_clock(at)}, {monitor}, {_outcome(outcome)}"))
+    return found
 
 
 def config_files() -> "list[str]":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.past import Past
 from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox, running
 from tests.server import ApiServer, settings
@@ -84,3 +85,9 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     """A running sandbox with a monitor `clnightly`."""
     with running(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def past(home: Path) -> Past:
+    """A journal that the test fills with runs of days gone by."""
+    return Past()

@@ -483,7 +483,7 @@ def test_a_queue_is_a_blip_an_outage_or_about_to_be_lost(
     found = doctor()
     assert (found.code, found.warnings()) == (0, {"queue"})
     assert "3 reports queued, the oldest for 2h1m: no answer from x" in found["queue"]
-    assert "crontify flush --verbose" in found["queue"]
+    assert "'crontify queue' shows them, 'crontify flush' sends them" in found["queue"]
     at(api.url, "keep_runs = 3")
     assert state(home)["queue"].startswith("failure")
     assert "reports above keep_runs (3)" in state(home)["queue"]
@@ -498,8 +498,10 @@ def test_reports_for_another_server_are_pointed_out(at: At, home: Path) -> None:
     at("https://new.example/api")
     queue(home / ".local/state/crontify", "https://old.example/api", 2, 7300)
     found = state(home)["queue"]
-    assert "2 reports queued, the oldest for 2h1m, for https://old.example/api" in found
-    assert "base_url is now https://new.example/api" in found
+    assert (
+        "2 reports queued for another server, https://old.example/api, the oldest for 2h1m"
+    ) in found
+    assert "'CRONTIFY_BASE_URL=https://old.example/api crontify flush' sends them" in found
 
 
 def test_refused_reports_and_dead_runs_are_in_the_queues_line(
@@ -522,7 +524,9 @@ def test_refused_reports_and_dead_runs_are_in_the_queues_line(
     assert "died" not in state(home)["queue"]
     job.kill()
     job.communicate()
-    until(lambda: "1 run died and is not reported yet" in state(home)["queue"], "the job is dead")
+    until(
+        lambda: "1 report queued (1 of runs that died)" in state(home)["queue"], "the job is dead"
+    )
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_flush_delivers_the_queue_and_says_with_its_exit_code_what_is_left(
     left = crontify("flush", "--wait", "0", env=impatient)
     assert left.returncode == 75
     # Three of a monitor, but for the success that one of the later runs left out already.
-    assert re.search("[456] reports still queued: ", left.stderr)
+    assert re.search("[456] reports still queued, ", left.stderr)
     assert f"cannot connect to 127.0.0.1:{api.port}" in left.stderr
     api.up()
     done = crontify("flush", "-v", env=env)

@@ -12,8 +12,8 @@ from crontify_cli.cli.boundary import guarded
 from crontify_cli.cli.help import App
 
 _NAMES = (
-    *("exec", "demo", "ping", "flush", "runs", "logs", "crontab", "config", "init", "doctor"),
-    *("completion", "sandbox"),
+    *("exec", "demo", "ping", "runs", "logs", "queue", "flush"),
+    *("crontab", "config", "init", "doctor", "completion", "sandbox"),
 )
 COMMANDS = {name: name for name in _NAMES} | {"doctor": "doctor.command"}
 """The modules of the commands, in the order of the help; each has a function `register`."""

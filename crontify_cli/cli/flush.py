@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from crontify_cli import processes
-from crontify_cli.cli import output
 from crontify_cli.cli.arguments import parsed_option
 from crontify_cli.cli.client import Client, open_client
 from crontify_cli.cli.person import pause
+from crontify_cli.cli.queue_notes import notes
 from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.retention import tidy
+from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.places import state_dir
 from crontify_cli.report.mask import Masker
@@ -46,7 +47,8 @@ def flush(
     """Deliver queued reports, and report runs that died.
 
     A run died if `crontify exec` was killed or the machine went down before the run ended.
-    Exit 0 if the queue is empty afterwards, 75 if reports are still queued.
+    Exit 0 if the queue is empty afterwards, 75 if reports are still queued, also for another
+    server.
     """
     with open_client() as client:
         base_url = client.settings.base_url
@@ -56,26 +58,19 @@ def flush(
                 say(journal.warning)
             if refused:
                 journal.requeue_refused(base_url)
-            elsewhere = journal.queued_elsewhere(base_url)
-            failure = _deliver(journal, client, WAIT if wait is None else wait, verbose)
-            left = journal.queue(base_url)[0]
+            _deliver(journal, client, WAIT if wait is None else wait, verbose)
+            left = notes(
+                waiting(state_dir(), journal, client.settings), base_url, time.time(), tried=True
+            )
         except OSError as error:
             raise CrontifyError(str(error)) from None
-    if left and not quiet:
-        because = f": {failure}" if failure else ""
-        say(f"{output.count(left, 'report')} still queued{because}")
-    for url, count in elsewhere if not quiet else ():
-        how = f"run 'CRONTIFY_BASE_URL={url} crontify flush' to deliver"
-        reports, them = output.count(count, "report"), "it" if count == 1 else "them"
-        say(f"{reports} queued for another server; {how} {them}")
+    for note in left if not quiet else ():
+        say(str(note))
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 
-def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> str:
-    """Report dead runs and deliver the queue within `wait` seconds.
-
-    Return why reports of the last monitor that failed are still queued, empty if none are.
-    """
+def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> None:
+    """Report dead runs and deliver the queue within `wait` seconds."""
     # Recovery adds what a dead run's record knows, and what its monitor's settings say.
     mask = Masker(known_secrets(), (client.key,), shapes=False)
     settings, state = client.settings, state_dir()
@@ -84,16 +79,12 @@ def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> st
         if verbose:
             say(f"run {run} could not be reported by its own process: its report is now queued")
     outbox.readdress(client.api)
-    failure = ""
 
     def show(monitor: str, backlog: Backlog) -> None:
-        nonlocal failure
         if backlog.failure and (verbose or backlog.failure.needs_a_person):
             if doubt := outbox.doubt_of_address(monitor, backlog.failure):
                 say(doubt)
             say(backlog.failure.message)
-        elif backlog.failure and backlog.left:
-            failure = backlog.failure.message
         if verbose:
             counts = f"{backlog.delivered} delivered, {backlog.superseded} superseded"
             say(f"{monitor}: {counts}, {backlog.refused} refused")
@@ -103,4 +94,3 @@ def _deliver(journal: Journal, client: Client, wait: float, verbose: bool) -> st
     outbox.deliver_all(delivery, show, patient=True)
     if line := tidy(state, journal, settings):
         say(line)
-    return failure

@@ -93,7 +93,7 @@ def _usage(command: TyperCommand | TyperGroup) -> Iterator[str]:
     yield "[OPTIONS]"
     yield from (_argument(param) for param in command.params if isinstance(param, TyperArgument))
     if isinstance(command, TyperGroup):
-        yield "COMMAND"
+        yield "[COMMAND]" if command.invoke_without_command else "COMMAND"
 
 
 def _argument(argument: TyperArgument) -> str:

@@ -1,8 +1,9 @@
-"""Reads the history of runs from the journal, for `runs` and `logs`."""
+"""Reads the history of runs from the journal, for the commands that show runs."""
 
 import heapq
 import itertools
 import os
+import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ class History:
     def __init__(self, state: str) -> None:
         self.state = state
         self.journal = None
+        self._usual: dict[str, float | None] = {}
         if os.path.exists(journal_path(state)):
             self.journal = Journal.open(state, create=False)
             if self.journal.warning:
@@ -75,6 +77,16 @@ class History:
         if self.journal:
             for name in names or (None,):
                 yield from self.journal.summaries(monitor=name, since=since)
+
+    def usual_duration(self, monitor: str) -> float | None:
+        """Return the median duration of a monitor's recent successes, in seconds.
+
+        None unless there are two.
+        """
+        if monitor not in self._usual:
+            durations = self.journal.recent_successes(monitor) if self.journal else []
+            self._usual[monitor] = statistics.median(durations) if len(durations) > 1 else None
+        return self._usual[monitor]
 
     def standings(self) -> dict[str, Known]:
         """Return what the records know of their runs, by local id."""

@@ -7,13 +7,16 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from crontify_cli.errors import one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+    from crontify_cli.cli.table import View
 
 Item = TypeVar("Item")
 
@@ -91,6 +94,17 @@ def json_list(items: Iterable[object]) -> None:
         print(before, "\n  ", content.replace("\n", "\n  "), sep="", end="")
         before = ","
     print("[]" if before == "[" else "\n]")
+
+
+def draw(parts: "Callable[[View], Iterable[RenderableType]]") -> None:
+    """Draw what `parts` returns for this window, and show it in the pager."""
+    from crontify_cli.cli.table import View
+
+    screen = console()
+    with screen.capture() as drawn:
+        for part in parts(View(screen.width, time.time(), is_ascii())):
+            screen.print(part)
+    page("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
 
 
 def text(content: str) -> None:

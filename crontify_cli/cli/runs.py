@@ -1,6 +1,5 @@
 """`crontify runs`: lists what ran, how it ended, and whether that was reported."""
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -13,9 +12,11 @@ from crontify_cli.cli import stats as stats_rows
 from crontify_cli.cli.arguments import AsJson, OptionalMonitor, parsed_option
 from crontify_cli.cli.history import History, Known, known, names_of
 from crontify_cli.cli.moments import parse_since
+from crontify_cli.cli.queue_notes import notes
 from crontify_cli.cli.table import View
 from crontify_cli.config import load
 from crontify_cli.delivery.journal import RunRow
+from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import say
 from crontify_cli.places import state_dir
 
@@ -78,7 +79,8 @@ def runs(
     """List the runs, as `_HELP` describes."""
     history = History(state_dir())
     # Problems of the config file are left to `crontify config check`.
-    names = names_of(monitor, load().settings) if monitor is not None else ()
+    settings = load().settings
+    names = names_of(monitor, settings) if monitor is not None else ()
 
     if stats:
         every = _stats(history, names, since, limit, failed=failed)
@@ -86,24 +88,29 @@ def runs(
         output.show_list(every, stats_rows.as_json, stats_rows.as_fields, draw, as_json=as_json)
     else:
         rows = history.runs(names, failed=failed, since=since, limit=limit or LIMIT)
-        found, draw = _entries(history, rows), partial(_draw, history, runs_rows.runs_table)
+        found = _entries(history, rows)
+
+        def table(shown: Sequence[runs_rows.Entry], view: View) -> "list[RenderableType]":
+            every = waiting(history.state, history.journal, settings)
+            lines = [
+                f"{note.found}\n{note.advice}" for note in notes(every, settings.base_url, view.now)
+            ]
+            return runs_rows.runs_table(shown, view, lines)
+
+        draw = partial(_draw, history, table)
         output.show_list(found, runs_rows.as_json, runs_rows.as_fields, draw, as_json=as_json)
 
 
 def _entries(history: History, rows: Iterable[RunRow]) -> Iterator[runs_rows.Entry]:
     """Yield an entry for each run, while the runs are being read."""
     now = time.time()
-    usual: dict[str, float | None] = {}
     standings: dict[str, Known] | None = None
     for row in rows:
-        if row.monitor not in usual and history.journal:
-            durations = history.journal.recent_successes(row.monitor)
-            usual[row.monitor] = statistics.median(durations) if len(durations) > 1 else None
         found = None
         if row.outcome is None:
             standings = history.standings() if standings is None else standings
             found = known(row, standings)
-        yield runs_rows.entry(row, found, usual.get(row.monitor), now)
+        yield runs_rows.entry(row, found, history.usual_duration(row.monitor), now)
 
 
 def _stats(
@@ -130,8 +137,4 @@ def _draw(history: History, table: Table[Row], found: Iterable[Row]) -> None:
         none_yet = f"no runs yet in {history.state}: 'crontify exec MONITOR -- COMMAND' records one"
         say("no runs match" if history.journal else none_yet)
         return
-    console = output.console()
-    with console.capture() as drawn:
-        for part in table(rows, View(console.width, time.time(), output.is_ascii())):
-            console.print(part)
-    output.page("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+    output.draw(partial(table, rows))

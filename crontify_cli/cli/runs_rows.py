@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.cli.history import Known
 from crontify_cli.cli.moments import brief, local, local_short, rounded, utc
-from crontify_cli.cli.output import count
 from crontify_cli.cli.table import Column, View, bar, cause, draw_table, text
 from crontify_cli.delivery.delays import plausible
 from crontify_cli.delivery.journal import RunRow
@@ -28,7 +27,13 @@ COLOURS = {
     "running": "cyan",
     "unknown": "yellow",
 }
-REPORT_COLOURS = {"queued": "yellow", "refused": "bold red", "late": "yellow", "superseded": "dim"}
+REPORT_COLOURS = {
+    "queued": "yellow",
+    "refused": "bold red",
+    "late": "yellow",
+    "superseded": "dim",
+    "discarded": "dim",
+}
 _BAR = 8
 _NARROWEST_MONITOR = 12
 _NARROWEST_MESSAGE = 24
@@ -41,7 +46,7 @@ class Entry(NamedTuple):
         and the run has not been reported yet, or unknown if nothing here tells how it ended.
     duration: in seconds; of a running run, so far.
     usual: the median duration of the monitor's recent successes, in seconds.
-    report: queued, delivered, late, superseded, refused; None if there is no report.
+    report: queued, delivered, late, superseded, refused, discarded; None if there is no report.
     late: seconds between the end of the run and the delivery of a late report.
     message: the reported error message, else how the run ended.
     """
@@ -119,8 +124,13 @@ def _text(word: str) -> str:
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def runs_table(runs: Sequence[Entry], view: View) -> "list[RenderableType]":
-    """Return the table of `runs`, in their order, and notes on what needs attention."""
+def runs_table(
+    runs: Sequence[Entry], view: View, waiting: Sequence[str] = ()
+) -> "list[RenderableType]":
+    """Return the table of `runs`, in their order, and notes on what needs attention.
+
+    waiting: the lines on the reports that wait.
+    """
     wide = view.width >= 120
 
     def when(run: Entry) -> str:
@@ -137,7 +147,7 @@ def runs_table(runs: Sequence[Entry], view: View) -> "list[RenderableType]":
         Column("Report", 2, _report),
         Column("Message", 7, lambda run: text((_message(run), "dim")), least=_NARROWEST_MESSAGE),
     ]
-    return [draw_table(runs, columns, view.width), *_notes(runs, view.now)]
+    return [draw_table(runs, columns, view.width), *_notes(runs, waiting)]
 
 
 def _exit(run: Entry) -> "Text":
@@ -174,26 +184,20 @@ def _message(run: Entry) -> str:
     return cause(run.message or "", run.row.exit_code)
 
 
-def _notes(runs: Sequence[Entry], now: float) -> "list[Text]":
+def _notes(runs: Sequence[Entry], waiting: Sequence[str]) -> "list[Text]":
     """Return lines that say which reports were not delivered, why, and which command helps."""
-    notes = []
-    if queued := [run for run in runs if run.report == "queued"]:
-        oldest = min(run.row.ended_at or run.row.started_at for run in queued)
-        reports = count(len(queued), "report")
-        error = next((run.row.last_error for run in queued if run.row.last_error), None)
-        waited = f"the oldest for {brief(now - oldest)}{f': {error}' if error else ''}"
-        notes.append(f"{reports} queued, {waited}\n`crontify flush` tries again.")
+    notes = list(waiting)
     if refused := next((run for run in runs if run.report == "refused"), None):
         reason = refused.row.last_error or "the server gave no reason"
-        notes.append(f"Refused: {reason}\n`crontify flush --refused` tries again.")
+        notes.append(f"Refused: {reason}; 'crontify queue retry {refused.row.id}' tries again")
     if any(run.outcome == "died" for run in runs):
         notes.append(
-            "Died: `crontify exec` was killed before it reported the run; `crontify flush` or the"
-            " monitor's next run reports it."
+            "Died: 'crontify exec' was killed before it reported the run; 'crontify flush' or the"
+            " monitor's next run reports it"
         )
     if any(run.outcome == "unknown" for run in runs):
         notes.append(
             "Unknown: nothing on this machine tells how the run ended. It belongs to another"
-            " machine or container, or there was no space for its record."
+            " machine or container, or there was no space for its record"
         )
     return [text(note) for note in ("", *notes)] if notes else []

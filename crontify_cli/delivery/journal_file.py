@@ -285,18 +285,6 @@ def _quote(path: str) -> str:
 _PATIENCE = 2.0
 
 
-class Backlog(NamedTuple):
-    """The queued reports for one server; oldest: when its run ended, seconds since the epoch.
-
-    error: why the one that was tried last was not delivered, None before any was tried.
-    """
-
-    base_url: str
-    reports: int
-    oldest: float
-    error: str | None
-
-
 class Health(NamedTuple):
     """The journal at `path`.
 
@@ -310,7 +298,6 @@ class Health(NamedTuple):
     problem: str = ""
     is_corrupt: bool = False
     runs: int = 0
-    queued: tuple[Backlog, ...] = ()
     refused: int = 0
     refusal: str | None = None
 
@@ -341,16 +328,9 @@ def _look(path: str, db: sqlite3.Connection) -> Health:
     verdict = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
     if verdict != "ok":
         return Health(path, True, " ".join(verdict.split()), is_corrupt=True)
-    queued = db.execute(
-        "SELECT base_url, count(*), min(ended_at), (SELECT last_error FROM reports AS tried"
-        " WHERE tried.base_url = reports.base_url AND state = 'queued' AND last_error IS NOT NULL"
-        " ORDER BY settled_at DESC LIMIT 1)"
-        " FROM reports WHERE state = 'queued' GROUP BY base_url ORDER BY 3"
-    ).fetchall()
     refused, refusal = db.execute(
         "SELECT count(*), (SELECT last_error FROM reports WHERE state = 'refused'"
         " ORDER BY settled_at DESC LIMIT 1) FROM reports WHERE state = 'refused'"
     ).fetchone()
     runs = db.execute("SELECT count(*) FROM runs").fetchone()[0]
-    waiting = tuple(Backlog(*row) for row in queued)
-    return Health(path, True, "", False, runs, waiting, refused, refusal)
+    return Health(path, True, "", False, runs, refused, refusal)

@@ -38,7 +38,7 @@ class JournalQueue(JournalFile):
         with self.transaction() as db:
             rows = db.execute(f"{QUEUED}{where}", wanted).fetchall()
             owner = queue.owner
-            free = list(takewhile(lambda row: row[-2] == owner or not _is_held(*row[-2:]), rows))
+            free = list(takewhile(lambda row: row[-2] == owner or not is_held(*row[-2:]), rows))
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
                 [(owner, time.time(), row[0]) for row in free],
@@ -64,7 +64,7 @@ class JournalQueue(JournalFile):
             " AND (:own_report IS NULL OR id < :own_report)",
             queue._asdict(),
         )
-        return any(_is_held(str(holder), float(str(at))) for holder, at in rows)
+        return any(is_held(str(holder), float(str(at))) for holder, at in rows)
 
     def settle(
         self,
@@ -145,15 +145,6 @@ class JournalQueue(JournalFile):
         )
         return [str(monitor_id) for monitor_id, _ in rows]
 
-    def queued_elsewhere(self, base_url: str) -> list[tuple[str, int]]:
-        """Return which other base URLs have queued reports, and how many."""
-        rows = self.query(
-            "SELECT base_url, count(*) FROM reports WHERE state = 'queued' AND base_url != ?"
-            " GROUP BY base_url",
-            (base_url,),
-        )
-        return [(str(url), int(str(count))) for url, count in rows]
-
     def queue(self, base_url: str | None = None) -> tuple[int, float | None]:
         """Return how many reports are queued, and when the oldest one's run ended."""
         rows = self.query(
@@ -165,7 +156,8 @@ class JournalQueue(JournalFile):
         return int(str(count)), None if oldest is None else float(str(oldest))
 
 
-def _is_held(holder: str | None, since: float | None) -> bool:
+def is_held(holder: str | None, since: float | None) -> bool:
+    """Tell whether a lease holds; since: when it was taken, in seconds since the epoch."""
     if holder is None or since is None:
         return False
     alive = processes.is_holder_alive(holder)

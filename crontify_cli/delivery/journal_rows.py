@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from crontify_cli.model import Meta, Ping
 
 StartState = Literal["acknowledged", "unknown", "dropped", "refused"]
-ReportState = Literal["queued", "delivered", "superseded", "refused"]
+ReportState = Literal["queued", "delivered", "superseded", "refused", "discarded"]
 
 
 class MonitorQueue(NamedTuple):

@@ -11,6 +11,7 @@ KINDS = {
     "FILE": "file",
     "MONITOR": "monitor",
     "RUN": "run",
+    "MONITOR|RUN": "report",
     "COMMAND": "command",
     "KEY": "key",
     "VALUE": "setting",

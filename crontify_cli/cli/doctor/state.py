@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.doctor.mounts import network_type
-from crontify_cli.cli.moments import brief
 from crontify_cli.cli.output import count
+from crontify_cli.cli.queue_notes import Note, notes
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
-from crontify_cli.delivery.delays import plausible
+from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.delivery.journal_file import Health, examine
-from crontify_cli.delivery.records import live_runs, look
+from crontify_cli.delivery.waiting import waiting
 
 _OUTAGE = 86400.0
 """Seconds a report has waited after which an outage counts as a failure."""
@@ -88,39 +88,34 @@ def _nearest(path: str) -> str:
 
 
 def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
-    standings = [look(live)[0] for live in live_runs(state)]
-    dead, ended = standings.count("died"), standings.count("ended")
-    if ended:
-        found = f"{count(ended, 'report')} queued in the record{'' if ended == 1 else 's'} of"
-        found += f" {'its run' if ended == 1 else 'their runs'}"
-        yield Check("queue", "warning", found, "crontify flush")
-    if dead:
-        found = f"{count(dead, 'run')} died and {'is' if dead == 1 else 'are'}"
-        yield Check("queue", "warning", f"{found} not reported yet", "crontify flush")
+    if health.problem:
+        yield Check("queue", "skipped", "not checked: the journal is unusable")
+        return
+    try:
+        journal = Journal.open(state, create=False) if health.exists else None
+        every = waiting(state, journal, settings)
+    except JournalError as error:
+        yield Check("queue", "skipped", f"not checked: {error}")
+        return
     if health.refused:
         reason = health.refusal or "no reason was given"
         found = f"the server refused {count(health.refused, 'report')}: {reason}"
         advice = "correct the cause, then run crontify flush --refused"
         yield Check("queue", "warning", found, advice)
-    for backlog in health.queued:
-        waited = plausible(time.time() - backlog.oldest) or 0.0
-        found = f"{count(backlog.reports, 'report')} queued, the oldest for {brief(waited)}"
-        if backlog.base_url.rstrip("/") != settings.base_url:
-            advice = f"base_url is now {settings.base_url}; run crontify flush with the old one"
-            yield Check("queue", "warning", f"{found}, for {backlog.base_url}", advice)
-            continue
-        found += f": {backlog.error}" if backlog.error else ""
-        runs = settings.keep_runs
-        worse: Result = "failure" if waited >= _OUTAGE else "warning"
-        advice = "crontify flush --verbose"
-        if backlog.reports >= _NEARLY_FULL * runs:
-            worse = "failure"
-            advice = f"crontify flush: reports above keep_runs ({runs}) are dropped"
-        yield Check("queue", worse, found, advice)
-    if health.problem:
-        yield Check("queue", "skipped", "not checked: the journal is unusable")
-    elif not (dead or ended or health.queued or health.refused):
+    for note in notes(every, settings.base_url, time.time()):
+        yield _judged(note, settings.keep_runs)
+    if not (every or health.refused):
         yield Check("queue", "ok", "empty")
+
+
+def _judged(note: Note, keep_runs: int) -> Check:
+    """Return the check for the reports that wait for one server."""
+    result: Result = "failure" if note.is_ours and note.waited >= _OUTAGE else "warning"
+    advice = note.advice
+    if note.is_ours and note.reports >= _NEARLY_FULL * keep_runs:
+        result = "failure"
+        advice = f"{advice}; reports above keep_runs ({keep_runs}) are dropped"
+    return Check("queue", result, note.found, advice)
 
 
 def _disk(state: str) -> Check:

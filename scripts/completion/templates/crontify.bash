@@ -118,6 +118,10 @@ _crontify_offer()
             _crontify_ask runs ${before:+"$before"}
             _crontify_choose "$front" "${found[@]}"
             ;;
+        report)
+            _crontify_ask reports
+            _crontify_choose "$front" "${found[@]}"
+            ;;
         key)
             if [[ $cur != monitors.* ]]; then
                 compopt -o nospace

@@ -183,6 +183,7 @@ complete -c crontify -f
 complete -c crontify -n __crontify_in_command -a '(__crontify_command)'
 complete -c crontify -n '__crontify_wants_some monitor' -k -a '(__crontify_ask monitors)'
 complete -c crontify -n '__crontify_wants_some run' -k -a '(__crontify_ask runs $__crontify_words[1])'
+complete -c crontify -n '__crontify_wants_some report' -k -a '(__crontify_ask reports)'
 complete -c crontify -n '__crontify_wants_some key' -a '(__crontify_keys)'
 complete -c crontify -n '__crontify_wants_some setting' -a '(__crontify_settings)'
 complete -c crontify -n '__crontify_wants_some file' -F

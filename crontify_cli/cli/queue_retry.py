@@ -1,0 +1,68 @@
+"""Sends chosen reports now, for `crontify queue retry`, and says what became of them."""
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from crontify_cli.cli import output
+from crontify_cli.cli.client import Client, open_client
+from crontify_cli.cli.person import pause
+from crontify_cli.cli.queue_notes import is_same, notes
+from crontify_cli.cli.queue_select import OpenQueue, choose, open_queue
+from crontify_cli.delivery.backlog import Deadlines, Delivery
+from crontify_cli.delivery.waiting import requeue, states, waiting
+from crontify_cli.errors import ExitCode, say
+
+_WORDS = {
+    "delivered": "delivered",
+    "superseded": "superseded by a newer run",
+    "refused": "refused by the server",
+    "discarded": "discarded by another process",
+}
+
+
+def send(names: Sequence[str]) -> int:
+    """Send the reports of these monitors and runs, or all; return the exit code."""
+    with open_client() as client:
+        queue = open_queue(client.settings)
+        queue.outbox.recover()
+        queue.outbox.readdress(client.api)
+        chosen = choose(queue, names)
+        if not chosen:
+            say("the queue is empty")
+            return ExitCode.OK
+        requeue(queue.journal, [each.run for each in chosen if each.state == "refused"])
+        url = client.settings.base_url
+        ours = [each.monitor_id for each in chosen if is_same(each.base_url, url)]
+        _deliver(queue, client, dict.fromkeys(ours))
+        return _tell(queue, [each.run for each in chosen])
+
+
+def _deliver(queue: OpenQueue, client: Client, monitors: Iterable[str]) -> None:
+    """Deliver the queues of these monitors, as long as the server can be reached."""
+    settings = client.settings
+    deadlines = Deadlines.after(time.monotonic(), settings.report_timeout, settings.rate_limit_wait)
+    delivery = Delivery(client.api, deadlines, partial(pause, "queue retry"))
+    for monitor_id in monitors:
+        backlog = queue.outbox.deliver(monitor_id, delivery)
+        failure = backlog.failure
+        if failure and backlog.left and not failure.concerns_monitor_only:
+            return
+
+
+def _tell(queue: OpenQueue, runs: Sequence[str]) -> int:
+    """Say what became of the reports of these runs, and return the exit code."""
+    after = states(queue.journal, runs)
+    for state, words in _WORDS.items():
+        errors = [error for found, error in after.values() if found == state]
+        if errors:
+            why = f": {errors[-1]}" if state == "refused" and errors[-1] else ""
+            say(f"{output.count(len(errors), 'report')} {words}{why}")
+    every = waiting(queue.outbox.state, queue.journal, queue.settings)
+    left = [each for each in every if each.run in runs]
+    for note in notes(left, queue.settings.base_url, time.time(), tried=True):
+        say(str(note))
+    if left:
+        return ExitCode.TEMPORARY
+    is_refused = any(state == "refused" for state, _ in after.values())
+    return ExitCode.FAILURE if is_refused else ExitCode.OK
