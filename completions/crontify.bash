@@ -62,6 +62,7 @@ _crontify_table()
             ;;
         'demo')
             options=(
+                '--keep'
                 '-h,--help'
             )
             ;;

@@ -362,6 +362,7 @@ complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d
 complete -c crontify -n '__crontify_offers exec -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify demo
+complete -c crontify -n '__crontify_offers demo --keep' -l keep -d 'Keep the sandbox running until Ctrl-C, and print a link to its page'
 complete -c crontify -n '__crontify_offers demo -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify ping

@@ -1,8 +1,16 @@
 """`crontify demo`: the README's first command."""
 
+import os
+import re
+import signal
+import subprocess
 from pathlib import Path
 
+import httpx
+import pytest
+
 from tests.conftest import Crontify
+from tests.programs import PROGRAM
 
 
 def test_the_demo_shows_a_success_a_silent_failure_a_failure_and_its_log(
@@ -39,3 +47,43 @@ def test_without_the_extra_one_line_says_what_to_install(
     assert done.returncode == 1
     assert "pip install 'crontify-cli[sandbox]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_kept_the_demo_shows_the_failed_run_until_ctrl_c_and_then_deletes_everything(
+    tmp_path: Path,
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(
+        [*PROGRAM, "demo", "--keep"],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout
+            shown = ""
+            while "Press Ctrl-C to stop it" not in shown:
+                line = process.stdout.readline()
+                assert line, shown
+                shown += line
+            link = re.search(
+                r"^ +(http\S+)/#token=(\S+)&view=(/monitors/\S+)$", shown, re.MULTILINE
+            )
+            assert link, shown
+            with httpx.Client(base_url=link[1], trust_env=False) as http:
+                assert "<title>Crontify sandbox</title>" in http.get("/").text
+                headers = {"Authorization": f"Bearer {link[2]}"}
+                run = http.get(f"/api/v1{link[3]}", headers=headers).json()["data"]
+            assert run["status"] == "failed"
+            assert "ValueError: could not convert" in run["log"]
+            assert len(list(temporary.iterdir())) == 1
+            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(link[1], trust_env=False)
+    assert list(temporary.iterdir()) == []

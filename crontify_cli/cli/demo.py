@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -53,17 +54,24 @@ def register(app: typer.Typer) -> None:
     app.command(
         "demo",
         short_help="Try everything on this machine, in a few seconds.",
-        epilog="Example: crontify demo",
+        epilog="Example:  crontify demo --keep",
     )(demo)
 
 
-def demo() -> None:
+def demo(
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Keep the sandbox running until Ctrl-C, and print a link to its page."
+        ),
+    ] = False,
+) -> None:
     """Try everything on this machine: a success, a silent failure, a failure and its log."""
     with tempfile.TemporaryDirectory(prefix="crontify-demo-") as folder:
-        _demo(Path(folder))
+        _demo(Path(folder), keep=keep)
 
 
-def _demo(folder: Path) -> None:
+def _demo(folder: Path, *, keep: bool) -> None:
     (folder / "import.py").write_text(_IMPORT)
     (folder / "broken.py").write_text(_BROKEN)
     header = "order,total\n"
@@ -74,8 +82,8 @@ def _demo(folder: Path) -> None:
         "1. Start a sandbox: Crontify's HTTP API on this machine, with a temporary state"
     )
     program = _Program(folder)
-    with program.sandbox() as url:
-        print(f"   listening on {url}\n")
+    with program.sandbox() as sandbox:
+        print(f"   listening on {sandbox.url}\n")
         program.show("sandbox", "monitor", "add", MONITOR, *_DB)
         program.show("sandbox", "rule", "add", MONITOR, *RULE, *_DB)
 
@@ -89,12 +97,46 @@ def _demo(folder: Path) -> None:
         program.show_job("broken.py", 1)
 
         _print_heading("\n5. What Crontify has recorded, and the alerts that it would have sent")
-        _check_runs(program.show_list("runs"))
+        runs = program.show_list("runs")
+        _check_runs(runs)
         _check_alerts(program.show_list("alerts"))
         _print_heading("6. The log of the failed run, fetched from the API")
         program.show("logs", MONITOR, "--remote")
-    _print_heading("\nAll steps succeeded. In your crontab, put crontify exec in front of the job:")
-    print(f"   0 3 * * *  crontify exec {MONITOR} -- python3 /srv/import.py")
+        _print_heading(
+            "\nAll steps succeeded. In your crontab, put crontify exec in front of the job:"
+        )
+        print(f"   0 3 * * *  crontify exec {MONITOR} -- python3 /srv/import.py")
+        if keep:
+            _keep(sandbox, runs[0]["id"])
+
+
+class _Sandbox(NamedTuple):
+    """A running sandbox; `page` is the link that opens its page and signs in."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    page: str
+    api_key: str
+
+
+def _keep(sandbox: _Sandbox, run_id: str) -> None:
+    """Show where the failed run can be seen, and wait until Ctrl-C is pressed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        _print_heading("\nThe failed run, in a browser on this machine:")
+        print(f"   {sandbox.page}&view=/monitors/{MONITOR}/runs/{run_id}")
+        _print_heading("\nTo see a run as it happens, paste this into another terminal:")
+        print(f"   export CRONTIFY_BASE_URL={sandbox.url} CRONTIFY_API_KEY={sandbox.api_key}")
+        print(f"   crontify exec {MONITOR} -- sleep 5")
+        _print_heading("\nThe sandbox keeps running. Press Ctrl-C to stop it and delete its data.")
+        sys.stdout.flush()
+        sandbox.process.wait()
+    except KeyboardInterrupt:
+        return
+    raise CrontifyError(
+        f"the demo's sandbox ended by itself, with exit code {sandbox.process.returncode}"
+    )
 
 
 class _Program:
@@ -113,8 +155,8 @@ class _Program:
         }
 
     @contextlib.contextmanager
-    def sandbox(self) -> Iterator[str]:
-        """Run the sandbox, with its URL, key and token in the environment; yield the URL."""
+    def sandbox(self) -> Iterator[_Sandbox]:
+        """Run the sandbox, with its URL, key and token in the environment."""
         command = ("sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes", *_DB)
         process = subprocess.Popen(
             [*_PROGRAM, *command],
@@ -134,7 +176,7 @@ class _Program:
             ready = json.loads(line)
             for name, key in (("BASE_URL", "url"), ("API_KEY", "api_key"), ("TOKEN", "token")):
                 self._environ[f"CRONTIFY_{name}"] = ready[key]
-            yield ready["url"]
+            yield _Sandbox(process, ready["url"], ready["page"], ready["api_key"])
         finally:
             process.terminate()
             process.communicate()

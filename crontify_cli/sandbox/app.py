@@ -13,13 +13,16 @@ from starlette.exceptions import HTTPException
 
 from crontify_cli import __version__
 from crontify_cli.sandbox.database import describe_error
+from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.guard import Guard, Hosts
 from crontify_cli.sandbox.identity import now
+from crontify_cli.sandbox.page import page_routes
 from crontify_cli.sandbox.pings import Recorder
-from crontify_cli.sandbox.records import Account, OnEvent, Refusal, RefusedRequest
+from crontify_cli.sandbox.records import Account, Event, OnEvent, Refusal, RefusedRequest
 from crontify_cli.sandbox.routes import (
     account_by_key,
     account_by_token,
+    event_routes,
     monitor_routes,
     ping_routes,
 )
@@ -55,11 +58,17 @@ class _Sandbox(FastAPI):
         return schema
 
 
-def make_app(store: Store, path: Path, on_event: OnEvent, hosts: Hosts) -> FastAPI:
-    """Return the API for `store`, whose file is `path`; `on_event` is told of every request.
+def make_app(store: Store, path: Path, hub: EventHub, show: OnEvent, hosts: Hosts) -> FastAPI:
+    """Return API and page for `store`, whose file is `path`.
 
+    hub: is told of every ping. show: is told of every request.
     hosts: the values of the header `Host` that are accepted.
     """
+
+    def on_event(event: Event) -> None:
+        hub.publish(event)
+        show(event)
+
     app = _Sandbox(
         title="Crontify sandbox",
         version=__version__,
@@ -71,6 +80,8 @@ def make_app(store: Store, path: Path, on_event: OnEvent, hosts: Hosts) -> FastA
     )
     app.include_router(ping_routes(store, Recorder(store.connection, path), on_event), prefix=BASE)
     app.include_router(monitor_routes(store), prefix=BASE)
+    app.include_router(event_routes(store, hub), prefix=BASE)
+    app.router.routes.extend(page_routes())
 
     def refuse(
         request: Request, refusal: Refusal, headers: Mapping[str, str] | None = None

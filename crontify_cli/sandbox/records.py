@@ -63,9 +63,10 @@ class Refusal(Exception):  # noqa: N818 - an answer to the client, not an error 
 
 
 class AcceptedPing(NamedTuple):
-    """A ping that was answered with 200."""
+    """A ping that was answered with 200; `account` is the row of its owner."""
 
     at: Millis
+    account: int
     ping: Ping
     result: PingResult
 

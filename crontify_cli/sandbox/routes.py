@@ -5,11 +5,13 @@ from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Path, Query, Security
+from fastapi.responses import StreamingResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from crontify_cli.model import Ping
 from crontify_cli.sandbox import wire
 from crontify_cli.sandbox.channels import channels_of
+from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.identity import KEY_PREFIX, now, read_token
 from crontify_cli.sandbox.pings import Recorder, unknown_monitor
 from crontify_cli.sandbox.records import AcceptedPing, Account, OnEvent, Refusal, RunStatus
@@ -66,7 +68,7 @@ def ping_routes(store: Store, recorder: Recorder, on_event: OnEvent) -> APIRoute
     async def answer(account: Account, ping: Ping) -> wire.PingAnswer:
         at = now()
         result = await recorder.record(account, ping, at)
-        on_event(AcceptedPing(at, ping, result))
+        on_event(AcceptedPing(at, account.row, ping, result))
         return wire.ping_answer(ping.monitor_id, result, at)
 
     @router.post("/start")
@@ -196,6 +198,26 @@ def monitor_routes(store: Store) -> APIRouter:
     async def channels(account: TokenOwner) -> wire.ChannelsAnswer:
         """List the channels of all of the account's monitors with their latest deliveries."""
         return wire.ChannelsAnswer(data=channels_of(store.connection, account))
+
+    return router
+
+
+def event_routes(store: Store, hub: EventHub) -> APIRouter:
+    """Return the endpoint of the event stream, which requires a user token."""
+    router = APIRouter(prefix="/events", tags=[ADDITIONS], responses=_refusals(401, 413, 503))
+    TokenOwner: TypeAlias = Annotated[Account, Depends(_owner_of_token(store))]
+    stream: _Responses = {
+        200: {
+            "description": "A stream that does not end; docs/output.md describes its objects",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    }
+
+    @router.get("", response_class=StreamingResponse, responses=stream)
+    async def events(account: TokenOwner) -> StreamingResponse:
+        """Follow the pings of the account's monitors as they arrive (server-sent events)."""
+        headers = {"Cache-Control": "no-store"}
+        return StreamingResponse(hub.stream(account), 200, headers, "text/event-stream")
 
     return router
 

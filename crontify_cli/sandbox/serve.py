@@ -18,9 +18,11 @@ from fastapi import FastAPI
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
 from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.guard import Hosts
 from crontify_cli.sandbox.identity import DEFAULT_DAYS, DEFAULT_SECONDS, make_token, now
 from crontify_cli.sandbox.live import EventPrinter, write_json, write_lines
+from crontify_cli.sandbox.page import page_link
 from crontify_cli.sandbox.protocol import Protocol
 from crontify_cli.sandbox.records import Millis
 from crontify_cli.sandbox.store import Store
@@ -64,23 +66,28 @@ def serve(
         key = None if store.has_key(account) else store.rotate_key(account)
         token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
         printer = EventPrinter(write_json if as_json else write_lines)
-        server = _server(make_app(store, path, printer.show, known_hosts(listener, host)))
+        hub = EventHub()
+        app = make_app(store, path, hub, printer.show, known_hosts(listener, host))
+        server = _Server(app, hub)
+        link = page_link(base_url(listener, ""), token)
         _stop_on_signals(server)
         if until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
         if as_json:
-            ready = {"event": "ready", "url": url, "token": token}
+            ready = {"event": "ready", "url": url, "token": token, "page": link}
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
-            print(_welcome(url, key, token, path), flush=True)
+            print(_welcome(url, key, token, link, path), flush=True)
         server.run(sockets=[listener])
         printer.close()
 
 
-def _server(app: FastAPI) -> uvicorn.Server:
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    return uvicorn.Server(
-        uvicorn.Config(
+class _Server(uvicorn.Server):
+    """Ends the event streams first when it stops, since it waits for open requests."""
+
+    def __init__(self, app: FastAPI, hub: EventHub) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        config = uvicorn.Config(
             app,
             http=Protocol,
             log_config=None,
@@ -91,7 +98,12 @@ def _server(app: FastAPI) -> uvicorn.Server:
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE,
         )
-    )
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:
@@ -110,7 +122,7 @@ def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _welcome(url: str, key: str | None, token: str, path: Path) -> str:
+def _welcome(url: str, key: str | None, token: str, link: str, path: Path) -> str:
     """Return what a person sees at the start; key: None if it has been shown before."""
     db = "" if path == default_path() else f" --db {shlex.quote(str(path))}"
     if key:
@@ -120,6 +132,10 @@ def _welcome(url: str, key: str | None, token: str, path: Path) -> str:
         intro = "The API key was shown at the first start; the following creates a new one."
     return f"""\
 The Crontify sandbox is listening on {url} (press Ctrl-C to stop it).
+
+Open its page in a browser on this machine; the link signs you in:
+
+{link}
 
 {intro} Paste this into your shell:
 

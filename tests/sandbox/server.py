@@ -28,6 +28,7 @@ class Server(NamedTuple):
     url: str
     api_key: str
     token: str
+    page: str
     http: httpx.Client
 
     def monitor(self, account: str = "default") -> str:
@@ -136,7 +137,7 @@ def serving(
             ready = json.loads(process.stdout.readline())
             key = ready.get("api_key", "")
             with httpx.Client(base_url=ready["url"], timeout=30) as http:
-                yield Server(process, db, ready["url"], key, ready["token"], http)
+                yield Server(process, db, ready["url"], key, ready["token"], ready["page"], http)
         finally:
             process.terminate()
             process.communicate(timeout=20)

@@ -30,6 +30,10 @@ seed = SEED
 enabled = false
 
 [[operations]]
+include-path = "/api/v1/events"  # an answer that does not end
+enabled = false
+
+[[operations]]
 include-path = ["/api/v1/monitors/{monitorId}/runs", "/api/v1/monitors/{monitorId}/alerts"]
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404"]
@@ -67,6 +71,7 @@ def test_the_schema_has_each_endpoint_with_its_refusals(schema: Any) -> None:
         ("POST", "/ping/{monitorId}/start"): ["200", "401", "404", "413", "429", "503"],
         ("POST", "/ping/{monitorId}/success"): with_body,
         ("POST", "/ping/{monitorId}/fail"): with_body,
+        ("GET", "/events"): ["200", "401", "413", "503"],
         ("GET", "/monitors"): ["200", "401", "413", "503"],
         ("GET", "/monitors/{monitorId}"): ["200", "401", "404", "413", "503"],
         ("GET", "/monitors/{monitorId}/runs"): ["200", "400", "401", "404", "413", "503"],
