@@ -17,6 +17,7 @@ _crontify_table()
                 'demo'
                 'ping'
                 'runs'
+                'show'
                 'logs'
                 'flush'
                 'init'
@@ -82,13 +83,26 @@ _crontify_table()
             ;;
         'runs')
             arguments=(
-                'monitor'
+                'monitor+'
             )
             options=(
                 '--failed'
+                '--queued'
+                '--running'
                 '--since other'
+                '--until other'
                 '-n,--limit other'
                 '--stats'
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'show')
+            arguments=(
+                'run'
+            )
+            options=(
+                '-n,--lines other'
                 '--json'
                 '-h,--help'
             )

@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping runs logs flush init doctor completion queue crontab config sandbox
+            set __crontify_commands exec demo ping runs show logs flush init doctor completion queue crontab config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -21,8 +21,11 @@ function __crontify_table
             set __crontify_arguments choice monitor
             set __crontify_valued --meta --message --log
         case runs
-            set __crontify_arguments monitor
-            set __crontify_valued --since -n --limit
+            set __crontify_arguments monitors
+            set __crontify_valued --since --until -n --limit
+        case show
+            set __crontify_arguments run
+            set __crontify_valued -n --lines
         case logs
             set __crontify_arguments monitor run
             set __crontify_valued -n --lines
@@ -327,6 +330,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Run a job, and re
 complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try everything on this machine'
 complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report the start, success or failure of a job that runs without `exec`'
 complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs on this machine, the newest first'
+complete -c crontify -n '__crontify_descends \'\'' -a show -d 'Show one run'
 complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the last run that failed'
 complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver queued reports, and report runs that died'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
@@ -376,11 +380,19 @@ complete -c crontify -n '__crontify_offers ping -h --help' -s h -l help -d 'Show
 
 # crontify runs
 complete -c crontify -n '__crontify_offers runs --failed' -l failed -d 'List only failures, including tolerated ones'
-complete -c crontify -n '__crontify_offers runs --since' -l since -x -d 'List only runs since TIME: 2d (two days ago), or a date'
+complete -c crontify -n '__crontify_offers runs --queued' -l queued -d 'List only runs whose report waits to be delivered'
+complete -c crontify -n '__crontify_offers runs --running' -l running -d 'List only runs that are going on'
+complete -c crontify -n '__crontify_offers runs --since' -l since -x -d 'List only runs since TIME: 2d or 1w (ago), yesterday, or a date'
+complete -c crontify -n '__crontify_offers runs --until' -l until -x -d 'List only runs that started before TIME'
 complete -c crontify -n '__crontify_offers runs -n --limit' -s n -l limit -x -d 'List at most N runs; with --stats, count N per monitor'
 complete -c crontify -n '__crontify_offers runs --stats' -l stats -d 'Show success rate, durations and last failure per monitor'
 complete -c crontify -n '__crontify_offers runs --json' -l json -d 'Print a JSON list'
 complete -c crontify -n '__crontify_offers runs -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify show
+complete -c crontify -n '__crontify_offers show -n --lines' -s n -l lines -x -d 'Show the last N lines of the log'
+complete -c crontify -n '__crontify_offers show --json' -l json -d 'Print a JSON object'
+complete -c crontify -n '__crontify_offers show -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify logs
 complete -c crontify -n '__crontify_offers logs -f --follow' -s f -l follow -d 'Show the output of a running job as it is printed'

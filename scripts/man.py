@@ -246,7 +246,7 @@ def _problems_of(name: str, page: str) -> Iterator[str]:
 
 def _unknown_flags(line: str) -> Iterator[str]:
     """Yield the unknown options in the command line of an example."""
-    for call in re.findall(r"\bcrontify ([a-z][^|;]*)", line):
+    for call in re.findall(r"\bcrontify ([a-z](?:(?!\$\()[^|;])*)", line):
         words = call.split(" -- ")[0].split()
         command: Any = GROUP
         known = {"--help", "-h"}

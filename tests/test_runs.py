@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,61 @@ def test_filters_leave_out_what_is_not_meant(crontify: Crontify, past: Past) -> 
     assert ids("--since", date) == [good]
     assert ids("--limit", "1") == [good]
     assert ids("report", "--failed", "--since", "1h") == []
-    assert "neither a duration nor a date" in crontify("runs", "--since", "soon").stderr
+    assert ids("--until", "2h") == [lost, old]
+    assert ids("--since", "1w", "--until", "2d") == [old]
+    assert ids("backup", "report") == [good, lost, old]
+    assert ids("--since", "now") == []
+    for option in ("--since", "--until"):
+        assert "neither a duration nor a date" in crontify("runs", option, "soon").stderr
+
+
+def test_a_day_begins_at_midnight(crontify: Crontify, past: Past) -> None:
+    now = datetime.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = midnight - timedelta(days=1)
+
+    def run(at: datetime) -> str:
+        return past.run("m", ago=past.now - at.timestamp(), duration=0)
+
+    second = timedelta(seconds=1)
+    run(yesterday - second)
+    wanted = [run(yesterday + second), run(midnight - second)]
+    later = run(midnight + second)
+
+    def ids(*args: str) -> list[str]:
+        return [row[6] for row in reversed(rows(crontify("runs", *args)))]
+
+    assert ids("--since", "yesterday", "--until", "today") == wanted
+    assert later in ids("--since", "today")
+    assert ids("--since", "yesterday", "--until", "now")[:2] == wanted
+
+
+def test_the_queued_and_the_running_are_told_by_records_too(
+    crontify: Crontify, past: Past, api: ApiServer, tmp_path: Path
+) -> None:
+    env = settings(api)
+    past.run("m")
+    past.run("gone", None)
+    queued = past.run("m", "fail", code=1, report="queued")
+    for _ in range(3):
+        past.run("m", "fail", code=1)
+    missing = {"CRONTIFY_API_KEY_FILE": str(tmp_path / "missing")}
+    crontify("exec", "hindered", "--", "true", env=missing)
+    job = subprocess.Popen(
+        [*PROGRAM, "exec", "living", "--", "sh", "-c", "read x"],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        stdin=subprocess.PIPE,
+    )
+    api.wait_for(1)
+    assert [row[1] for row in rows(crontify("runs", "--running"))] == ["living"]
+    assert [row[1] for row in rows(crontify("runs", "--queued"))] == ["hindered", "m"]
+    assert [row[6] for row in rows(crontify("runs", "m", "--queued", "-n", "1"))] == [queued]
+    assert rows(crontify("runs", "m", "--running")) == []
+    job.communicate(b"\n", timeout=60)
+    usage = crontify("runs", "--stats", "--queued")
+    assert (usage.returncode, usage.stdout) == (2, "")
+    assert "--queued cannot be used with --stats" in usage.stderr
 
 
 def test_a_monitor_is_found_by_its_alias_and_by_its_id(
@@ -153,8 +208,9 @@ def test_a_narrow_window_leaves_out_whole_columns_and_keeps_the_important_ones(p
         return screen(["runs"], columns, {"TERM": "dumb"}).splitlines()[0].split()
 
     assert header(130) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took", "Message"]
-    assert header(70) == ["When", "Run", "Monitor", "Outcome", "Exit", "Took"]
-    assert header(45) == ["When", "Monitor", "Outcome", "Exit"]
+    assert header(70) == ["When", "Run", "Monitor", "Outcome", "Exit", "Message"]
+    assert header(60) == ["When", "Monitor", "Outcome", "Message"]
+    assert header(45) == ["Monitor", "Outcome", "Message"]
     assert header(25) == ["Monitor", "Outcome"]
 
 

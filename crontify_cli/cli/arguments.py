@@ -42,6 +42,10 @@ Monitor = Annotated[
         show_default=False,
     ),
 ]
+Monitors = Annotated[
+    list[str] | None,
+    typer.Argument(help=_MONITOR_HELP, metavar="[MONITOR]...", show_default="every monitor"),
+]
 OptionalMonitor = Annotated[
     str | None,
     typer.Argument(help=_MONITOR_HELP, metavar="[MONITOR]", show_default="every monitor"),

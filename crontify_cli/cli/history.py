@@ -53,30 +53,39 @@ class History:
         names: tuple[str, ...],
         *,
         failed: bool = False,
+        unsettled: bool = False,
         since: float | None = None,
+        until: float | None = None,
         limit: int | None = None,
     ) -> Iterator[RunRow]:
         """Yield the runs of the monitors in `names`, or of all monitors; the newest first.
 
-        since: seconds since the epoch.
+        unsettled, since, until: as for `Journal.runs`.
         """
         if not self.journal:
             return
         journal = self.journal
         streams = [
-            journal.runs(monitor=name, failed=failed, since=since, limit=limit)
+            journal.runs(
+                monitor=name,
+                failed=failed,
+                unsettled=unsettled,
+                since=since,
+                until=until,
+                limit=limit,
+            )
             for name in names or (None,)
         ]
         merged = heapq.merge(*streams, key=lambda row: row.seq, reverse=True)
         yield from itertools.islice(merged, limit)
 
     def summaries(
-        self, names: tuple[str, ...], *, since: float | None = None
+        self, names: tuple[str, ...], *, since: float | None = None, until: float | None = None
     ) -> Iterator[RunSummary]:
         """Yield summaries of the same runs, one monitor name after the other."""
         if self.journal:
             for name in names or (None,):
-                yield from self.journal.summaries(monitor=name, since=since)
+                yield from self.journal.summaries(monitor=name, since=since, until=until)
 
     def usual_duration(self, monitor: str) -> float | None:
         """Return the median duration of a monitor's recent successes, in seconds.

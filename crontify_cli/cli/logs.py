@@ -1,6 +1,5 @@
 """`crontify logs`: shows the log of a run, from the API or from this machine."""
 
-import json
 from contextlib import suppress
 from typing import Annotated
 
@@ -8,34 +7,20 @@ import typer
 
 from crontify_cli.cli import logs_find, logs_live, output
 from crontify_cli.cli.arguments import OptionalMonitor
-from crontify_cli.cli.help import Command
 from crontify_cli.cli.history import History
-from crontify_cli.cli.logs_find import FROM_THE_END, Choice, Log
+from crontify_cli.cli.logs_find import Choice, Log
 from crontify_cli.cli.moments import local as local_time
+from crontify_cli.cli.run_command import RunCommand
 from crontify_cli.cli.runs_rows import shown_outcome
 from crontify_cli.config import Settings, load
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.places import state_dir
 
 
-class LogsCommand(Command):
-    """Reads `-1` as a run, not as an option."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context
-        runs = [
-            word
-            for at, word in enumerate(args)
-            if FROM_THE_END.fullmatch(word) and args[at - 1 : at] not in (["-n"], ["--lines"])
-        ]
-        if runs and "--" not in args:
-            args = [*(word for word in args if word not in runs), "--", *runs]
-        return super().parse_args(ctx, args)
-
-
 def register(app: typer.Typer) -> None:
     """Add `logs` to the app."""
     epilog = "Examples: crontify logs backup; crontify logs backup -1; crontify logs backup -f"
-    app.command("logs", cls=LogsCommand, epilog=epilog)(logs)
+    app.command("logs", cls=RunCommand, epilog=epilog)(logs)
 
 
 def logs(
@@ -147,6 +132,6 @@ def _show(choice: Choice, log: Log, lines: int | None, *, as_json: bool) -> None
             "has_log": content is not None,
             "content": content,
         }
-        output.text(json.dumps(found, indent=2, ensure_ascii=False))
+        output.text(output.as_json(found))
     elif content:
         output.page(content)

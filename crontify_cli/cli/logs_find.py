@@ -1,12 +1,12 @@
 """Finds the run that `crontify logs` should show, and its log."""
 
-import re
 import time
 from typing import NamedTuple
 
 from crontify_cli.cli.client import connect
 from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import ago, local
+from crontify_cli.cli.run_command import FROM_THE_END
 from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
 from crontify_cli.delivery.journal import RunRow
@@ -18,8 +18,6 @@ from crontify_cli.report.locallog import read_log
 from crontify_cli.values import parse_monitor
 
 _SHOWN = 5
-FROM_THE_END = re.compile(r"-[1-9]\d{0,8}")
-"""A run by its position: `-1` is the last one."""
 
 
 class Choice(NamedTuple):

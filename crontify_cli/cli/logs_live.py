@@ -1,6 +1,7 @@
 """Shows the output of a running job, with secrets masked, and how the run ended."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -79,7 +80,15 @@ def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
 
 def tail(text: str, count: int) -> str:
     """Return the last `count` lines."""
-    return "".join(text.splitlines(keepends=True)[-count:]) if count else ""
+    return "".join(split_lines(text)[-count:]) if count else ""
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines with their line feeds, as tail(1) counts them.
+
+    `str.splitlines` would also split at a form feed, or at U+2028.
+    """
+    return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
 def masker(settings: Settings, run: Record) -> Callable[[str], str]:

@@ -6,16 +6,25 @@ from itertools import pairwise
 from crontify_cli.values import parse_duration
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+_WEEK = 7 * 86400
 
 
-def parse_since(text: str) -> float:
-    """Parse `2d` (two days ago) or a local date (`2026-11-20`, `2026-11-20 08:30`).
+def parse_moment(text: str) -> float:
+    """Parse `2d` or `1w` (ago), `today`, `yesterday`, or a local date, `2026-11-20 08:30`.
 
+    A day is its first moment, as in journalctl(1).
     Return seconds since the epoch. Raises ValueError with a message for the user.
     """
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
+    if text in ("now", "today", "yesterday"):
+        day = datetime.now() - timedelta(days=text == "yesterday")
+        day = day if text == "now" else day.replace(hour=0, minute=0, second=0, microsecond=0)
+        return day.timestamp()
+    weeks, unit, rest = text.partition("w")
     try:
+        if unit and weeks.isdecimal():
+            return time.time() - int(weeks) * _WEEK - (parse_duration(rest) if rest else 0)
         return time.time() - parse_duration(text)
     except ValueError:
         pass
@@ -23,7 +32,7 @@ def parse_since(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"neither a duration nor a date: {text!r}; write 2d or 2026-11-20"
+            f"neither a duration nor a date: {text!r}; write 2d, yesterday or 2026-11-20"
         ) from None
 
 

@@ -15,6 +15,7 @@ from crontify_cli.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from crontify_cli.cli.table import View
 
@@ -53,9 +54,16 @@ def is_without_escapes() -> bool:
 
 
 def is_ascii() -> bool:
-    """Whether stdout can show ASCII only."""
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    return not encoding.startswith("utf")
+    """Whether ASCII alone can be shown.
+
+    With LC_ALL=C Python itself writes UTF-8 (PEP 540), but the pager and the terminal do not
+    expect it.
+    """
+    return not _is_unicode() or os.environ.get("LC_ALL") in ("C", "POSIX")
+
+
+def _is_unicode() -> bool:
+    return (sys.stdout.encoding or "ascii").lower().startswith("utf")
 
 
 def show_list(
@@ -90,8 +98,7 @@ def json_list(items: Iterable[object]) -> None:
     """Print a JSON list item by item, so that a long list needs little memory."""
     before = "["
     for item in items:
-        content = json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False)
-        print(before, "\n  ", content.replace("\n", "\n  "), sep="", end="")
+        print(before, "\n  ", as_json(item).replace("\n", "\n  "), sep="", end="")
         before = ","
     print("[]" if before == "[" else "\n]")
 
@@ -105,6 +112,20 @@ def draw(parts: "Callable[[View], Iterable[RenderableType]]") -> None:
         for part in parts(View(screen.width, time.time(), is_ascii())):
             screen.print(part)
     page("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+
+
+def draw_lines(lines: "Iterable[Text]") -> None:
+    """Show lines of any length in the pager, coloured on a terminal."""
+    screen = console()
+    with screen.capture() as drawn:
+        for line in lines:
+            screen.print(line, soft_wrap=True)
+    page(drawn.get())
+
+
+def as_json(item: object) -> str:
+    """Return an object as JSON."""
+    return json.dumps(item, indent=2, ensure_ascii=not _is_unicode(), allow_nan=False)
 
 
 def text(content: str) -> None:

@@ -1,5 +1,6 @@
 """`crontify runs`: lists what ran, how it ended, and whether that was reported."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -9,15 +10,15 @@ import typer
 
 from crontify_cli.cli import output, runs_rows
 from crontify_cli.cli import stats as stats_rows
-from crontify_cli.cli.arguments import AsJson, OptionalMonitor, parsed_option
+from crontify_cli.cli.arguments import AsJson, Monitors, parsed_option
 from crontify_cli.cli.history import History, Known, known, names_of
-from crontify_cli.cli.moments import parse_since
+from crontify_cli.cli.moments import parse_moment
 from crontify_cli.cli.queue_notes import notes
 from crontify_cli.cli.table import View
 from crontify_cli.config import load
-from crontify_cli.delivery.journal import RunRow
+from crontify_cli.delivery.journal import RunRow, RunSummary
 from crontify_cli.delivery.waiting import waiting
-from crontify_cli.errors import say
+from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.places import state_dir
 
 if TYPE_CHECKING:
@@ -47,9 +48,18 @@ def register(app: typer.Typer) -> None:
 Failed = Annotated[
     bool, typer.Option("--failed", help="List only failures, including tolerated ones.")
 ]
+Queued = Annotated[
+    bool, typer.Option("--queued", help="List only runs whose report waits to be delivered.")
+]
+Running = Annotated[bool, typer.Option("--running", help="List only runs that are going on.")]
 Since = Annotated[
     float | None,
-    parsed_option(parse_since, "TIME", "List only runs since TIME: 2d (two days ago), or a date."),
+    parsed_option(
+        parse_moment, "TIME", "List only runs since TIME: 2d or 1w (ago), yesterday, or a date."
+    ),
+]
+Until = Annotated[
+    float | None, parsed_option(parse_moment, "TIME", "List only runs that started before TIME.")
 ]
 Limit = Annotated[
     int | None,
@@ -69,26 +79,51 @@ WithStats = Annotated[
 
 
 def runs(
-    monitor: OptionalMonitor = None,
+    monitors: Monitors = None,
     failed: Failed = False,
+    queued: Queued = False,
+    running: Running = False,
     since: Since = None,
+    until: Until = None,
     limit: Limit = None,
     stats: WithStats = False,
     as_json: AsJson = False,
 ) -> None:
     """List the runs, as `_HELP` describes."""
+    if stats and (queued or running):
+        option = "--queued" if queued else "--running"
+        raise CrontifyError(f"{option} cannot be used with --stats", ExitCode.USAGE)
     history = History(state_dir())
     # Problems of the config file are left to `crontify config check`.
     settings = load().settings
-    names = names_of(monitor, settings) if monitor is not None else ()
+    named = [name for monitor in monitors or () for name in names_of(monitor, settings)]
+    names = tuple(dict.fromkeys(named))
 
     if stats:
-        every = _stats(history, names, since, limit, failed=failed)
+        summaries = history.summaries(names, since=since, until=until)
+        every = _stats(history, summaries, limit, failed=failed)
         draw = partial(_draw, history, stats_rows.stats_table)
         output.show_list(every, stats_rows.as_json, stats_rows.as_fields, draw, as_json=as_json)
     else:
-        rows = history.runs(names, failed=failed, since=since, limit=limit or LIMIT)
-        found = _entries(history, rows)
+        # Which of these runs go on, or wait in their record, only the records tell.
+        unsettled, most = queued or running, limit or LIMIT
+        rows = history.runs(
+            names,
+            failed=failed,
+            unsettled=unsettled,
+            since=since,
+            until=until,
+            limit=None if unsettled else most,
+        )
+        found = itertools.islice(
+            (
+                run
+                for run in _entries(history, rows)
+                if (not queued or runs_rows.is_waiting(run))
+                and (not running or run.outcome == "running")
+            ),
+            most,
+        )
 
         def table(shown: Sequence[runs_rows.Entry], view: View) -> "list[RenderableType]":
             every = waiting(history.state, history.journal, settings)
@@ -115,14 +150,13 @@ def _entries(history: History, rows: Iterable[RunRow]) -> Iterator[runs_rows.Ent
 
 def _stats(
     history: History,
-    names: tuple[str, ...],
-    since: float | None,
+    summaries: Iterable[RunSummary],
     limit: int | None,
     *,
     failed: bool,
 ) -> list[stats_rows.Stats]:
     """Return the statistics of each monitor; with `failed`, only of those that have failed."""
-    found = stats_rows.collect(history.summaries(names, since=since), limit)
+    found = stats_rows.collect(summaries, limit)
     for at, each in enumerate(found):
         if stats_rows.has_failed(each):
             last = next(history.runs((each.monitor,), failed=True, limit=1), None)

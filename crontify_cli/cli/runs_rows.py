@@ -36,7 +36,7 @@ REPORT_COLOURS = {
 }
 _BAR = 8
 _NARROWEST_MONITOR = 12
-_NARROWEST_MESSAGE = 24
+_NARROWEST_MESSAGE = 20
 
 
 class Entry(NamedTuple):
@@ -82,6 +82,11 @@ def entry(row: RunRow, known: Known | None, usual: float | None, now: float) -> 
         late = delay if delay and delay >= LATE else None
     shown = "late" if late else report
     return Entry(row, outcome or "unknown", duration, usual, shown, late, row.message or row.reason)
+
+
+def is_waiting(run: Entry) -> bool:
+    """Whether the report of a run waits to be delivered, as `crontify queue` lists it."""
+    return run.report == "queued" or run.outcome == "died"
 
 
 def as_json(run: Entry) -> dict[str, object]:
@@ -137,15 +142,15 @@ def runs_table(
         return local(run.row.started_at) if wide else local_short(run.row.started_at, view.now)
 
     columns: list[Column[Entry]] = [
-        Column("When", 1, lambda run: text(when(run))),
-        Column("Run", 6, lambda run: text((run.row.id if wide else run.row.id[:6], "dim"))),
+        Column("When", 2, lambda run: text(when(run))),
+        Column("Run", 4, lambda run: text((run.row.id if wide else run.row.id[:6], "dim"))),
         Column("Monitor", 0, lambda run: text(run.row.monitor), least=_NARROWEST_MONITOR),
-        Column("Outcome", 1, lambda run: text((run.outcome, COLOURS.get(run.outcome, "")))),
-        Column("Exit", 3, _exit, right=True),
-        Column("Took", 4, _duration, right=True),
-        Column("/ usual", 5, lambda run: _bar(run, ascii_only=view.ascii_only)),
-        Column("Report", 2, _report),
-        Column("Message", 7, lambda run: text((_message(run), "dim")), least=_NARROWEST_MESSAGE),
+        Column("Outcome", 0, lambda run: text((run.outcome, COLOURS.get(run.outcome, "")))),
+        Column("Exit", 5, _exit, right=True),
+        Column("Took", 6, _duration, right=True),
+        Column("/ usual", 7, lambda run: _bar(run, ascii_only=view.ascii_only)),
+        Column("Report", 3, _report),
+        Column("Message", 1, lambda run: text((_message(run), "dim")), least=_NARROWEST_MESSAGE),
     ]
     return [draw_table(runs, columns, view.width), *_notes(runs, waiting)]
 

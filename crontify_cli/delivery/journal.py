@@ -157,17 +157,28 @@ class Journal(JournalQueue):
         *,
         monitor: str | None = None,
         failed: bool = False,
+        unsettled: bool = False,
         since: float | None = None,
+        until: float | None = None,
         limit: int | None = None,
     ) -> Iterator[RunRow]:
-        """Yield runs, the newest first. since: seconds since the epoch, of the run's start."""
+        """Yield runs, the newest first.
+
+        unsettled: only those that have no end in the journal, or whose report is queued.
+        since, until: when the run started, in seconds since the epoch.
+        """
         where, values = ["1"], []  # type: list[str], list[object]
         if monitor is not None:
             where, values = [*where, "monitor = ?"], [*values, monitor]
         if failed:
             where.append("outcome IN ('fail', 'tolerated', 'lost')")
+        if unsettled:
+            queued = "runs.id IN (SELECT run_id FROM reports WHERE state = 'queued')"
+            where.append(f"(outcome IS NULL OR {queued})")
         if since is not None:
             where, values = [*where, "started_at >= ?"], [*values, since]
+        if until is not None:
+            where, values = [*where, "started_at <= ?"], [*values, until]
         sql = f"{RUN_ROWS} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
         for row in self.query(sql, (*values, -1 if limit is None else limit)):
             yield run_row(row)
@@ -183,14 +194,19 @@ class Journal(JournalQueue):
         return [run_row(row) for row in self.query(sql, (name, name, end, limit))]
 
     def summaries(
-        self, *, monitor: str | None = None, since: float | None = None
+        self,
+        *,
+        monitor: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
     ) -> Iterator[RunSummary]:
         """Yield summaries of the runs that `runs` would yield, in the same order."""
         rows = self.query(
             "SELECT monitor, outcome, started_at, duration FROM runs"
             " WHERE (:monitor IS NULL OR monitor = :monitor)"
-            " AND (:since IS NULL OR started_at >= :since) ORDER BY seq DESC",
-            {"monitor": monitor, "since": since},
+            " AND (:since IS NULL OR started_at >= :since)"
+            " AND (:until IS NULL OR started_at <= :until) ORDER BY seq DESC",
+            {"monitor": monitor, "since": since, "until": until},
         )
         yield from map(RunSummary._make, rows)
 
