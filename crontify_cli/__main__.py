@@ -3,10 +3,6 @@
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit code."""
@@ -26,7 +22,7 @@ def _run(args: "list[str]") -> int:
             if options is not None:
                 from crontify_cli.job.wrapper import run
 
-                return run(options, _show_wait)
+                return run(options)
         elif args and args[0] == "__complete":
             from crontify_cli.complete import answer
 
@@ -50,12 +46,6 @@ def _put_the_jobs_modules_last() -> None:
     folders = {os.path.abspath(folder) for folder in named.split(os.pathsep)}
     if os.path.dirname(os.path.dirname(os.path.abspath(__file__))) not in folders:
         sys.path.sort(key=folders.__contains__)
-
-
-def _show_wait(monitor: str, seconds_left: "Callable[[], float | None]") -> "Callable[[], None]":
-    from crontify_cli.cli.person import show_wait
-
-    return show_wait(monitor, seconds_left)
 
 
 if __name__ == "__main__":

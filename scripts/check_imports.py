@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
-FLOOR = ("errors", "values", "places", "processes", "children", "record", "model", "crash")
+FLOOR = (
+    *("errors", "values", "places", "processes", "children", "record", "model", "crash"),
+    "progress",
+)
 ALLOWED = {
     "config": {"config", *FLOOR},
     "report": {"report", "config", *FLOOR},

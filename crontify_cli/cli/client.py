@@ -1,6 +1,6 @@
 """Opens the API client of a command that talks to the server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +10,7 @@ from crontify_cli.errors import CrontifyError, say
 
 if TYPE_CHECKING:
     from crontify_cli.delivery.api import Api
+    from crontify_cli.delivery.stage import Trying
 
 
 class Client(NamedTuple):
@@ -41,12 +42,15 @@ def open_client() -> Iterator[Client]:
         yield client
 
 
-def client_for(settings: Settings) -> Client:
-    """Read the API key, and return a client for pings; raises CrontifyError as `open_client`."""
+def client_for(settings: Settings, observe: "Callable[[Trying], None] | None" = None) -> Client:
+    """Read the API key, and return a client for pings; raises CrontifyError as `open_client`.
+
+    observe: told how far each ping has come.
+    """
     key = api_key(settings)
     if key is None:
         raise CrontifyError(NO_KEY)
-    return Client(settings, key, connect(settings, key))
+    return Client(settings, key, connect(settings, key, observe=observe))
 
 
 def read_settings(monitor: str | None = None) -> Loaded:
@@ -61,12 +65,18 @@ def read_settings(monitor: str | None = None) -> Loaded:
     return loaded
 
 
-def connect(settings: Settings, key: str | None = None, token: str | None = None) -> "Api":
+def connect(
+    settings: Settings,
+    key: str | None = None,
+    token: str | None = None,
+    *,
+    observe: "Callable[[Trying], None] | None" = None,
+) -> "Api":
     """Return an API client for `settings`; raises CrontifyError if they allow no connection.
 
-    key: for pings. token: for logs.
+    key: for pings. token: for logs. observe: told how far each ping has come.
     """
     from crontify_cli.delivery.api import open_api  # httpx is slow to import
 
     check_base_url(settings)
-    return open_api(settings, key, token)
+    return open_api(settings, key, token, observe=observe or (lambda _: None))

@@ -56,10 +56,9 @@ def _exec(*, monitor: str, command: list[str], **values: Any) -> int:
                 table.fill(options, option, value)
     if problem := table.finish(options):
         raise typer.BadParameter(problem, param_hint="COMMAND")
-    from crontify_cli.cli.person import show_wait
     from crontify_cli.job.wrapper import run
 
-    raise typer.Exit(run(options, show_wait))
+    raise typer.Exit(run(options))
 
 
 def register(app: typer.Typer) -> None:

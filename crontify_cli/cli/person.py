@@ -1,59 +1,26 @@
 """Talks to the user at a terminal: asks questions, and shows the wait for a rate limit."""
 
-import math
-import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from crontify_cli.delivery.stage import describe
 from crontify_cli.errors import CrontifyError, ExitCode
-
-if TYPE_CHECKING:
-    from rich.status import Status
-
-
-def show_wait(monitor: str, seconds_left: Callable[[], float | None]) -> Callable[[], None]:
-    """Return a function that updates a status line, shown while `seconds_left` returns a number."""
-    status: Status | None = None
-
-    def update() -> None:
-        nonlocal status
-        left = seconds_left()
-        if left is None:
-            if status:
-                status.stop()
-            status = None
-            return
-        text = (
-            f"{monitor}: rate limited; sending the report in {math.ceil(left)} s"
-            " (Ctrl-C leaves it queued)"
-        )
-        if status is None:
-            from rich.console import Console  # imported only when there is something to show
-
-            status = Console(stderr=True, highlight=False).status(text)
-            status.start()
-        status.update(text)
-
-    return update
+from crontify_cli.progress import ProgressLine
 
 
 def pause(monitor: str, seconds: float, *, rate_limited: bool) -> bool:
     """Wait `seconds` before the next attempt; if rate limited, show the wait on a terminal."""
     until = time.monotonic() + seconds
-    if not (rate_limited and os.isatty(2)):
-        time.sleep(seconds)
-        return True
-    waiting = True
-    update = show_wait(monitor, lambda: max(0.0, until - time.monotonic()) if waiting else None)
+    line = ProgressLine()
     try:
         while (left := until - time.monotonic()) > 0:
-            update()
+            if rate_limited:
+                line.show(f"{monitor}: {describe(None, left, rate_limited=True)}")
             time.sleep(min(0.2, left))
     finally:
-        waiting = False
-        update()
+        line.clear()
     return True
 
 

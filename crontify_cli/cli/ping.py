@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +9,12 @@ import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_option
 from crontify_cli.cli.client import client_for, read_settings
-from crontify_cli.cli.person import pause
+from crontify_cli.cli.waiting import LiveWait
 from crontify_cli.delivery.single import Context, Result, queue_ping, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.model import Meta, Ping
 from crontify_cli.places import state_dir
-from crontify_cli.report.compose import error_message
+from crontify_cli.report.compose import Output, error_message
 from crontify_cli.report.excerpt import excerpt
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.patterns import redaction
@@ -77,18 +75,28 @@ def ping(
     if kind == "success" and (message or log):
         raise typer.BadParameter("success cannot be used with --message or --log")
     numbers: Meta = dict(meta or ())  # type: ignore[arg-type]  # parsed above
-    result = _send(kind, monitor, numbers, message, log, queue=not no_queue)
-    raise typer.Exit(_exit_code(kind, monitor, result, queue=not no_queue, verbose=verbose))
+    output = _read_log(log) if log else None
+    with LiveWait(monitor) as wait:
+        result = _send(kind, monitor, numbers, message, output, wait, queue=not no_queue)
+    tells = verbose or wait.was_shown
+    raise typer.Exit(_exit_code(kind, monitor, result, wait.why, queue=not no_queue, tells=tells))
 
 
 def _send(
-    kind: Kind, name: str, meta: Meta, message: str | None, log: str | None, *, queue: bool
+    kind: Kind,
+    name: str,
+    meta: Meta,
+    message: str | None,
+    log: Output | None,
+    wait: LiveWait,
+    *,
+    queue: bool,
 ) -> Result:
     state = state_dir()
     settings = read_settings(name).settings
     client, problem = None, ""
     try:
-        client = client_for(settings)
+        client = client_for(settings, wait.observe)
     except CrontifyError as error:
         if kind == "start" or not queue or settings.api_key is None:
             raise
@@ -98,18 +106,18 @@ def _send(
     masker = Masker(known_secrets(), own, shapes=monitor.mask_shapes)
     mask = redaction(masker, monitor.redact)
     words = error_message(mask(_decoded(message)), "") if message else None
-    output = _excerpt(log, mask) if log else None
+    output = excerpt(log.head, log.dropped, log.tail, mask) or None if log else None
     sent = Ping(monitor.id, kind, meta, words, output)
     if client is None:
-        say(problem)
+        wait.say(problem)
         return queue_ping(name, sent, settings, mask, state)
     with client.api:
-        context = Context(state, settings, client.api, mask, partial(pause, name), say)
+        context = Context(state, settings, client.api, mask, wait.pause, wait.say)
         return send_ping(name, sent, context, queue=queue)
 
 
-def _excerpt(log: str, mask: Callable[[str], str]) -> str | None:
-    """Return what to send of a log; None, which is said, if the file cannot be read."""
+def _read_log(log: str) -> Output | None:
+    """Return what is needed of a log; None, which is said, if the file cannot be read."""
     dropped, tail = 0, b""
     try:
         with sys.stdin.buffer if log == "-" else Path(log).open("rb") as file:
@@ -121,7 +129,7 @@ def _excerpt(log: str, mask: Callable[[str], str]) -> str | None:
         why = getattr(error, "strerror", None) or error
         say(f"the failure is reported without the log: cannot read {_decoded(log)}: {why}")
         return None
-    return excerpt(head, dropped, tail, mask) or None
+    return Output(head, dropped, tail)
 
 
 def _decoded(text: str) -> str:
@@ -129,17 +137,20 @@ def _decoded(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _exit_code(kind: Kind, name: str, result: Result, *, queue: bool, verbose: bool) -> int:
-    """Report the result on stderr; raises CrontifyError if the ping is neither sent nor queued."""
+def _exit_code(kind: Kind, name: str, result: Result, why: str, *, queue: bool, tells: bool) -> int:
+    """Report the result on stderr; raises CrontifyError if the ping is neither sent nor queued.
+
+    why: why it was not delivered, if it was not. tells: whether a success is worth a line.
+    """
     sent = result.sent
     if sent.verdict == "delivered":
-        if verbose:
+        if tells:
             run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
             say(f"{kind} of {name}: delivered{run}")
         return ExitCode.OK
     if result.queued:
-        if verbose or os.isatty(2):  # a short outage should not cause cron mail
-            say(f"{sent.message}; the report is queued: 'crontify flush' delivers it")
+        if tells or os.isatty(2):  # a short outage should not cause cron mail
+            say(f"queued: {why}; the next run or 'crontify flush' sends it")
         return ExitCode.OK
     if sent.verdict == "refused":
         raise CrontifyError(sent.message)

@@ -28,6 +28,7 @@ from crontify_cli.delivery.http import (
     trusted,
 )
 from crontify_cli.delivery.proxy import choose_proxy
+from crontify_cli.delivery.stage import Trying
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.excerpt import one_line
 from crontify_cli.report.mask import Masker
@@ -82,6 +83,7 @@ def open_api(
     api_key: str | None,
     token: str | None = None,
     patience: Callable[[], float] = lambda: math.inf,
+    observe: Callable[[Trying], None] = lambda _: None,
 ) -> "Api":
     """Return a client as the settings have it; the arguments are those of `Api`."""
     return Api(
@@ -95,6 +97,7 @@ def open_api(
         headers={name: value.reveal() for name, value in settings.headers.items()},
         key_setting=settings.api_key.setting if settings.api_key else "",
         patience=patience,
+        observe=observe,
     )
 
 
@@ -123,6 +126,7 @@ class Api:
     headers: sent with every request.
     key_setting: where the API key was configured, for messages.
     patience: for how many more seconds to wait for a connection; asked while it waits.
+    observe: told how far each ping has come.
 
     Raises CrontifyError for a value that no request could be made with.
     """
@@ -140,6 +144,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         key_setting: str = "",
         patience: Callable[[], float] = lambda: math.inf,
+        observe: Callable[[Trying], None] = lambda _: None,
     ) -> None:
         self._key = request.header("the API key", api_key)
         self._key_setting = key_setting
@@ -151,6 +156,7 @@ class Api:
         self._mask = Masker(extra.values(), own=(self._key, self._token))
         self._base = request.base(base_url)
         self._network = Network(patience)
+        self._observe = observe
         self.answered_at = 0.0  # by `time.monotonic()`; 0.0 before the first answer
         through = choose_proxy(self._base, proxy)
         pairs = sorted(f"{name}:{value}" for name, value in extra.items())
@@ -184,6 +190,14 @@ class Api:
 
     def ping(self, ping: Ping, within: float = math.inf) -> Answer:
         """Send one ping, once; within: seconds for it, if that is less than `http_timeout`."""
+        self._observe(Trying(self._host, "connection"))
+        answer = self._ping(ping, within)
+        refused = f"{answer.status}: " if answer.fate == "refused" else ""
+        problem = "" if answer.fate == "received" else f"{refused}{answer.message}"
+        self._observe(Trying(self._host, "", problem))
+        return answer
+
+    def _ping(self, ping: Ping, within: float) -> Answer:
         self._within = within
         url = f"{self._base}/ping/{quote(ping.monitor_id, safe='')}/{ping.kind}"
         body = request.body(ping)
@@ -304,6 +318,7 @@ class Api:
             nonlocal sent
             if event == "http11.send_request_headers.started":
                 sent = sent or info["request"].method != b"CONNECT"  # which is for the proxy
+                self._observe(Trying(self._host, "answer" if sent else "connection"))
 
         try:
             built = self._client.build_request(

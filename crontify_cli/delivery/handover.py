@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+from crontify_cli.delivery.stage import Trying
 from crontify_cli.model import Ping
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Done(NamedTuple):
     settled: bool = True
 
 
-Event = SettingsRead | Prepared | Ready | Waiting | Done
+Event = SettingsRead | Prepared | Ready | Trying | Waiting | Done
 
 
 class Outcome(NamedTuple):
@@ -100,7 +101,7 @@ def lost_to_loading(ended: float, ready: float) -> float:
 
 
 _NAMES: dict[type, str] = {SettingsRead: "settings", Prepared: "prepared", Ready: "ready"}
-_NAMES |= {Waiting: "waiting", Done: "done"}
+_NAMES |= {Trying: "trying", Waiting: "waiting", Done: "done"}
 
 
 class Inbox:
@@ -115,6 +116,7 @@ class Inbox:
         self.settings: SettingsRead | None = None
         self.prepared: Prepared | None = None
         self.ready: Ready | None = None
+        self.trying: Trying | None = None
         self.waiting: Waiting | None = None
         self.done: Done | None = None
 

@@ -154,7 +154,8 @@ class Reporter(threading.Thread):
         from crontify_cli.delivery.policy import UNSENT_PATIENCE
 
         self._unsent_patience = min(UNSENT_PATIENCE, prepared.settings.report_timeout)
-        self._api = open_api(prepared.settings, prepared.key, patience=self._patience)
+        settings, patience = prepared.settings, self._patience
+        self._api = open_api(settings, prepared.key, patience=patience, observe=self._tell)
         return self._api
 
     def _patience(self) -> float:

@@ -6,16 +6,18 @@ sent by the next run or by `crontify flush`.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from crontify_cli.delivery.delays import plausible
 from crontify_cli.delivery.handover import Inbox, Outcome, Prepared, lost_to_loading
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.reporter import Reporter
+from crontify_cli.delivery.stage import describe, why_undelivered
 from crontify_cli.job.launched import LaunchedRun, Notices
 from crontify_cli.model import Ending, Ping, new_run
 from crontify_cli.model import Outcome as RunOutcome
+from crontify_cli.progress import ProgressLine
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import merge, read_meta_file, usage_meta
@@ -24,11 +26,6 @@ from crontify_cli.values import format_duration
 
 if TYPE_CHECKING:
     from crontify_cli.job.sinks import MetaSink
-
-ShowWait = Callable[[str, Callable[[], float | None]], Callable[[], None]]
-"""Shows a person that we wait: takes the monitor and a function that returns the seconds
-left (None for not now), and returns a function that updates the line; it is called once
-more at the end."""
 
 SCAN_SECONDS = 2.0
 LEAST_WAIT = 1.0
@@ -43,7 +40,7 @@ class Closing:
     """The main thread's side of a run's report.
 
     owner: this process's name on leases. state: the state directory, None for none.
-    show_wait: None where nobody is to see that we wait.
+    in_line: whether the job has left the terminal's cursor in the middle of a line.
     """
 
     def __init__(
@@ -54,7 +51,8 @@ class Closing:
         inbox: Inbox,
         state: str | None,
         notices: Notices,
-        show_wait: ShowWait | None,
+        *,
+        in_line: bool,
     ) -> None:
         self._run = run
         self._options = run.options
@@ -65,7 +63,7 @@ class Closing:
         self._inbox = inbox
         self._state = state
         self._notices = notices
-        self._show_wait = show_wait
+        self._in_line = in_line
         self._opened: Journal | None = None
         self._journal_failed = False
 
@@ -281,9 +279,7 @@ class Closing:
         """Wait for the reporter: not longer than its budgets, and until a person has enough."""
         process, inbox = self._process, self._inbox
         process.stop_watching()
-        update = None
-        if self._show_wait and os.isatty(2):
-            update = self._show_wait(self._options.monitor, self._seconds_left)
+        line = ProgressLine(in_line=self._in_line)
         while not inbox.done and self._reporter.is_alive():
             is_limited = bool(inbox.waiting and inbox.waiting.rate_limited)
             limit = outcome.rate_limit_until if is_limited else outcome.until
@@ -292,15 +288,14 @@ class Closing:
             if left <= 0:
                 break
             inbox.read(min(0.1, left))
-            if update:
-                update()
+            line.show(f"{self._options.monitor}: {self._stage()}", " (Ctrl-C leaves it queued)")
             if process.stop_requests > stops:
                 break
         inbox.read()  # a thread that has ended may have told something before
-        if update:
-            self._show_wait = None
-            update()
         self._await_attempt()
+        line.clear()
+        if line.was_shown and inbox.done and inbox.done.delivered:
+            self._notices.say(f"{self._options.monitor}: reported")
 
     def _await_attempt(self) -> None:
         """Let an attempt in flight come to its end, so that its answer is written down."""
@@ -309,15 +304,14 @@ class Closing:
         while not self._inbox.done and (left := until - time.monotonic()) > 0:
             self._inbox.read(left)
 
-    def _seconds_left(self) -> float | None:
-        waiting = self._inbox.waiting
-        if self._show_wait is None or self._inbox.done or not waiting or not waiting.rate_limited:
-            return None
-        left = waiting.until - time.monotonic()
-        return left if left > 0 else None
+    def _stage(self) -> str:
+        waiting, now = self._inbox.waiting, time.monotonic()
+        pause = waiting.until - now if waiting and waiting.until > now else None
+        is_limited = bool(waiting and waiting.rate_limited)
+        return describe(self._inbox.trying, pause, rate_limited=is_limited)
 
     def _tell_of_the_queue(self) -> None:
-        """Say that the report is still to be sent: always if asked, else only if that lasts."""
+        """Say that the report is still to be sent: to a person always, else only if that lasts."""
         if self._opened is None:
             kept = self._recorder.keep()
             later = "'crontify flush' reports the run from its record"
@@ -333,7 +327,10 @@ class Closing:
             return
         age = plausible(time.time() - oldest) or 0.0
         line = f"{count} report{'s' if count > 1 else ''} queued; 'crontify flush' delivers them"
-        if age > OLD_QUEUE:
+        why = why_undelivered(self._inbox.trying)
+        if os.isatty(2) and not self._notices.has_said(why):
+            self._notices.say(f"queued: {why}; the next run or 'crontify flush' sends it")
+        elif age > OLD_QUEUE:
             self._notices.say(f"{line}; the oldest has waited for {format_duration(age)}")
         else:
             self._notices.trace(line)

@@ -91,6 +91,10 @@ class Notices:
             self._said.add(line)
             say(line)
 
+    def has_said(self, words: str) -> bool:
+        """Tell whether a line with these words was printed."""
+        return any(words in line for line in self._said)
+
     def trace(self, line: str) -> None:
         """Print a line that only `--verbose` asks for."""
         if self._verbose:

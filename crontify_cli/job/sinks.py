@@ -20,16 +20,21 @@ class Sink(Protocol):
 
 
 class Passthrough:
-    """Writes to our own stdout and stderr. One that fails is given up; the other goes on."""
+    """Writes to our own stdout and stderr. One that fails is given up; the other goes on.
+
+    in_line: the streams whose last line has no end.
+    """
 
     def __init__(self, process: Process) -> None:
         self.failures: dict[int, OSError] = {}
+        self.in_line: set[int] = set()
         self._process = process
 
     def write(self, stream: int, data: memoryview) -> None:
         """Write all of `data` to the descriptor `stream`, as the job would: blocking."""
         if stream in self.failures:
             return
+        (self.in_line.discard if data[-1:].tobytes() == b"\n" else self.in_line.add)(stream)
         process = self._process
         try:
             process.writing = time.monotonic()

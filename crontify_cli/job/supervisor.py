@@ -21,13 +21,13 @@ from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import state_dir
 from crontify_cli.processes import identity, start_time
+from crontify_cli.progress import ProgressLine
 from crontify_cli.report.verdict import Facts, Verdict, judge, read_rules
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
     from crontify_cli.config import Loaded, MonitorSettings
-    from crontify_cli.job.closing import ShowWait
     from crontify_cli.job.sinks import DeferredOutput, MetaSink
     from crontify_cli.report.excerpt import Mask
 
@@ -40,9 +40,9 @@ SOON = 1.0
 KILL_AFTER = 10.0
 
 
-def supervise(run: LaunchedRun, show_wait: "ShowWait | None") -> int:
+def supervise(run: LaunchedRun) -> int:
     """See a run through to its end; return exec's exit code, which is the job's if it has one."""
-    code = Supervisor(run, show_wait).run()
+    code = Supervisor(run).run()
     # Not by way of the interpreter's end: a thread may hang in the network, and an open
     # descriptor of the record must not be closed before the process is.
     os._exit(code)
@@ -51,12 +51,11 @@ def supervise(run: LaunchedRun, show_wait: "ShowWait | None") -> int:
 class Supervisor:
     """The main thread's side of a run up to its verdict; `closing.py` has what follows."""
 
-    def __init__(self, run: LaunchedRun, show_wait: "ShowWait | None") -> None:
+    def __init__(self, run: LaunchedRun) -> None:
         self._run = run
         self._options = run.options
         self._process = run.process
         self._recorder = run.recorder
-        self._show_wait = show_wait
         self._notices = Notices(run.options.verbose)
         self._state = _state_or_none()
         wake, wake_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -96,7 +95,13 @@ class Supervisor:
         from crontify_cli.job.closing import Closing
 
         Closing(
-            self._run, reporter, owner, self._inbox, self._state, self._notices, self._show_wait
+            self._run,
+            reporter,
+            owner,
+            self._inbox,
+            self._state,
+            self._notices,
+            in_line=self._is_in_line(),
         ).report(verdict, rules.tolerate, prepared, self._relay.error_tail(), self._meta_sink)
         return verdict.exit_code
 
@@ -215,12 +220,15 @@ class Supervisor:
         """Wait for all that a report takes; None if it does not come, or we are asked to stop."""
         stops, ended = self._process.stop_requests, time.monotonic()
         self._inbox.read()
+        line = ProgressLine(in_line=self._is_in_line())
         while not (self._inbox.prepared or self._inbox.done) and reporter.is_alive():
             settings = self._inbox.settings and self._inbox.settings.settings
             patience = settings.report_timeout if settings else LATEST_SETTINGS
             if time.monotonic() > ended + patience or self._process.stop_requests > stops:
                 break
             self._inbox.read(0.1)
+            line.show(f"{self._options.monitor}: reading the settings and the API key")
+        line.clear()
         self._inbox.read()  # a thread that has ended may have told something before
         return self._inbox.prepared
 
@@ -250,6 +258,10 @@ class Supervisor:
         if isinstance(failure.exc_value, Exception):
             words = error_words(failure.exc_value)
         self._notices.say(f"internal error in a thread: {words}")
+
+    def _is_in_line(self) -> bool:
+        """Tell whether the job has left the cursor of the terminal in the middle of a line."""
+        return any(map(os.isatty, self._passthrough.in_line))
 
     def _tell_of_the_streams(self) -> None:
         for stream, failure in self._passthrough.failures.items():

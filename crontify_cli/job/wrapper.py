@@ -17,15 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    from crontify_cli.job.closing import ShowWait
     from crontify_cli.job.overlap import Lock
 
 
-def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
-    """Run the job and report it; return the exit code.
-
-    show_wait: how to show a person at a terminal that we wait for a rate limit.
-    """
+def run(options: ExecOptions) -> int:
+    """Run the job and report it; return the exit code."""
     process = Process()
     launched: LaunchedRun | None = None
     try:
@@ -48,7 +44,7 @@ def run(options: ExecOptions, show_wait: "ShowWait | None" = None) -> int:
         _spawn(launched)
         from crontify_cli.job.supervisor import supervise
 
-        return supervise(launched, show_wait)
+        return supervise(launched)
     except Exception as error:
         if not launched or not (process.pid or launched.problem):
             return _run_alone(command_line(options), process, error)

@@ -79,8 +79,8 @@ def test_a_rate_limit_is_shown_and_ctrl_c_leaves_the_report_queued(
     terminal.type("\x03")
     assert process.wait(60) == 5
     rest = terminal.read_to_end()
-    assert "\x1b[?25h" in rest  # the cursor is back
-    assert "Traceback" not in rest
+    result = "crontify: queued: 429: Too many requests; the next run or 'crontify flush' sends it\n"
+    assert rest.endswith(f"^C\r{' ' * 79}\r{result}")
     assert api.kinds() == ["start", "fail"]
     journal = Journal.open(os.path.join(os.environ["HOME"], ".local/state/crontify"))
     assert journal.queue()[0] == 1
