@@ -16,6 +16,7 @@ _crontify_table()
                 'exec'
                 'demo'
                 'ping'
+                'status'
                 'runs'
                 'show'
                 'logs'
@@ -78,6 +79,15 @@ _crontify_table()
                 '--log file'
                 '--no-queue'
                 '-v,--verbose'
+                '-h,--help'
+            )
+            ;;
+        'status')
+            arguments=(
+                'monitor+'
+            )
+            options=(
+                '--json'
                 '-h,--help'
             )
             ;;

@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping runs show logs flush init doctor completion queue crontab config sandbox
+            set __crontify_commands exec demo ping status runs show logs flush init doctor completion queue crontab config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -20,6 +20,8 @@ function __crontify_table
         case ping
             set __crontify_arguments choice monitor
             set __crontify_valued --meta --message --log
+        case status
+            set __crontify_arguments monitors
         case runs
             set __crontify_arguments monitors
             set __crontify_valued --since --until -n --limit
@@ -329,6 +331,7 @@ complete -c crontify -n '__crontify_descends ""' -a help -d "Show a command's he
 complete -c crontify -n '__crontify_descends \'\'' -a exec -d 'Run a job, and report its start and how it ended'
 complete -c crontify -n '__crontify_descends \'\'' -a demo -d 'Try everything on this machine'
 complete -c crontify -n '__crontify_descends \'\'' -a ping -d 'Report the start, success or failure of a job that runs without `exec`'
+complete -c crontify -n '__crontify_descends \'\'' -a status -d 'Show what is running, what failed last, what is queued, and what is overdue'
 complete -c crontify -n '__crontify_descends \'\'' -a runs -d 'List the runs on this machine, the newest first'
 complete -c crontify -n '__crontify_descends \'\'' -a show -d 'Show one run'
 complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a run, by default of the last run that failed'
@@ -377,6 +380,10 @@ complete -c crontify -n '__crontify_offers ping --log' -l log -r -F -d 'Send thi
 complete -c crontify -n '__crontify_offers ping --no-queue' -l no-queue -d 'Exit 75 if the ping cannot be delivered; do not queue it'
 complete -c crontify -n '__crontify_offers ping -v --verbose' -s v -l verbose -d 'Print the result on stderr'
 complete -c crontify -n '__crontify_offers ping -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify status
+complete -c crontify -n '__crontify_offers status --json' -l json -d 'Print a JSON list'
+complete -c crontify -n '__crontify_offers status -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify runs
 complete -c crontify -n '__crontify_offers runs --failed' -l failed -d 'List only failures, including tolerated ones'

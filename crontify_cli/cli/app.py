@@ -12,7 +12,7 @@ from crontify_cli.cli.boundary import guarded
 from crontify_cli.cli.help import App
 
 _NAMES = (
-    *("exec", "demo", "ping", "runs", "show", "logs", "queue", "flush"),
+    *("exec", "demo", "ping", "status", "runs", "show", "logs", "queue", "flush"),
     *("crontab", "config", "init", "doctor", "completion", "sandbox"),
 )
 COMMANDS = {name: name for name in _NAMES} | {"doctor": "doctor.command"}

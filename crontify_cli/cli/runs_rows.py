@@ -146,16 +146,17 @@ def runs_table(
         Column("Run", 4, lambda run: text((run.row.id if wide else run.row.id[:6], "dim"))),
         Column("Monitor", 0, lambda run: text(run.row.monitor), least=_NARROWEST_MONITOR),
         Column("Outcome", 0, lambda run: text((run.outcome, COLOURS.get(run.outcome, "")))),
-        Column("Exit", 5, _exit, right=True),
+        Column("Exit", 5, exit_code, right=True),
         Column("Took", 6, _duration, right=True),
-        Column("/ usual", 7, lambda run: _bar(run, ascii_only=view.ascii_only)),
+        Column("/ usual", 7, lambda run: usual_bar(run, ascii_only=view.ascii_only)),
         Column("Report", 3, _report),
         Column("Message", 1, lambda run: text((_message(run), "dim")), least=_NARROWEST_MESSAGE),
     ]
     return [draw_table(runs, columns, view.width), *_notes(runs, waiting)]
 
 
-def _exit(run: Entry) -> "Text":
+def exit_code(run: Entry) -> "Text":
+    """Return the cell of the exit code."""
     code = "" if run.row.exit_code is None else str(run.row.exit_code)
     return text((code, "red" if run.row.exit_code and run.outcome == "failed" else ""))
 
@@ -164,7 +165,8 @@ def _duration(run: Entry) -> "Text":
     return text("" if run.duration is None or run.outcome == "skipped" else brief(run.duration))
 
 
-def _bar(run: Entry, *, ascii_only: bool) -> "Text":
+def usual_bar(run: Entry, *, ascii_only: bool) -> "Text":
+    """Return the cell that compares the duration with the usual one."""
     if run.duration is None or run.usual is None or run.outcome == "skipped":
         return text("")
     within, beyond, missing = bar(run.duration, run.usual, _BAR, ascii_only=ascii_only)
