@@ -335,6 +335,7 @@ _crontify_table()
                 '--db file'
                 '--account other'
                 '--plan choice free pro'
+                '--detect-every other'
                 '--json'
                 '-h,--help'
             )
@@ -382,6 +383,10 @@ _crontify_table()
         'sandbox monitor')
             commands=(
                 'add'
+                'set'
+                'pause'
+                'resume'
+                'remove'
                 'list'
             )
             options=(
@@ -389,6 +394,54 @@ _crontify_table()
             )
             ;;
         'sandbox monitor add')
+            arguments=(
+                'monitor'
+            )
+            options=(
+                '--schedule other'
+                '--grace other'
+                '--timezone other'
+                '--tag+ other'
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox monitor set')
+            arguments=(
+                'monitor'
+            )
+            options=(
+                '--schedule other'
+                '--grace other'
+                '--timezone other'
+                '--tag+ other'
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox monitor pause')
+            arguments=(
+                'monitor'
+            )
+            options=(
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox monitor resume')
+            arguments=(
+                'monitor'
+            )
+            options=(
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox monitor remove')
             arguments=(
                 'monitor'
             )

@@ -72,7 +72,7 @@ function __crontify_table
         case sandbox
             set __crontify_commands serve token runs alerts reset monitor rule key
         case 'sandbox serve'
-            set __crontify_valued --host --port --db --account --plan
+            set __crontify_valued --host --port --db --account --plan --detect-every
         case 'sandbox token'
             set __crontify_valued --db --account --expires
         case 'sandbox runs'
@@ -84,8 +84,20 @@ function __crontify_table
         case 'sandbox reset'
             set __crontify_valued --db
         case 'sandbox monitor'
-            set __crontify_commands add list
+            set __crontify_commands add set pause resume remove list
         case 'sandbox monitor add'
+            set __crontify_arguments monitor
+            set __crontify_valued --schedule --grace --timezone --tag --db --account
+        case 'sandbox monitor set'
+            set __crontify_arguments monitor
+            set __crontify_valued --schedule --grace --timezone --tag --db --account
+        case 'sandbox monitor pause'
+            set __crontify_arguments monitor
+            set __crontify_valued --db --account
+        case 'sandbox monitor resume'
+            set __crontify_arguments monitor
+            set __crontify_valued --db --account
+        case 'sandbox monitor remove'
             set __crontify_arguments monitor
             set __crontify_valued --db --account
         case 'sandbox monitor list'
@@ -521,7 +533,7 @@ complete -c crontify -n '__crontify_descends sandbox' -a token -d 'Print a user 
 complete -c crontify -n '__crontify_descends sandbox' -a runs -d 'List the runs, newest first'
 complete -c crontify -n '__crontify_descends sandbox' -a alerts -d 'List the alerts that Crontify would have sent, newest first'
 complete -c crontify -n '__crontify_descends sandbox' -a reset -d 'Delete all runs, logs and alerts; monitors, rules and keys stay'
-complete -c crontify -n '__crontify_descends sandbox' -a monitor -d 'Add and list the sandbox\'s monitors'
+complete -c crontify -n '__crontify_descends sandbox' -a monitor -d 'Add, change and list the sandbox\'s monitors'
 complete -c crontify -n '__crontify_descends sandbox' -a rule -d 'Add and remove alert rules, which turn a success into a silent failure'
 complete -c crontify -n '__crontify_descends sandbox' -a key -d 'Replace the sandbox\'s API key'
 complete -c crontify -n '__crontify_offers sandbox -h --help' -s h -l help -d 'Show this message and exit'
@@ -532,6 +544,7 @@ complete -c crontify -n '__crontify_offers \'sandbox serve\' --port' -l port -x 
 complete -c crontify -n '__crontify_offers \'sandbox serve\' --db' -l db -r -F -d 'Database file of the sandbox'
 complete -c crontify -n '__crontify_offers \'sandbox serve\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox serve\' --plan' -l plan -x -a 'free\\t\'60s between two pings\' pro\\t\'no pause\'' -d 'Minimum interval between two pings of a monitor'
+complete -c crontify -n '__crontify_offers \'sandbox serve\' --detect-every' -l detect-every -x -d 'How often to look for missed and hung runs'
 complete -c crontify -n '__crontify_offers \'sandbox serve\' --json' -l json -d 'Print JSON'
 complete -c crontify -n '__crontify_offers \'sandbox serve\' -h --help' -s h -l help -d 'Show this message and exit'
 
@@ -563,13 +576,45 @@ complete -c crontify -n '__crontify_offers \'sandbox reset\' -h --help' -s h -l 
 
 # crontify sandbox monitor
 complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a add -d 'Add a monitor'
-complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a list -d 'List the monitors with their alert rules and the status of their newest run'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a set -d 'Change a monitor'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a pause -d 'Pause a monitor: its pings are recorded, but there are no alerts'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a resume -d 'Resume a paused monitor'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a remove -d 'Remove a monitor with its rules, channels, runs, logs and alerts'
+complete -c crontify -n '__crontify_descends \'sandbox monitor\'' -a list -d 'List the monitors with their settings, alert rules, and the status of their newest run'
 complete -c crontify -n '__crontify_offers \'sandbox monitor\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox monitor add
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --schedule' -l schedule -x -d 'Cron expression of the job, such as \'0 3 * * *\''
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --grace' -l grace -x -d 'How late a ping may be; 5m for a new monitor'
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --timezone' -l timezone -x -d 'Time zone of the schedule; UTC for a new monitor'
+complete -c crontify -n '__crontify_offers \'sandbox monitor add\'' -l tag -x -d 'Tag of the monitor; can be repeated'
 complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --db' -l db -r -F -d 'Database file of the sandbox'
 complete -c crontify -n '__crontify_offers \'sandbox monitor add\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox monitor add\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox monitor set
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' --schedule' -l schedule -x -d 'Cron expression of the job, such as \'0 3 * * *\''
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' --grace' -l grace -x -d 'How late a ping may be; 5m for a new monitor'
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' --timezone' -l timezone -x -d 'Time zone of the schedule; UTC for a new monitor'
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\'' -l tag -x -d 'Tag of the monitor; can be repeated'
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox monitor set\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox monitor pause
+complete -c crontify -n '__crontify_offers \'sandbox monitor pause\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor pause\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox monitor pause\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox monitor resume
+complete -c crontify -n '__crontify_offers \'sandbox monitor resume\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor resume\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox monitor resume\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox monitor remove
+complete -c crontify -n '__crontify_offers \'sandbox monitor remove\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox monitor remove\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox monitor remove\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox monitor list
 complete -c crontify -n '__crontify_offers \'sandbox monitor list\' --db' -l db -r -F -d 'Database file of the sandbox'

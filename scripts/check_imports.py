@@ -34,7 +34,7 @@ HOMES = {
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
     "regex": ("values.py",),
-    "cronsim": ("crontab/schedule.py",),
+    "cronsim": ("crontab/schedule.py", "sandbox/schedule.py"),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),
     "fastapi": ("sandbox/",),

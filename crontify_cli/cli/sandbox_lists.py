@@ -13,6 +13,7 @@ from crontify_cli.sandbox.live import pairs
 from crontify_cli.sandbox.records import Millis, Rule
 from crontify_cli.sandbox.rules import format_rule
 from crontify_cli.sandbox.wire import Alert, Monitor, Run
+from crontify_cli.values import format_duration
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,6 +25,9 @@ Model = TypeVar("Model", bound="BaseModel")
 _NARROWEST_WORDS = 16
 """The width of the last column, which has the words, below which another column is left out."""
 _STATUS_COLOURS = {
+    "active": "green",
+    "failing": "bold red",
+    "paused": "yellow",
     "running": "cyan",
     "success": "green",
     "failed": "bold red",
@@ -67,16 +71,22 @@ def _column(name: str, rank: int, words: Callable[[T], str]) -> Column[T]:
 
 
 def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
-    """Print monitors with their rules and the status of their newest run."""
+    """Print monitors with their settings, their rules and the status of their newest run."""
 
     def fields(monitor: Monitor) -> Sequence[object]:
-        last_ping = _utc(monitor.last_ping_at)
-        return monitor.id, monitor.status, last_ping, _rules(monitor) or None
+        last_ping, tags = _utc(monitor.last_ping_at), ",".join(monitor.tags)
+        settings = monitor.schedule, monitor.timezone, _grace(monitor), tags or None
+        found = monitor.status, last_ping, _rules(monitor) or None, monitor.state
+        return monitor.id, *found, *settings
 
     columns: Sequence[Column[Monitor]] = [
         _column("Monitor", 0, lambda monitor: monitor.id),
-        _column("Newest run", 2, lambda monitor: monitor.status or "-"),
-        _column("Last ping", 3, lambda monitor: _local(monitor.last_ping_at)),
+        _column("State", 2, lambda monitor: monitor.state),
+        _column("Newest run", 4, lambda monitor: monitor.status or "-"),
+        _column("Last ping", 5, lambda monitor: _local(monitor.last_ping_at)),
+        _column("Schedule", 3, lambda monitor: monitor.schedule or "-"),
+        _column("Grace", 6, _grace),
+        _column("Tags", 7, lambda monitor: ", ".join(monitor.tags)),
         _column("Rules", 1, _rules),
     ]
     show(monitors, fields, columns, as_json=as_json)
@@ -123,6 +133,10 @@ def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
 def _rules(monitor: Monitor) -> str:
     rules = [Rule(each.field, each.operator, float(each.value)) for each in monitor.rules]
     return ", ".join(map(format_rule, rules))
+
+
+def _grace(monitor: Monitor) -> str:
+    return format_duration(monitor.grace_ms / 1000)
 
 
 def _took(run: Run) -> str:

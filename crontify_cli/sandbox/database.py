@@ -5,10 +5,11 @@ kernel, so it survives a SIGKILL. A power failure can lose the last commits, but
 corrupt the file.
 """
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from crontify_cli.errors import CrontifyError
@@ -75,6 +76,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         rollback(connection)
         raise
     connection.execute("COMMIT")
+
+
+@asynccontextmanager
+async def exclusive(connection: sqlite3.Connection) -> AsyncIterator[None]:
+    """Like `transaction`, as soon as no other task has one open; the block must not await."""
+    while connection.in_transaction:
+        await asyncio.sleep(0)
+    with transaction(connection):
+        yield
 
 
 def rollback(connection: sqlite3.Connection) -> None:

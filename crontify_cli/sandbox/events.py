@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
 from crontify_cli.sandbox.live import as_json
-from crontify_cli.sandbox.records import AcceptedPing, Account, Event
+from crontify_cli.sandbox.records import Account, Event, RefusedRequest
 
 _INTERVAL = 0.2  # seconds between two batches
 _MAX_QUEUED = 50  # events per batch, the newest: nobody reads more
@@ -26,7 +26,7 @@ class EventHub:
     def publish(self, event: Event) -> None:
         """Queue the event for the streams of its account; never blocks."""
         # A refused request belongs to no account: most were refused for lack of a valid key.
-        if isinstance(event, AcceptedPing):
+        if not isinstance(event, RefusedRequest):
             for stream in self._streams:
                 if stream.account == event.account:
                     stream.add(event)

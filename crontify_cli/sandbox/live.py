@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from crontify_cli.errors import one_line
 from crontify_cli.model import Meta
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import Event, RefusedRequest
+from crontify_cli.sandbox.records import AlertDraft, Detection, Event, RefusedRequest
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -105,6 +105,15 @@ def as_json(event: Event) -> dict[str, object]:
             "http": event.status,
             "message": event.message,
         }
+    if isinstance(event, Detection):
+        return {
+            "event": "detected",
+            "timestamp": timestamp(event.at),
+            "monitor": event.monitor_id,
+            "runId": event.run_id,
+            "status": event.status,
+            "alerts": _alerts(event.alerts),
+        }
     return {
         "event": "ping",
         "timestamp": timestamp(event.at),
@@ -114,8 +123,12 @@ def as_json(event: Event) -> dict[str, object]:
         "status": event.result.status,
         "meta": dict(event.ping.meta),
         "errorMessage": event.ping.error_message,
-        "alerts": [{"kind": alert.kind, "message": alert.message} for alert in event.result.alerts],
+        "alerts": _alerts(event.result.alerts),
     }
+
+
+def _alerts(alerts: Iterable[AlertDraft]) -> Sequence[object]:
+    return [{"kind": alert.kind, "message": alert.message} for alert in alerts]
 
 
 def write_lines(events: Sequence[Event], dropped: int) -> None:
@@ -141,6 +154,9 @@ def _lines(event: Event, width: int | None) -> "list[Text]":
     if isinstance(event, RefusedRequest):
         line = _line(event, event.path, event.method, "bold")
         return [line.append(f" {event.status} {one_line(event.message)}", "bold red")]
+    if isinstance(event, Detection):
+        line = _line(event, event.monitor_id, event.status, _COLOURS[event.status])
+        return [line, *_alert_lines(event, event.monitor_id, event.alerts)]
     monitor, status = event.ping.monitor_id, event.result.status
     line = _line(event, monitor, event.ping.kind, "bold")
     line.append(f" {status:<10}", _COLOURS[status])
@@ -151,16 +167,15 @@ def _lines(event: Event, width: int | None) -> "list[Text]":
             line.append(" …", "dim")
             break
         line.append(f" {pair}", "dim")
-    return [
-        line,
-        *(
-            _line(event, monitor, "alert", "bold yellow").append(
-                f" {alert.kind}: {one_line(alert.message)}", "yellow"
-            )
-            for alert in event.result.alerts
-            if alert.kind != "failure"  # its message is the same as the ping's
-        ),
-    ]
+    # The message of a failure is the same as the ping's.
+    alerts = [alert for alert in event.result.alerts if alert.kind != "failure"]
+    return [line, *_alert_lines(event, monitor, alerts)]
+
+
+def _alert_lines(event: Event, monitor: str, alerts: Iterable[AlertDraft]) -> "Iterator[Text]":
+    for alert in alerts:
+        words = f" {alert.kind}: {one_line(alert.message)}"
+        yield _line(event, monitor, "alert", "bold yellow").append(words, "yellow")
 
 
 def _line(event: Event, what: str, kind: str, style: str) -> "Text":

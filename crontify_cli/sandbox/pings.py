@@ -7,12 +7,23 @@ every statement releases the interpreter lock, and a busy loop returns it up to 
 import asyncio
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from crontify_cli.model import Ping
 from crontify_cli.sandbox.database import describe_error, rollback
+from crontify_cli.sandbox.detection import HISTORY, is_slow, slow_message
 from crontify_cli.sandbox.identity import new_id
-from crontify_cli.sandbox.records import Account, AlertDraft, Millis, PingResult, Refusal, RunStatus
+from crontify_cli.sandbox.outbox import add_alert
+from crontify_cli.sandbox.records import (
+    Account,
+    AlertDraft,
+    Millis,
+    PingResult,
+    Refusal,
+    RunStatus,
+)
 from crontify_cli.sandbox.rules import OVERLAP_ALERT, alerts_for, seconds_to_wait, transition
 from crontify_cli.sandbox.store import rules_of
 
@@ -89,43 +100,55 @@ def record_ping(
     """
     monitor = _find_monitor(connection, account, ping, at)
     open_run = connection.execute(
-        "SELECT row, id, status FROM runs WHERE monitor = ? AND finished_at IS NULL", (monitor,)
+        "SELECT row, id, status, started_at FROM runs WHERE monitor = ? AND finished_at IS NULL",
+        (monitor.row,),
     ).fetchone()
     open_becomes, created = transition(ping.kind, open_run and open_run[2])
-    rules = rules_of(connection, monitor) if ping.kind == "success" else ()
-    alerts = list(alerts_for(ping, rules))
-    overlaps = []
     connection.execute(
-        "UPDATE monitors SET last_ping_at = ?, missed_at = NULL WHERE row = ?", (at, monitor)
+        "UPDATE monitors SET last_ping_at = ?, missed_at = NULL WHERE row = ?", (at, monitor.row)
     )
+    alerts: list[tuple[int, AlertDraft]] = []
     if created and open_becomes:
         _close_run(connection, open_run[0], open_becomes, at, None)
-    if open_becomes == "overlapped":
-        _add_alert(connection, open_run[0], OVERLAP_ALERT, at)
-        overlaps = [OVERLAP_ALERT]
+        if open_becomes == "overlapped":
+            alerts.append((open_run[0], OVERLAP_ALERT))
     if created:
-        row, run_id = _create_run(connection, monitor, created, at, ping)
+        row, run_id = _create_run(connection, monitor.row, created, at, ping)
     else:
-        row, run_id, _ = open_run
+        row, run_id, _, started_at = open_run
         assert open_becomes
         _close_run(connection, row, open_becomes, at, ping)
     if ping.log_output:
         connection.execute("INSERT INTO logs VALUES (?, ?)", (row, ping.log_output))
-    for alert in alerts:
-        _add_alert(connection, row, alert, at)
+    rules = rules_of(connection, monitor.row) if ping.kind == "success" else ()
+    alerts += [(row, alert) for alert in alerts_for(ping, rules)]
+    if ping.kind == "success" and not created:
+        slow = _check_duration(connection, monitor.row, row, at - started_at)
+        alerts += [(row, alert) for alert in slow]
+    if monitor.paused:
+        alerts = []
+    for run, alert in alerts:
+        add_alert(connection, monitor.row, run, alert, at)
     status = created or open_becomes
     assert status
-    return PingResult(run_id, status, alerts + overlaps)
+    return PingResult(run_id, status, [alert for _, alert in alerts])
 
 
-def _find_monitor(connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis) -> int:
+class _Monitor(NamedTuple):
+    row: int
+    paused: bool
+
+
+def _find_monitor(
+    connection: sqlite3.Connection, account: Account, ping: Ping, at: Millis
+) -> _Monitor:
     found = connection.execute(
-        "SELECT row, last_ping_at FROM monitors WHERE account = ? AND id = ?",
+        "SELECT row, paused, last_ping_at FROM monitors WHERE account = ? AND id = ?",
         (account.row, ping.monitor_id),
     ).fetchone()
     if not found:
         raise unknown_monitor()
-    monitor, last_ping_at = found
+    monitor, paused, last_ping_at = found
     if wait := seconds_to_wait(last_ping_at, at, account.min_interval):
         raise Refusal(
             429,
@@ -133,7 +156,27 @@ def _find_monitor(connection: sqlite3.Connection, account: Account, ping: Ping, 
             " (your plan's minimum ping interval)",
             retry_after=wait,
         )
-    return int(monitor)
+    return _Monitor(monitor, bool(paused))
+
+
+def _check_duration(
+    connection: sqlite3.Connection, monitor: int, run: int, duration: Millis
+) -> Sequence[AlertDraft]:
+    """Flag a success that was slow, and return the alert about it."""
+    history = [
+        duration
+        for (duration,) in connection.execute(
+            # Only among the latest runs: others would be read in vain if few have a duration.
+            "SELECT finished_at - started_at FROM (SELECT status, started_at, finished_at, row"
+            " FROM runs WHERE monitor = ? AND row < ? ORDER BY row DESC LIMIT ?)"
+            " WHERE status = 'success' AND started_at IS NOT NULL ORDER BY row DESC LIMIT ?",
+            (monitor, run, 5 * HISTORY, HISTORY),
+        )
+    ]
+    if not is_slow(duration, history):
+        return []
+    connection.execute("UPDATE runs SET is_anomaly = 1 WHERE row = ?", (run,))
+    return [AlertDraft("slow", slow_message(duration, history))]
 
 
 def unknown_monitor() -> Refusal:
@@ -161,14 +204,6 @@ def _close_run(
     connection.execute(
         "UPDATE runs SET status = ?, finished_at = ?, meta = ?, error_message = ? WHERE row = ?",
         (status, at, _meta(ping) if ping else None, ping and ping.error_message, row),
-    )
-
-
-def _add_alert(connection: sqlite3.Connection, run: int, alert: AlertDraft, at: Millis) -> None:
-    connection.execute(
-        "INSERT INTO alerts (run, id, kind, message, log_head, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (run, new_id(at), *alert, at),
     )
 
 

@@ -81,5 +81,16 @@ class RefusedRequest(NamedTuple):
     message: str
 
 
-Event = AcceptedPing | RefusedRequest
+class Detection(NamedTuple):
+    """A run found to be missed or hung, and the alerts about it; `account`: as for a ping."""
+
+    at: Millis
+    account: int
+    monitor_id: str
+    run_id: str
+    status: RunStatus
+    alerts: Sequence[AlertDraft]
+
+
+Event = AcceptedPing | RefusedRequest | Detection
 OnEvent = Callable[[Event], None]

@@ -25,6 +25,8 @@ ERROR_UNITS = 500
 ALERT_LOG_UNITS = 1_000
 PLANS = {"free": 60_000, "pro": 0}
 """The minimum interval between two pings of a monitor, in milliseconds."""
+DETECT_EVERY = 60.0
+"""Seconds between two runs of detection."""
 OVERLAP_ALERT = AlertDraft("overlapped", "a new run started before this one ended")
 
 _Comparison = Callable[[float, float], bool]
@@ -142,3 +144,11 @@ def parse_plan(text: str) -> Millis:
         raise ValueError(
             f"not a plan: {text!r}; use free, pro, or a duration such as 30s"
         ) from None
+
+
+def parse_interval(text: str) -> float:
+    """Return the seconds between two runs of detection; raises ValueError."""
+    seconds = parse_duration(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError(f"the interval must be between 0.1s and 1h, not {text!r}")
+    return seconds

@@ -1,5 +1,6 @@
 """`crontify sandbox serve`: runs the server until it is stopped."""
 
+import asyncio
 import errno
 import ipaddress
 import json
@@ -9,6 +10,7 @@ import shlex
 import signal
 import socket
 import threading
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -18,13 +20,14 @@ from fastapi import FastAPI
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
 from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.detector import keep_detecting
 from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.guard import Hosts
 from crontify_cli.sandbox.identity import DEFAULT_DAYS, DEFAULT_SECONDS, make_token, now
 from crontify_cli.sandbox.live import EventPrinter, write_json, write_lines
 from crontify_cli.sandbox.page import page_link
 from crontify_cli.sandbox.protocol import Protocol
-from crontify_cli.sandbox.records import Millis
+from crontify_cli.sandbox.records import Detection, Millis
 from crontify_cli.sandbox.store import Store
 
 _BUSY_TIMEOUT = 2.0  # seconds; every request waits while another program writes
@@ -37,6 +40,7 @@ def serve(
     db: Path | None,
     name: str,
     plan: Millis | None,
+    detect_every: float,
     *,
     as_json: bool,
     until_stdin_closes: bool,
@@ -44,7 +48,7 @@ def serve(
     """Serve until SIGTERM, SIGINT or, if requested, the end of stdin.
 
     name: the account's. plan: the minimum interval between two pings of a monitor, None to
-        leave it unchanged.
+        leave it unchanged. detect_every: seconds.
     Raises CrontifyError if the port or the database cannot be used.
     """
     # Open the port before the key is created, which is shown only once.
@@ -78,8 +82,29 @@ def serve(
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
             print(_welcome(url, key, token, link, path), flush=True)
-        server.run(sockets=[listener])
+
+        def on_detection(detection: Detection) -> None:
+            hub.publish(detection)
+            printer.show(detection)
+
+        detecting = keep_detecting(connection, path, round(detect_every * 1000), on_detection)
+        asyncio.run(_run(server, listener, [detecting]))
         printer.close()
+
+
+async def _run(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    background: Iterable[Coroutine[object, object, None]],
+) -> None:
+    """Serve until the server is stopped, and run the background tasks as long."""
+    tasks = [asyncio.create_task(each) for each in background]
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 class _Server(uvicorn.Server):
