@@ -7,7 +7,8 @@ time), and a problem is no message but an answer with less in it.
 
 import os
 
-from crontify_cli.places import home, state_dir
+from crontify_cli.places import home
+from crontify_cli.state import Folder, state_dir
 from crontify_cli.values import parse_monitor
 
 TYPE_CHECKING = False
@@ -173,6 +174,9 @@ def _query(sql: str, values: "tuple[object, ...]") -> "Iterator[tuple[object, ..
     """Yield the journal's rows, none if it cannot be read: never made, migrated, set aside."""
     try:
         path = os.path.join(state_dir(), "journal.db")
+        with Folder(os.path.dirname(path)) as folder:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                folder.check(f"journal.db{suffix}", scratch="journal.db.new-")
     except OSError:
         return
     if not os.path.exists(path):

@@ -7,6 +7,7 @@ arguments, and secrets are masked.
 import contextlib
 import os
 import platform
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from crontify_cli import __version__
 from crontify_cli.errors import one_line
-from crontify_cli.places import state_dir
+from crontify_cli.state import NEW, Folder, state_dir
 
 KEPT = 10
 """How many files are kept; older ones are removed."""
+_NAME = re.compile(r"\d{8}T\d{6}Z-\d+-\d{6}\.txt")
 
 
 def keep(error: BaseException, command: str, get_mask: Callable[[], Callable[[str], str]]) -> str:
@@ -62,15 +64,13 @@ def _words(error: BaseException, mask: Callable[[str], str]) -> str:
 
 
 def _write(text: str) -> str:
-    folder = os.path.join(state_dir(), "errors")
-    os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
-    path = os.path.join(folder, f"{name}-{time.monotonic_ns() % 1_000_000:06d}.txt")
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-    for old in sorted(os.listdir(folder))[:-KEPT]:  # the names sort by time
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder, old))
-    return path
+    stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+    name = f"{stamp}-{time.monotonic_ns() % 1_000_000:06d}.txt"
+    with Folder(state_dir(), "errors", create=True) as errors:
+        with open(errors.open(name, NEW), "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        ours = sorted(filter(_NAME.fullmatch, os.listdir(errors.fd)))
+        for old in ours[:-KEPT]:  # the names sort by time
+            with contextlib.suppress(OSError):
+                errors.unlink(old)
+        return os.path.join(errors.path, name)

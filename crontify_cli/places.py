@@ -1,4 +1,4 @@
-"""The locations of the state directory and of the config files.
+"""The locations of the state directory and of the config files, as the environment names them.
 
 Loaded before the job starts, so the rule of the XDG Base Directory Specification for the
 state directory is implemented here; a test compares it with platformdirs, which knows the
@@ -14,11 +14,12 @@ class NoHomeError(CrontifyError, OSError):
     """No home directory is known."""
 
 
-def state_dir() -> str:
-    """Return the path of the state directory, which may not exist yet.
+def named_state_dir() -> str:
+    """Return the path of the state directory that the environment names.
 
     It is `CRONTIFY_STATE_DIR` if that is set, otherwise `crontify` in the user's state
-    directory according to the XDG Base Directory Specification.
+    directory according to the XDG Base Directory Specification; root's own if the
+    environment is another user's, as with `sudo -E`. `state.state_dir` checks it.
 
     Raises NoHomeError if no home directory is known.
     """
@@ -27,7 +28,23 @@ def state_dir() -> str:
     base = os.environ.get("XDG_STATE_HOME", "")
     if not base.startswith("/"):  # the specification: relative paths are ignored
         base = os.path.join(home(), ".local/state")
+    if foreign_home():
+        base = os.path.join(_own_home(), ".local/state")
     return os.path.join(base, "crontify")
+
+
+def foreign_home() -> str:
+    """Return the directory of another user that HOME or XDG_STATE_HOME gives to root, or ""."""
+    if os.geteuid() != 0:
+        return ""
+    for name in ("XDG_STATE_HOME", "HOME"):
+        path = os.environ.get(name, "")
+        try:
+            if path.startswith("/"):
+                return path if os.stat(path).st_uid != 0 else ""
+        except OSError:
+            return ""  # it does not exist
+    return ""
 
 
 def home() -> str:
@@ -36,8 +53,10 @@ def home() -> str:
     Raises NoHomeError if neither is known.
     """
     named = os.environ.get("HOME", "")
-    if named.startswith("/"):
-        return named
+    return named if named.startswith("/") else _own_home()
+
+
+def _own_home() -> str:
     import pwd
 
     try:

@@ -7,7 +7,9 @@ within one boot. Loaded before the job starts.
 import os
 import time
 
-from crontify_cli.places import state_dir
+from crontify_cli.state import NEW, Folder, state_dir
+
+_MACHINE_ID = "machine-id"
 
 
 def boot_id() -> str:
@@ -127,9 +129,14 @@ def machine_id() -> str:
     if found and found != "uninitialized":
         return found
     try:
-        return _read(_machine_id_file()).strip()
+        with Folder(state_dir()) as state:
+            fd = state.open(_MACHINE_ID, os.O_RDONLY)
     except OSError:
         return ""
+    try:
+        return os.read(fd, 100).decode("ascii", "replace").strip()
+    finally:
+        os.close(fd)
 
 
 def keep_machine_id() -> str:
@@ -139,22 +146,19 @@ def keep_machine_id() -> str:
     """
     if found := machine_id():
         return found
-    path = _machine_id_file()
-    scratch = f"{path}.new-{os.getpid()}"
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, f"{os.urandom(16).hex()}\n".encode())
-        os.link(scratch, path)  # unlike a rename, it never replaces an id that is in use
-    except FileExistsError:
-        pass
-    finally:
-        os.close(fd)
-        os.unlink(scratch)
+    scratch = f"{_MACHINE_ID}.new-{os.urandom(4).hex()}"
+    with Folder(state_dir()) as state:
+        fd = state.open(scratch, NEW)
+        try:
+            os.write(fd, f"{os.urandom(16).hex()}\n".encode())
+            # Unlike a rename, it never replaces an id that is in use.
+            os.link(scratch, _MACHINE_ID, src_dir_fd=state.fd, dst_dir_fd=state.fd)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(fd)
+            state.unlink(scratch)
     return machine_id()
-
-
-def _machine_id_file() -> str:
-    return os.path.join(state_dir(), "machine-id")
 
 
 def seconds_alive(started: int) -> float | None:

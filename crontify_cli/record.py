@@ -63,9 +63,13 @@ COMPANIONS = (META_SUFFIX, _SENT_SUFFIX, SCRATCH)
 """Endings of the files that belong to a record."""
 
 
-def live_dir(state: str) -> str:
-    """Return the directory of the records."""
-    return os.path.join(state, "live")
+LIVE = "live"
+"""The folder of the records."""
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether `text` has the form of a run's local id."""
+    return len(text) == 12 and not text.strip("0123456789abcdef")
 
 
 def file_name(run: str, monitor: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
 FLOOR = (
-    *("errors", "values", "places", "processes", "children", "record", "model", "crash"),
+    *("errors", "values", "places", "state", "processes", "children", "record", "model", "crash"),
     "progress",
 )
 ALLOWED = {
@@ -43,12 +43,13 @@ BEFORE_SPAWN = (
     "errors.py",
     "values.py",
     "places.py",
+    "state.py",
     "processes.py",
     "record.py",
     *(f"job/{name}.py" for name in ("options", "wrapper", "launched", "recorder", "overlap")),
     *(f"job/{name}.py" for name in ("process", "alarm", "terminal")),
 )
-LIGHT = {"os", "sys", "time", "_signal", "crontify_cli"}
+LIGHT = {"os", "stat", "sys", "time", "_signal", "crontify_cli"}  # os imports stat itself
 
 
 def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:

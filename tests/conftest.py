@@ -13,6 +13,7 @@ from tests.past import Past
 from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox, running
 from tests.server import ApiServer, settings
+from tests.users import bob, eve  # noqa: F401 - fixtures
 
 # A child inherits what is ignored here: after `nohup pytest &` no test could interrupt or hang up
 # the programs that it starts. A handler that does nothing protects us just as well, and a child

@@ -5,7 +5,7 @@ import time
 
 from crontify_cli.delivery.journal import Journal, ReportState
 from crontify_cli.model import Ending, Outcome, Ping, Run
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 
 class Past:

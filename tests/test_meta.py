@@ -62,7 +62,8 @@ def test_a_file_that_is_gone_or_empty_is_no_warning(file: Path) -> None:
 
 def test_what_the_job_put_in_the_files_place_is_a_warning(file: Path) -> None:
     os.mkfifo(file)
-    assert read_meta_file(str(file))[1] == ["cannot read $CRONTIFY_META: not a regular file"]
+    expected = f"cannot read $CRONTIFY_META: {file} is not a regular file; remove it"
+    assert read_meta_file(str(file))[1] == [expected]
     file.unlink()
     file.mkdir()
     assert len(read_meta_file(str(file))[1]) == 1

@@ -17,12 +17,12 @@ def test_the_state_directory_is_where_platformdirs_says(
     if home != "set":
         set_or_delete(monkeypatch, "HOME", home)
     set_or_delete(monkeypatch, "XDG_STATE_HOME", xdg)
-    assert places.state_dir() == platformdirs.user_state_dir("crontify")
+    assert places.named_state_dir() == platformdirs.user_state_dir("crontify")
 
 
 def test_the_state_directory_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONTIFY_STATE_DIR", "/srv/crontify")
-    assert places.state_dir() == "/srv/crontify"
+    assert places.named_state_dir() == "/srv/crontify"
 
 
 def test_config_files_are_the_users_then_the_sites(

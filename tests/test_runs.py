@@ -18,7 +18,7 @@ from rich.text import Text
 
 from crontify_cli.cli.moments import brief
 from crontify_cli.cli.table import Column, draw_table
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 from tests.conftest import Crontify
 from tests.past import Past
 from tests.programs import PROGRAM

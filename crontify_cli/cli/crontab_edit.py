@@ -13,7 +13,7 @@ from crontify_cli.crontab.edit import Change, Edit, Wrapping
 from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.wrap import Wrapped, digest
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 from crontify_cli.values import parse_monitor
 
 

@@ -2,14 +2,13 @@
 
 import heapq
 import itertools
-import os
 import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.config import Settings
-from crontify_cli.delivery.journal import Journal, RunRow, RunSummary, journal_path
+from crontify_cli.delivery.journal import Journal, RunRow, RunSummary, has_journal
 from crontify_cli.delivery.records import Standing, live_runs, look
 from crontify_cli.errors import say
 from crontify_cli.record import Record
@@ -43,7 +42,7 @@ class History:
         self.state = state
         self.journal = None
         self._usual: dict[str, float | None] = {}
-        if os.path.exists(journal_path(state)):
+        if has_journal(state):
             self.journal = Journal.open(state, create=False)
             if self.journal.warning:
                 say(self.journal.warning)

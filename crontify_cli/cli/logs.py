@@ -14,7 +14,7 @@ from crontify_cli.cli.run_command import RunCommand
 from crontify_cli.cli.runs_rows import shown_outcome
 from crontify_cli.config import Settings, load
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from crontify_cli.cli.history import History, Known, known
 from crontify_cli.config import load
 from crontify_cli.delivery.journal_rows import RunSummary
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 _AMONG = 20
 """Runs of a monitor that tell its usual duration."""

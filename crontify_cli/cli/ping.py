@@ -13,12 +13,12 @@ from crontify_cli.cli.waiting import LiveWait
 from crontify_cli.delivery.single import Context, Result, queue_ping, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.model import Meta, Ping
-from crontify_cli.places import state_dir
 from crontify_cli.report.compose import Output, error_message
 from crontify_cli.report.excerpt import excerpt
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.patterns import redaction
 from crontify_cli.report.secrets import known_secrets
+from crontify_cli.state import state_dir
 from crontify_cli.values import parse_meta
 
 EPILOG = "Example: crontify ping fail backup --message 'disk full' --log backup.log"

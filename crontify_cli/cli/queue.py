@@ -19,7 +19,7 @@ from crontify_cli.cli.queue_select import Chosen, choose, open_queue
 from crontify_cli.config import Settings
 from crontify_cli.delivery.waiting import discard, waiting
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 _HELP = """List the reports that wait to be delivered, the oldest first.
 

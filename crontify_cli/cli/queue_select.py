@@ -10,9 +10,9 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, say
-from crontify_cli.places import state_dir
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.secrets import known_secrets
+from crontify_cli.state import state_dir
 
 _SHOWN = 5
 

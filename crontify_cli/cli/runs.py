@@ -19,7 +19,7 @@ from crontify_cli.config import load
 from crontify_cli.delivery.journal import RunRow, RunSummary
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

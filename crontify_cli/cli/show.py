@@ -13,7 +13,7 @@ from crontify_cli.config import Settings, load
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 LINES = 20
 

@@ -3,11 +3,15 @@
 Copies are never put next to a crontab: cronie runs every file in /etc/cron.d.
 """
 
+import contextlib
 import os
 import re
-import stat
 import time
 from collections.abc import Iterable
+
+from crontify_cli.state import NEW, Folder
+
+_FOLDER, _WRAPPED = "crontabs", "wrapped"
 
 COPIES = 20
 """Copies that are kept of one crontab."""
@@ -22,16 +26,16 @@ def save(state: str, label: str, data: bytes) -> str:
 
     label: names the crontab: a user, or a path.
     """
-    folder = _folder(state)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).strip("-.") or "crontab"
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = os.path.join(folder, f"{name}@{moment}-{time.time_ns() % 10**9:09d}")
-    _write(path, data, os.O_EXCL)
-    _sync_folder(folder)
-    copies = sorted(other for other in os.listdir(folder) if other.startswith(f"{name}@"))
-    for old in copies[:-COPIES]:
-        os.unlink(os.path.join(folder, old))
-    return path
+    copy = f"{name}@{moment}-{time.time_ns() % 10**9:09d}"
+    with Folder(state, _FOLDER, create=True) as folder:
+        _write(folder.open(copy, NEW), data)
+        os.fsync(folder.fd)
+        copies = sorted(each for each in os.listdir(folder.fd) if each.startswith(f"{name}@"))
+        for old in copies[:-COPIES]:
+            folder.unlink(old)
+        return os.path.join(folder.path, copy)
 
 
 def note_wrapped(state: str, wrapped: Iterable[Wrapped], label: str) -> None:
@@ -39,14 +43,19 @@ def note_wrapped(state: str, wrapped: Iterable[Wrapped], label: str) -> None:
 
     wrapped: of each the digest of its command and its monitor.
     """
-    path = os.path.join(_folder(state), "wrapped")
     text = "".join(f"{digest} {monitor} {label}\n" for digest, monitor in wrapped)
-    _write(path, text.encode("utf-8", "surrogateescape"), os.O_APPEND)
-    if os.stat(path).st_size > _MOST_WRAPPED:
-        with open(path, "rb") as file:
-            lines = file.readlines()
-        _write(f"{path}.new", b"".join(lines[len(lines) // 2 :]), os.O_TRUNC)
-        os.rename(f"{path}.new", path)
+    with Folder(state, _FOLDER, create=True) as folder:
+        fd = folder.open(_WRAPPED, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        _write(fd, text.encode("utf-8", "surrogateescape"))
+        status = folder.stat(_WRAPPED)
+        if status and status.st_size > _MOST_WRAPPED:
+            with open(folder.open(_WRAPPED, os.O_RDONLY), "rb") as file:
+                lines = file.readlines()
+            scratch = f"{_WRAPPED}.new"
+            with contextlib.suppress(FileNotFoundError):
+                folder.unlink(scratch)  # left by a process that was killed
+            _write(folder.open(scratch, NEW), b"".join(lines[len(lines) // 2 :]))
+            folder.rename(scratch, _WRAPPED)
 
 
 def wrapped_lines(state: str, label: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -54,9 +63,9 @@ def wrapped_lines(state: str, label: str) -> tuple[frozenset[str], frozenset[str
 
     Empty if none was, or if the list cannot be read.
     """
-    path = os.path.join(state, "crontabs", "wrapped")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with Folder(state, _FOLDER) as folder:
+            fd = folder.open(_WRAPPED, os.O_RDONLY)
     except OSError:
         return frozenset(), frozenset()
     with open(fd, encoding="utf-8", errors="surrogateescape") as file:
@@ -67,30 +76,8 @@ def wrapped_lines(state: str, label: str) -> tuple[frozenset[str], frozenset[str
     )
 
 
-def _folder(state: str) -> str:
-    """Return the folder, made for its owner alone; raises OSError if it is somebody else's."""
-    folder = os.path.join(state, "crontabs")
-    os.makedirs(state, mode=0o700, exist_ok=True)
-    if not os.path.lexists(folder):
-        os.mkdir(folder, 0o700)
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise OSError(f"{folder} is not a private directory of this user")
-    return folder
-
-
-def _write(path: str, data: bytes, how: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how
-    fd = os.open(path, flags, 0o600)
+def _write(fd: int, data: bytes) -> None:
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(fd)
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from crontify_cli.delivery.journal_file import VERSION, JournalError, journal_path
+from crontify_cli.delivery.journal_file import VERSION, JournalError, has_journal, journal_path
 from crontify_cli.delivery.journal_queue import JournalQueue
 from crontify_cli.delivery.journal_rows import (
     RUN_ROWS,
@@ -35,6 +35,7 @@ __all__ = [
     "RunRow",
     "RunSummary",
     "StartState",
+    "has_journal",
     "journal_path",
 ]
 

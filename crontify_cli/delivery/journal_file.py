@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from crontify_cli.errors import CrontifyError
+from crontify_cli.state import NEW, Folder, StateError
 
 VERSION = 1
 """The schema's, in the file's user_version: a later one's code brings earlier files up to it."""
@@ -21,6 +22,8 @@ _APPLICATION_ID = 0x63726F6E
 
 LONGEST_WAIT = 60.0
 """Seconds to wait for a lock that a crowd of others takes in turn."""
+_NAME = "journal.db"
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
 _SCRATCH, _ASIDE = ".new-", ".corrupt-"
 
 _SCHEMA = """
@@ -79,7 +82,18 @@ class JournalError(CrontifyError):
 
 def journal_path(state: str) -> str:
     """Return the journal's place in the state directory `state`."""
-    return os.path.join(state, "journal.db")
+    return os.path.join(state, _NAME)
+
+
+def has_journal(state: str) -> bool:
+    """Tell whether there is a journal; raises JournalError if the directory is not for us."""
+    try:
+        with Folder(state) as folder:
+            return folder.stat(_NAME) is not None
+    except PermissionError as error:
+        raise JournalError(str(error)) from error
+    except OSError:
+        return False
 
 
 class JournalFile:
@@ -102,24 +116,34 @@ class JournalFile:
         """
         path = journal_path(state)
         try:
-            if not os.path.exists(path):
-                if not create:
-                    raise JournalError(f"there is no journal yet at {path}")
-                _create(path)
-            inode = os.stat(path).st_ino
-            try:
-                return cls._open(path, wait)
-            except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
-                    raise
-                warning = f"{path}: {error}; {_set_aside(path, inode)}, begun anew"
-                if not os.path.exists(path):
-                    _create(path)
-                journal = cls._open(path, wait)
-                journal.warning = warning
-                return journal
+            with Folder(state, create=create) as folder:
+                return cls._open_in(folder, path, wait, create)
+        except StateError as error:
+            raise JournalError(error.message) from error
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{path}: {error}") from error
+
+    @classmethod
+    def _open_in(cls, folder: Folder, path: str, wait: float, create: bool) -> Self:
+        _check(folder)
+        if not folder.stat(_NAME):
+            if not create:
+                raise JournalError(f"there is no journal yet at {path}")
+            _create(folder)
+        status = os.stat(path)
+        if not os.path.samestat(status, os.stat(_NAME, dir_fd=folder.fd)):
+            raise StateError(f"{path} is another file than a moment ago")
+        try:
+            return cls._open(path, wait)
+        except sqlite3.DatabaseError as error:
+            if not _is_corrupt(error):
+                raise
+            warning = f"{path}: {error}; {_set_aside(folder, status.st_ino)}, begun anew"
+            if not folder.stat(_NAME):
+                _create(folder)
+            journal = cls._open(path, wait)
+            journal.warning = warning
+            return journal
 
     warning: str | None = None
     """What a person should know of how the journal was opened."""
@@ -202,7 +226,8 @@ class JournalFile:
     def _failure(self, error: sqlite3.Error) -> JournalError:
         if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
             try:
-                what = f"{self.path}: {error}; {_set_aside(self.path, self._inode)}"
+                with Folder(os.path.dirname(self.path)) as folder:
+                    what = f"{self.path}: {error}; {_set_aside(folder, self._inode)}"
             except OSError as failure:  # the disk fails, or has become read-only
                 return JournalError(f"{self.path}: {error}; it cannot be set aside: {failure}")
             return JournalError(what, is_set_aside=True)
@@ -218,14 +243,18 @@ class JournalFile:
         self._db, self._inode = renewed._db, renewed._inode
 
 
-def _create(path: str) -> None:
+def _check(folder: Folder) -> None:
+    """Raise StateError if SQLite, which opens them by path, would open files that are not ours."""
+    for suffix in _SUFFIXES:
+        folder.check(_NAME + suffix, scratch=_NAME + _SCRATCH)
+
+
+def _create(folder: Folder) -> None:
     """Make the journal complete or not at all: under another name first, then linked."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    scratch = f"{path}{_SCRATCH}{os.getpid()}-{time.monotonic_ns()}"
-    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    scratch = f"{_NAME}{_SCRATCH}{os.getpid()}-{time.monotonic_ns()}"
+    os.close(folder.open(scratch, NEW))
     try:
-        db = sqlite3.connect(scratch)
+        db = sqlite3.connect(os.path.join(folder.path, scratch))
         try:
             db.execute("PRAGMA journal_mode = WAL")
             marks = f"PRAGMA user_version = {VERSION}; PRAGMA application_id = {_APPLICATION_ID};"
@@ -233,40 +262,36 @@ def _create(path: str) -> None:
         finally:
             db.close()
         with contextlib.suppress(FileExistsError):  # another process was faster
-            os.link(scratch, path)
+            os.link(scratch, _NAME, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
     finally:
-        for name in (scratch, f"{scratch}-wal", f"{scratch}-shm"):
+        for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+                folder.unlink(scratch + suffix)
 
 
-def remains(state: str) -> Iterator[tuple[str, bool]]:
+def remains(folder: Folder) -> Iterator[tuple[str, bool]]:
     """Yield the files beside the journal, and whether each was set aside for a person to see.
 
     The others are of processes that were killed while they made a journal.
     """
-    name = os.path.basename(journal_path(state))
-    with contextlib.suppress(OSError), os.scandir(state) as entries:
-        for entry in entries:
-            if entry.name.startswith((name + _SCRATCH, name + _ASIDE)):
-                yield entry.path, entry.name.startswith(name + _ASIDE)
+    for name in os.listdir(folder.fd):
+        if name.startswith((_NAME + _SCRATCH, _NAME + _ASIDE)):
+            yield name, name.startswith(_NAME + _ASIDE)
 
 
-def _set_aside(path: str, inode: int) -> str:
+def _set_aside(folder: Folder, inode: int) -> str:
     """Rename the corrupt journal that is the file `inode`, and say so in words.
 
     Another thread or process may have done so, and begun a good one in its place.
     """
-    aside = f"{path}{_ASIDE}{int(time.time())}-{os.getpid()}"
-    try:
-        if os.stat(path).st_ino != inode:
-            return "set aside already"
-    except FileNotFoundError:
+    aside = f"{_NAME}{_ASIDE}{int(time.time())}-{os.getpid()}"
+    status = folder.stat(_NAME)
+    if status is None or status.st_ino != inode:
         return "set aside already"
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in _SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
-            os.rename(path + suffix, aside + suffix)
-    return f"set aside as {aside}"
+            folder.rename(_NAME + suffix, aside + suffix)
+    return f"set aside as {os.path.join(folder.path, aside)}"
 
 
 class _Foreign(sqlite3.DatabaseError):
@@ -307,6 +332,11 @@ def examine(state: str) -> Health:
     path = journal_path(state)
     if not os.path.lexists(path):
         return Health(path, exists=False)
+    try:
+        with Folder(state) as folder:
+            _check(folder)
+    except OSError as error:
+        return Health(path, True, str(error))
     try:
         db = sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=_PATIENCE, uri=True)
         try:

@@ -6,12 +6,13 @@ has the right to report its run, and to remove it.
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from crontify_cli import processes, record
+from crontify_cli.state import NEW, Folder, open_file, remove_file
+from crontify_cli.values import parse_monitor
 
 FORGET_AFTER = 86400.0
 """Seconds after which a run counts as dead if its job cannot be seen from here."""
@@ -19,6 +20,8 @@ FORGET_FOREIGN_AFTER = 7 * 86400.0
 """The same for a run of another machine, of which nothing can be seen at all."""
 FOREIGN_END = 600.0
 """Seconds that another machine has to report a run of its own that has ended."""
+CLOCK = ".clock-"
+"""How the names of the files begin that show the time of the file system."""
 _MAKING = 60.0
 """Seconds that a wrapper may take between making a record and locking it."""
 
@@ -44,17 +47,27 @@ class Lock(NamedTuple):
 
 def live_runs(state: str) -> list[Live]:
     """Return the runs that have a record, whether their wrapper lives or not."""
-    folder = record.live_dir(state)
+    found = []
     try:
-        names = sorted(os.listdir(folder))
+        with Folder(state, record.LIVE) as folder:
+            names = sorted(os.listdir(folder.fd))
+            for name in names:
+                if live := _as_live(name, folder.path):
+                    found.append(live)
     except OSError:
         return []
-    found = []
-    for name in names:
-        run, hyphen, monitor = name.removesuffix(record.SUFFIX).partition("-")
-        if name.endswith(record.SUFFIX) and hyphen:
-            found.append(Live(run, monitor, os.path.join(folder, name)))
     return found
+
+
+def _as_live(name: str, folder: str) -> Live | None:
+    """Return the run that a file name stands for; None if the name is none of ours."""
+    run, hyphen, monitor = name.removesuffix(record.SUFFIX).partition("-")
+    if not (name.endswith(record.SUFFIX) and hyphen and record.is_run_id(run)):
+        return None
+    try:
+        return Live(run, parse_monitor(monitor), os.path.join(folder, name))
+    except ValueError:
+        return None
 
 
 def has_wrapper(path: str) -> bool:
@@ -116,7 +129,7 @@ def standing(found: record.Record, live: Live) -> Standing:
             return "died"
     # No pid to go by: the wrapper died before it could note it, or in another PID
     # namespace. The job itself carries the run's id.
-    if processes.carries("CRONTIFY_RUN", found.run):
+    if processes.carries("CRONTIFY_RUN", live.run):
         return "running"
     hidden = found.namespace != processes.namespace() and found.wrapper[0] != 1
     return "unknown" if hidden and _seconds_since_start(found) < FORGET_AFTER else "died"
@@ -168,7 +181,7 @@ def remove(live: Live) -> bool:
     """Remove a record and the files next to it; False if it cannot be removed."""
     for path in (record.meta_path(live.path), live.path, record.sent_path(live.path)):
         try:
-            os.unlink(path)
+            remove_file(path)
         except FileNotFoundError:
             pass
         except OSError:
@@ -180,12 +193,12 @@ def remove(live: Live) -> bool:
 def _opened(path: str) -> Iterator[int | None]:
     """Open a record, None if it is none; closing it ends whatever lock we have on it."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_file(path, os.O_RDWR)
     except OSError:
         yield None
         return
     try:
-        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        yield fd
     finally:
         os.close(fd)
 
@@ -209,8 +222,9 @@ def _lock_dead(fd: int, path: str) -> Lock | None:
 def _read(fd: int, path: str) -> record.Record:
     """Return the open record; with the header beside it if its wrapper could not write to it."""
     data = os.pread(fd, record.SIZE + 8 + record.SECRETS, 0)
-    with contextlib.suppress(OSError), open(record.sent_path(path), "rb") as file:
-        header = file.read(record.HEADER)
+    with contextlib.suppress(OSError):
+        with open(open_file(record.sent_path(path), os.O_RDONLY), "rb") as file:
+            header = file.read(record.HEADER)
         if len(header) == record.HEADER:
             data = header + data[record.HEADER :]
     return record.Record(data)
@@ -236,17 +250,15 @@ def _age(live: Live) -> float:
 
     The clocks of two machines may differ; a network file system has one for both.
     """
-    probe = os.path.join(os.path.dirname(live.path), f".clock-{os.getpid()}")
+    probe = f"{CLOCK}{os.urandom(4).hex()}"
     try:
-        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with Folder(*os.path.split(os.path.dirname(live.path))) as folder:
+            fd = folder.open(probe, NEW)
+            try:
+                os.write(fd, b"\0")
+                return os.fstat(fd).st_mtime - last_change(live)
+            finally:
+                os.close(fd)
+                folder.unlink(probe)
     except OSError:
         return time.time() - last_change(live)
-    try:
-        os.write(fd, b"\0")
-        return os.fstat(fd).st_mtime - last_change(live)
-    except OSError:
-        return time.time() - last_change(live)
-    finally:
-        os.close(fd)
-        with contextlib.suppress(OSError):
-            os.unlink(probe)

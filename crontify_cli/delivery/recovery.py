@@ -117,7 +117,7 @@ def _report(
         monitor.id, succeeded, ending.reason, meta, output, run_mask, with_log=not no_log
     )
     run = Run(
-        found.run,
+        live.run,
         live.monitor,
         monitor.id,
         where.base_url,
@@ -132,7 +132,7 @@ def _report(
     )
     with contextlib.suppress(OSError):
         if not is_sent:  # else its own process has kept it, from more than its record may hold
-            write_log(state, found.run, log)
+            write_log(state, live.run, log)
     return journal.finish(run, ending, ping, None, is_sent=is_sent) is not None
 
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli import record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.journal_file import remains
-from crontify_cli.delivery.records import live_runs, locked, look, may_report, remove, succeeded
+from crontify_cli.delivery.records import (
+    CLOCK,
+    live_runs,
+    locked,
+    look,
+    may_report,
+    remove,
+    succeeded,
+)
 from crontify_cli.report.locallog import prune_logs
+from crontify_cli.state import Folder
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
@@ -169,15 +178,24 @@ def _size(path: str) -> int:
 
 def sweep(state: str, keep_days: float, now: float) -> None:
     """Remove what killed processes left behind, and what was set aside long ago."""
-    ages = {path: keep_days * DAY if aside else DAY for path, aside in remains(state)}
-    live = record.live_dir(state)
-    with contextlib.suppress(OSError):
-        for name in os.listdir(live):
-            stem, suffix = os.path.splitext(name)
-            is_ours = suffix in record.COMPANIONS or name.startswith(".clock-")
-            if is_ours and not os.path.exists(os.path.join(live, stem + record.SUFFIX)):
-                ages[os.path.join(live, name)] = DAY
-    for path, age in ages.items():
+    with contextlib.suppress(OSError), Folder(state) as folder:
+        ages = {name: keep_days * DAY if aside else DAY for name, aside in remains(folder)}
+        _remove_old(folder, ages, now)
+    with contextlib.suppress(OSError), Folder(state, record.LIVE) as live:
+        names = os.listdir(live.fd)
+        stems = {stem for stem, suffix in map(os.path.splitext, names) if suffix == record.SUFFIX}
+        _remove_old(live, {name: DAY for name in names if _is_left_over(name, stems)}, now)
+
+
+def _is_left_over(name: str, stems: set[str]) -> bool:
+    """Tell whether a file in the folder of records is ours and belongs to no record."""
+    stem, suffix = os.path.splitext(name)
+    is_companion = suffix in record.COMPANIONS and record.is_run_id(stem.partition("-")[0])
+    return (is_companion and stem not in stems) or name.startswith(CLOCK)
+
+
+def _remove_old(folder: Folder, ages: dict[str, float], now: float) -> None:
+    for name, age in ages.items():
         with contextlib.suppress(OSError):
-            if now - os.stat(path, follow_symlinks=False).st_mtime > age:
-                os.unlink(path)
+            if (status := folder.stat(name)) and now - status.st_mtime > age:
+                folder.unlink(name)

@@ -4,8 +4,7 @@ import os
 
 from crontify_cli.errors import ExitCode, say
 from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
-from crontify_cli.job.recorder import make_private
-from crontify_cli.places import state_dir
+from crontify_cli.state import Folder, state_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +30,8 @@ class Lock:
         Raises Interrupted if we are asked to stop while waiting.
         """
         try:
-            state = state_dir()
-            folder = os.path.join(state, "locks")
-            make_private(state)
-            make_private(folder)
-            path = os.path.join(folder, f"{self._monitor}.lock")
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with Folder(state_dir(), "locks", create=True) as locks:
+                self._fd = locks.open(f"{self._monitor}.lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             self.problem = str(error)
             return True

@@ -9,14 +9,12 @@ import os
 import time
 
 from crontify_cli import record
-from crontify_cli.places import state_dir
 from crontify_cli.processes import boot_id, keep_machine_id, machine_id, namespace, start_time
+from crontify_cli.state import NEW, Folder, open_file, remove_file, state_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 SYNC_AFTER = 0.5
 """Seconds after the spawn at which the record is synced to disk: most runs are over by then."""
@@ -91,30 +89,25 @@ class Recorder:
         self._header[index * 8 : index * 8 + 8] = record.word(value)
 
     def _create(self, state: str) -> None:
-        live = record.live_dir(state)
-        path = os.path.join(live, record.file_name(self.run, self._monitor))
         try:
-            owner = os.stat(state).st_uid
-            fd = os.open(path, _NEW, 0o600)
+            live = Folder(state, record.LIVE)
         except FileNotFoundError:
-            make_private(state)
-            make_private(live)
-            owner = os.stat(state).st_uid
-            fd = os.open(path, _NEW, 0o600)
-        try:
-            _check_owner(state, owner)
-            # Never close a descriptor of this file in this process: that would end the lock.
-            os.lockf(fd, os.F_TLOCK, 0)
-            os.pwrite(fd, self._header, 0)
-            os.posix_fallocate(fd, 0, record.SIZE)
-        except OSError:
-            os.close(fd)
-            os.unlink(path)
-            raise
-        self._fd, self.path = fd, path
-        meta_path = record.meta_path(path)
-        os.close(os.open(meta_path, _NEW, 0o600))
-        self.meta_path = meta_path
+            live = Folder(state, record.LIVE, create=True)
+        with live:
+            name = record.file_name(self.run, self._monitor)
+            fd = live.open(name, NEW)
+            try:
+                # Never close a descriptor of this file in this process: that would end the lock.
+                os.lockf(fd, os.F_TLOCK, 0)
+                os.pwrite(fd, self._header, 0)
+                os.posix_fallocate(fd, 0, record.SIZE)
+            except OSError:
+                os.close(fd)
+                live.unlink(name)
+                raise
+            self._fd, self.path = fd, os.path.join(live.path, name)
+            os.close(live.open(record.meta_path(name), NEW))
+            self.meta_path = record.meta_path(self.path)
 
     # While the job runs
 
@@ -224,7 +217,7 @@ class Recorder:
         self._note(record.REPORTED)
         if self.path and self._is_behind:
             try:
-                fd = os.open(record.sent_path(self.path), _NEW, 0o600)
+                fd = open_file(record.sent_path(self.path), NEW)
                 os.write(fd, self._header)
                 os.close(fd)
             except OSError:
@@ -285,64 +278,33 @@ class Recorder:
 
         It needs neither locks nor much space.
         """
-        live = record.live_dir(state)
-        make_private(state)
-        make_private(live)
-        _check_owner(state, os.stat(state).st_uid)
-        path = os.path.join(live, record.file_name(self.run, self._monitor))
-        scratch = path.removesuffix(record.SUFFIX) + record.SCRATCH
-        fd = os.open(scratch, _NEW, 0o600)
-        try:
+        name = record.file_name(self.run, self._monitor)
+        scratch = name.removesuffix(record.SUFFIX) + record.SCRATCH
+        with Folder(state, record.LIVE, create=True) as live:
+            fd = live.open(scratch, NEW)
             try:
-                os.lockf(fd, os.F_TLOCK, 0)
+                try:
+                    os.lockf(fd, os.F_TLOCK, 0)
+                except OSError:
+                    pass  # others see by its pid that this process lives
+                content = self._used()
+                if os.pwrite(fd, content, 0) < len(content):
+                    raise OSError("the disk is full")
+                os.pwrite(fd, self._secrets, record.SIZE)
+                os.fsync(fd)
+                live.rename(scratch, name)
+                os.fsync(live.fd)
             except OSError:
-                pass  # others see by its pid that this process lives
-            content = self._used()
-            if os.pwrite(fd, content, 0) < len(content):
-                raise OSError("the disk is full")
-            os.pwrite(fd, self._secrets, record.SIZE)
-            os.fsync(fd)
-            os.rename(scratch, path)
-            _sync_folder(live)
-        except OSError:
-            os.close(fd)
-            os.unlink(scratch)
-            raise
-        self._fd, self.path = fd, path
+                os.close(fd)
+                live.unlink(scratch)
+                raise
+            self._fd, self.path = fd, os.path.join(live.path, name)
 
     def discard(self) -> None:
         """Remove the record's files: nothing more is to be reported from them."""
         for path in (self.path, self.meta_path):
             if path:
                 try:
-                    os.unlink(path)
+                    remove_file(path)
                 except OSError:
                     pass  # its state tells recovery that there is nothing to do
-
-
-def _check_owner(state: str, owner: int) -> None:
-    if owner not in (os.geteuid(), 0):
-        # What we left there its owner could not remove, or might replace.
-        raise PermissionError(f"{state} belongs to another user (uid {owner})")
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def make_private(folder: str) -> None:
-    """Make `folder` for its owner alone, and its parents, as XDG has it; raises OSError."""
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        make_private(os.path.dirname(folder))
-        try:
-            os.mkdir(folder, 0o700)  # fails again where nothing can be made, as in /proc
-        except FileExistsError:
-            pass  # another first run was faster

@@ -19,10 +19,11 @@ from crontify_cli.job.relay import Relay
 from crontify_cli.job.rescue import error_words
 from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
-from crontify_cli.places import state_dir
+from crontify_cli.places import NoHomeError, foreign_home
 from crontify_cli.processes import identity, start_time
 from crontify_cli.progress import ProgressLine
 from crontify_cli.report.verdict import Facts, Verdict, judge, read_rules
+from crontify_cli.state import Folder, StateError, state_dir
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -150,6 +151,8 @@ class Supervisor:
                 f"no record on disk of this run: {self._recorder.problem}"
                 " (its report is lost if this process is killed)"
             )
+        if self._state and (home := foreign_home()):
+            self._notices.trace(f"{home} belongs to another user; the state is in {self._state}")
 
     def _relay_until_exit(self) -> None:
         """Pass the job's output on, and apply the settings as soon as they are read."""
@@ -271,6 +274,10 @@ class Supervisor:
 
 def _state_or_none() -> str | None:
     try:
-        return state_dir()
+        state = state_dir()
+        with Folder(state, create=True):
+            return state
+    except (NoHomeError, StateError):
+        return None  # the recorder has said so
     except OSError:
-        return None  # no home; the recorder has said so
+        return state  # whoever uses it says why that fails

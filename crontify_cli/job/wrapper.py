@@ -37,7 +37,9 @@ def run(options: ExecOptions) -> int:
         launched = LaunchedRun(options, process, recorder)
         launched.lock = lock
         if lock and lock.problem:
-            launched.warnings.append(f"no overlap lock for this run: {lock.problem}")
+            # The line about the record gives the same reason.
+            reason = "" if lock.problem == recorder.problem else f": {lock.problem}"
+            launched.warnings.append(f"no overlap lock for this run{reason}")
         if options.shell and (odd_shell := choose_shell()[1]):
             launched.warnings.append(odd_shell)
         process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)

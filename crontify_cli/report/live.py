@@ -5,6 +5,7 @@ import os
 
 from crontify_cli import record
 from crontify_cli.report.excerpt import clean
+from crontify_cli.state import open_file
 
 HOLD = 1.0
 """Seconds to wait for the end of a line; then only its last word is held back.
@@ -24,7 +25,7 @@ class LiveLog:
     """
 
     def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._fd = open_file(path, os.O_RDWR)
         try:
             self.about = self.record()
         except ValueError:

@@ -4,32 +4,35 @@ import contextlib
 import os
 import stat
 
+from crontify_cli.record import is_run_id
+from crontify_cli.state import NEW, Folder
 
-def log_path(state: str, run_id: str) -> str:
-    """Return the path of a run's log in the state directory `state`."""
-    return os.path.join(state, "logs", f"{run_id}.log")
+_FOLDER, _SUFFIX, _SCRATCH = "logs", ".log", ".log.new"
 
 
 def write_log(state: str, run_id: str, text: str) -> None:
     """Write the log of a run atomically. Raises OSError."""
-    path = log_path(state, run_id)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    scratch = f"{path}.new"
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "w", encoding="utf-8", errors="replace", newline="") as file:
-            file.write(text)
-        os.rename(scratch, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch)
-        raise
+    scratch = f"{run_id}{_SCRATCH}"
+    with Folder(state, _FOLDER, create=True) as logs:
+        with contextlib.suppress(FileNotFoundError):
+            logs.unlink(scratch)  # left by a process that was killed
+        fd = logs.open(scratch, NEW)
+        try:
+            with open(fd, "w", encoding="utf-8", errors="replace", newline="") as file:
+                file.write(text)
+            logs.rename(scratch, f"{run_id}{_SUFFIX}")
+        except OSError:
+            with contextlib.suppress(OSError):
+                logs.unlink(scratch)
+            raise
 
 
 def read_log(state: str, run_id: str) -> str | None:
     """Return the log of a run, or None if it does not exist or was removed. Raises OSError."""
     try:
-        with open(log_path(state, run_id), encoding="utf-8", newline="") as file:
+        with Folder(state, _FOLDER) as logs:
+            fd = logs.open(f"{run_id}{_SUFFIX}", os.O_RDONLY)
+        with open(fd, encoding="utf-8", newline="") as file:
             return file.read()
     except FileNotFoundError:
         return None
@@ -47,18 +50,21 @@ def prune_logs(
 
     spared: the ids of runs whose logs are never too old.
     """
-    kept, entries = 0, []
-    with contextlib.suppress(OSError):
-        entries = list(os.scandir(os.path.join(state, "logs")))
-    facts = []
-    for entry in entries:
-        with contextlib.suppress(OSError):
-            facts.append((entry.stat(follow_symlinks=False), entry.path))
-    facts.sort(key=lambda fact: fact[0].st_mtime, reverse=True)
-    for status, path in facts:
-        kept += status.st_size if stat.S_ISREG(status.st_mode) else 0
-        run = os.path.basename(path).removesuffix(".log")
-        is_old = now - status.st_mtime > keep_seconds and run not in spared
-        if kept > keep_bytes or is_old:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+    try:
+        logs = Folder(state, _FOLDER)
+    except OSError:
+        return
+    with logs:
+        facts = []
+        for name in os.listdir(logs.fd):
+            run = name.removesuffix(_SCRATCH).removesuffix(_SUFFIX)
+            if run != name and is_run_id(run) and (status := logs.stat(name)):
+                facts.append((status, name, run))
+        facts.sort(key=lambda fact: fact[0].st_mtime, reverse=True)
+        kept = 0
+        for status, name, run in facts:
+            kept += status.st_size if stat.S_ISREG(status.st_mode) else 0
+            is_old = now - status.st_mtime > keep_seconds and run not in spared
+            if kept > keep_bytes or is_old:
+                with contextlib.suppress(OSError):
+                    logs.unlink(name)

@@ -1,11 +1,11 @@
 """The numbers in a report: those that crontify measures, and those that the user adds."""
 
 import os
-import stat
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from crontify_cli.state import open_file
 from crontify_cli.values import parse_meta
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_meta_file(path: str) -> tuple[dict[str, int | float], list[str]]:
     except FileNotFoundError:
         return {}, []
     except OSError as error:
-        return {}, [f"cannot read $CRONTIFY_META: {error.strerror}"]
+        return {}, [f"cannot read $CRONTIFY_META: {error.strerror or error}"]
     too_long = len(data) > _MOST_BYTES
     if too_long:  # the last line may be cut within a number
         data = data[: data.rfind(b"\n") + 1]
@@ -74,15 +74,8 @@ def read_meta_file(path: str) -> tuple[dict[str, int | float], list[str]]:
 
 
 def _read(path: str) -> bytes:
-    # Non-blocking, because the job may have put a FIFO there.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(_MOST_BYTES + 1)
-    finally:
-        os.close(descriptor)
+    with open(open_file(path, os.O_RDONLY | os.O_NOCTTY), "rb") as file:
+        return file.read(_MOST_BYTES + 1)
 
 
 def _warning(bad: list[str]) -> str:

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from crontify_cli.errors import CrontifyError
-from crontify_cli.places import state_dir
 from crontify_cli.sandbox.schema import MIGRATIONS
+from crontify_cli.state import state_dir
 
 APPLICATION_ID = 0x43524F4E  # "CRON": identifies our files
 

@@ -10,7 +10,7 @@ import pytest
 
 from crontify_cli import record
 from crontify_cli.delivery.journal import Journal
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 from tests.conftest import Crontify
 from tests.job.conftest import Launch
 from tests.job.test_slow_settings import slowly
@@ -28,7 +28,7 @@ def configure(home: Path, text: str) -> None:
 
 def has_ended() -> bool:
     """Tell whether the record of the only run says that its job has ended."""
-    paths = Path(record.live_dir(state_dir())).glob("*.rec")
+    paths = (Path(state_dir()) / record.LIVE).glob("*.rec")
     return [record.Record(path.read_bytes()).state for path in paths] == [record.ENDED]
 
 

@@ -2,16 +2,17 @@
 
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from crontify_cli.delivery.journal import Journal
 from tests.programs import PROGRAM, need
 from tests.server import ApiServer, settings
 
@@ -60,8 +61,8 @@ def flush_and_read(start: Start, folder: Path) -> list[tuple[str | None, str | N
     flush = start(1000, "flush")
     _, err = flush.communicate(timeout=60)
     assert flush.returncode == 0, err
-    rows = Journal.open(str(folder / ".local/state/crontify")).runs()
-    return [(row.outcome, row.reason) for row in rows]
+    with closing(sqlite3.connect(folder / ".local/state/crontify/journal.db")) as journal:
+        return journal.execute("SELECT outcome, reason FROM runs ORDER BY seq DESC").fetchall()
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(0, "success"), (7, "fail")])

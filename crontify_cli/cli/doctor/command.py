@@ -17,9 +17,9 @@ from crontify_cli.cli.doctor.state import check_state
 from crontify_cli.config import load
 from crontify_cli.config.secret import held_secrets
 from crontify_cli.errors import ExitCode
-from crontify_cli.places import state_dir
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.secrets import known_secrets
+from crontify_cli.state import state_dir
 
 _HELP = """Check whether jobs on this machine can be reported, and say how to fix problems.
 

@@ -19,7 +19,7 @@ from crontify_cli.crontab import lines
 from crontify_cli.crontab.place import Place, find_dialect, read
 from crontify_cli.crontab.wrap import read_command
 from crontify_cli.errors import CrontifyError
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 _TIMEOUT = 30.0  # seconds
 _NETWORK = (

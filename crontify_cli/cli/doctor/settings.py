@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check
+from crontify_cli.cli.doctor.state import distrust
 from crontify_cli.cli.moments import ago, brief, local
 from crontify_cli.cli.output import count
 from crontify_cli.config import Loaded, Settings, api_key, token
@@ -31,7 +32,7 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
 def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
     """Yield a check for each file with a wrong mode or owner, or one if all are right."""
     wrong = list(_readable_config(loaded))
-    if state and os.path.isdir(state):
+    if state and os.path.isdir(state) and not distrust(state):
         wrong += _state_modes(state)
     yield from wrong
     if not wrong:

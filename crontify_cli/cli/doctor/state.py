@@ -13,6 +13,8 @@ from crontify_cli.config.file import plain
 from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.delivery.journal_file import Health, examine
 from crontify_cli.delivery.waiting import waiting
+from crontify_cli.places import foreign_home
+from crontify_cli.state import Folder, StateError
 
 _OUTAGE = 86400.0
 """Seconds a report has waited after which an outage counts as a failure."""
@@ -31,12 +33,35 @@ def check_state(state: str | None, settings: Settings) -> Iterator[Check]:
         yield Check("queue", "skipped", "not checked: there is no journal")
         yield Check("disk", "skipped", "not checked: there is no state directory")
         return
+    if home := foreign_home():
+        found = f"{plain(home)} belongs to another user; root's own state is in {plain(state)}"
+        yield Check("journal", "ok", found)
+    if problem := distrust(state):
+        found, _, advice = problem.partition("; ")
+        yield Check("journal", "failure", found, advice)
+        yield Check("queue", "skipped", "not checked: the state directory is not used")
+        yield Check("disk", "skipped", "not checked: the state directory is not used")
+        return
     health = examine(state)
     yield from _set_aside(state)
     yield from _shared(state)
     yield _journal(state, health)
     yield from _queue(state, health, settings)
     yield _disk(state)
+
+
+def distrust(state: str) -> str:
+    """Return why the state directory or a folder in it cannot be trusted, "" if they can."""
+    try:
+        with Folder(state) as folder:
+            names = set(os.listdir(folder.fd))
+        for name in names.intersection(("live", "logs", "locks", "errors", "crontabs")):
+            Folder(state, name).close()
+    except StateError as error:
+        return error.message
+    except OSError:
+        pass  # the checks say so
+    return ""
 
 
 def _set_aside(state: str) -> Iterator[Check]:
