@@ -13,7 +13,7 @@ from crontify_cli.cli.queue_notes import notes
 from crontify_cli.config import load
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, ExitCode, say
-from crontify_cli.places import state_dir
+from crontify_cli.state import state_dir
 
 _HELP = """Show what is running, what failed last, what is queued, and what is overdue.
 
