@@ -26,6 +26,7 @@ _crontify_table()
                 'completion'
                 'queue'
                 'crontab'
+                'systemd'
                 'config'
                 'sandbox'
             )
@@ -45,6 +46,7 @@ _crontify_table()
                 '--kill-after other'
                 '--overlap choice allow skip wait'
                 '--shell'
+                '--argv0 other'
                 '--output choice all on-failure none'
                 '-q,--quiet'
                 '--success-codes other'
@@ -248,6 +250,50 @@ _crontify_table()
                 '--cron choice debian cronie busybox'
                 '--match other'
                 '--line+ other'
+                '--dry-run'
+                '-y,--yes'
+                '-h,--help'
+            )
+            ;;
+        'systemd')
+            commands=(
+                'list'
+                'wrap'
+                'unwrap'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'systemd list')
+            arguments=(
+                'other+'
+            )
+            options=(
+                '--user'
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'systemd wrap')
+            arguments=(
+                'other+'
+            )
+            options=(
+                '--user'
+                '--name monitor'
+                '--api-key-file file'
+                '--dry-run'
+                '-y,--yes'
+                '-h,--help'
+            )
+            ;;
+        'systemd unwrap')
+            arguments=(
+                'other+'
+            )
+            options=(
+                '--user'
                 '--dry-run'
                 '-y,--yes'
                 '-h,--help'

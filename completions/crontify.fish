@@ -11,11 +11,11 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping status runs show logs flush init doctor completion queue crontab config sandbox
+            set __crontify_commands exec demo ping status runs show logs flush init doctor completion queue crontab systemd config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
-            set __crontify_valued --timeout --kill-after --overlap --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --config --base-url --api-key-file
+            set __crontify_valued --timeout --kill-after --overlap --argv0 --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --config --base-url --api-key-file
         case demo
         case ping
             set __crontify_arguments choice monitor
@@ -57,6 +57,15 @@ function __crontify_table
         case 'crontab unwrap'
             set __crontify_arguments files
             set __crontify_valued --user --cron --match --line
+        case systemd
+            set __crontify_commands list wrap unwrap
+        case 'systemd list'
+            set __crontify_arguments others
+        case 'systemd wrap'
+            set __crontify_arguments others
+            set __crontify_valued --name --api-key-file
+        case 'systemd unwrap'
+            set __crontify_arguments others
         case config
             set __crontify_commands path list get set unset check edit
         case 'config path'
@@ -353,6 +362,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether j
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
 complete -c crontify -n '__crontify_descends \'\'' -a queue -d 'List the reports that wait to be delivered, the oldest first'
 complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
+complete -c crontify -n '__crontify_descends \'\'' -a systemd -d 'List systemd\'s timers'
 complete -c crontify -n '__crontify_descends \'\'' -a config -d 'Show, check and change the settings'
 complete -c crontify -n '__crontify_descends \'\'' -a sandbox -d 'Run the documented API on this machine, without an account'
 complete -c crontify -n '__crontify_offers \'\' --version' -l version -d 'Show the version'
@@ -364,6 +374,7 @@ complete -c crontify -n '__crontify_offers exec --timeout' -l timeout -x -d 'Sto
 complete -c crontify -n '__crontify_offers exec --kill-after' -l kill-after -x -d 'Time between the TERM and the KILL of the timeout'
 complete -c crontify -n '__crontify_offers exec --overlap' -l overlap -x -a 'allow\\t\'start anyway\' skip\\t\'skip this run, exit 75\' wait\\t\'wait for the other run\'' -d 'If another run of the monitor is still active'
 complete -c crontify -n '__crontify_offers exec --shell' -l shell -d 'Run COMMAND, one string, with $SHELL or /bin/sh'
+complete -c crontify -n '__crontify_offers exec --argv0' -l argv0 -x -d 'What the job finds as its own name, argv[0]'
 complete -c crontify -n '__crontify_offers exec --output' -l output -x -a 'all\\t\'print all output immediately\' on-failure\\t\'print it only if the job fails\' none\\t\'print nothing\'' -d 'When to print the job\'s output'
 complete -c crontify -n '__crontify_offers exec -q --quiet' -s q -l quiet -d 'Same as --output none'
 complete -c crontify -n '__crontify_offers exec --success-codes' -l success-codes -x -d 'Exit codes that mean success, as 0,20-25'
@@ -494,6 +505,31 @@ complete -c crontify -n '__crontify_offers \'crontab unwrap\'' -l line -x -d 'On
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' -y --yes' -s y -l yes -d 'Write without asking'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify systemd
+complete -c crontify -n '__crontify_descends systemd' -a list -d 'Show each timer'
+complete -c crontify -n '__crontify_descends systemd' -a wrap -d 'Put `crontify exec MONITOR --` in front of the commands of services'
+complete -c crontify -n '__crontify_descends systemd' -a unwrap -d 'Remove the drop-ins that `wrap` has written'
+complete -c crontify -n '__crontify_offers systemd -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify systemd list
+complete -c crontify -n '__crontify_offers \'systemd list\' --user' -l user -d 'The units of your own manager, not of the system\'s'
+complete -c crontify -n '__crontify_offers \'systemd list\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'systemd list\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify systemd wrap
+complete -c crontify -n '__crontify_offers \'systemd wrap\' --user' -l user -d 'The units of your own manager, not of the system\'s'
+complete -c crontify -n '__crontify_offers \'systemd wrap\' --name' -l name -x -a '(__crontify_ask monitors)' -d 'The monitor; %i stands for the instance of a template'
+complete -c crontify -n '__crontify_offers \'systemd wrap\' --api-key-file' -l api-key-file -r -F -d 'File with the API key, which LoadCredential= gives to the service'
+complete -c crontify -n '__crontify_offers \'systemd wrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
+complete -c crontify -n '__crontify_offers \'systemd wrap\' -y --yes' -s y -l yes -d 'Write without asking'
+complete -c crontify -n '__crontify_offers \'systemd wrap\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify systemd unwrap
+complete -c crontify -n '__crontify_offers \'systemd unwrap\' --user' -l user -d 'The units of your own manager, not of the system\'s'
+complete -c crontify -n '__crontify_offers \'systemd unwrap\' --dry-run' -l dry-run -d 'Show the difference; write nothing'
+complete -c crontify -n '__crontify_offers \'systemd unwrap\' -y --yes' -s y -l yes -d 'Write without asking'
+complete -c crontify -n '__crontify_offers \'systemd unwrap\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config
 complete -c crontify -n '__crontify_descends config' -a path -d 'Print the path of the config file that is changed, whether or not it exists'

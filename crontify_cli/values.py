@@ -42,6 +42,13 @@ def one_of(*choices: str) -> "Callable[[str], str]":
     return parse
 
 
+def parse_argv0(name: str) -> str:
+    """Return `name` if a process can have it as its own; raises ValueError."""
+    if not name:
+        raise ValueError("a process cannot have an empty name")
+    return name
+
+
 def parse_codes(text: str) -> Codes:
     """Return the exit codes listed in `text`, as `0,24` or `0,20-25`; raises ValueError."""
     ranges = []

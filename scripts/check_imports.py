@@ -23,7 +23,11 @@ ALLOWED = {
     "sandbox": {"sandbox", *FLOOR},
     # Of the job only its table of options: where MONITOR ends and COMMAND begins.
     "crontab": {"crontab", "job", "config", *FLOOR},
-    "cli": {"cli", "job", "delivery", "report", "config", "sandbox", "crontab", *FLOOR},
+    "systemd": {"systemd", *FLOOR},
+    "cli": {
+        *("cli", "job", "delivery", "report", "config", "sandbox", "crontab", "systemd"),
+        *FLOOR,
+    },
     "complete": {"config", *FLOOR},
     "__main__": {"cli", "job", "complete"},
 }

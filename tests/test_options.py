@@ -16,6 +16,7 @@ VALUES = {
     "--timeout": ["90", "1h30m", "5x", ""],
     "--kill-after": ["0", "1s", "-1"],
     "--overlap": ["allow", "skip", "wait", "never"],
+    "--argv0": ["name", "-name", ""],
     "--success-codes": ["0,24", "0,20-25", "256", "a"],
     "--min-duration": ["5s", "s"],
     "--tolerate": ["0", "3", "-1", "x"],

@@ -8,6 +8,7 @@ it hands to Typer, which is built from the same table and knows how to help.
 from crontify_cli.values import (
     OUTPUT,
     one_of,
+    parse_argv0,
     parse_codes,
     parse_count,
     parse_duration,
@@ -35,6 +36,7 @@ class ExecOptions:
     kill_after: float | None = None
     overlap = "allow"
     shell = False
+    argv0: str | None = None
     output: str | None = None
     quiet = False
     success_codes: "Codes | None" = None
@@ -59,6 +61,7 @@ _PARSERS: "dict[str, Callable[[str], object]]" = {
     "CODES": parse_codes,
     "DURATION": parse_duration,
     "FILE": str,
+    "NAME": parse_argv0,
     "KEY=NUMBER": parse_meta,
     "N": parse_count,
     "REGEX": parse_regex,
@@ -107,6 +110,7 @@ PANELS = {
             "allow",
         ),
         Option("--shell", "Run COMMAND, one string, with $SHELL or /bin/sh."),
+        Option("--argv0 NAME", "What the job finds as its own name, argv[0].", "COMMAND"),
         Option("--output " + "|".join(OUTPUT), "When to print the job's output.", "all"),
         Option("-q --quiet", "Same as --output none."),
     ),

@@ -115,22 +115,32 @@ class Process:
         for signum in _IGNORED_BY_PYTHON:
             signal.signal(signum, signal.SIG_DFL)
 
-    def spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> None:
+    def spawn(
+        self,
+        command: "list[str]",
+        environ: "Mapping[str, str]",
+        out: int,
+        err: int,
+        argv0: str | None = None,
+    ) -> None:
         """Start the job with `out` and `err` as its stdout and stderr.
 
+        argv0: what it finds as its own name, None for the first word of the command.
         Raises OSError as execvp(3) would; FileNotFoundError and PermissionError among it.
         """
         if self.terminal.is_stdin:
             # Who sent them is known only to sigwaitinfo, which wants them blocked.
             signal.pthread_sigmask(signal.SIG_BLOCK, self.terminal.watched)
         self.started = time.monotonic()
+        argv = command if argv0 is None else [argv0, *command[1:]]
         try:
-            self.pid = self._spawn(command, environ, out, err)
+            self.pid = self._spawn(command[0], argv, environ, out, err)
         except OSError as error:
             if error.errno != 8:  # ENOEXEC: execvp(3) runs a script without `#!` with sh
                 raise
             script = _find(command[0], environ)
-            self.pid = self._spawn(["/bin/sh", script, *command[1:]], environ, out, err)
+            argv = ["/bin/sh", script, *command[1:]]
+            self.pid = self._spawn(argv[0], argv, environ, out, err)
         try:
             import resource  # noqa: F401 - wait4 would import it, in a handler
         except Exception:
@@ -141,11 +151,13 @@ class Process:
             self._pass_on(signum)
         self.reap()
 
-    def _spawn(self, command: "list[str]", environ: "Mapping[str, str]", out: int, err: int) -> int:
+    def _spawn(
+        self, program: str, argv: "list[str]", environ: "Mapping[str, str]", out: int, err: int
+    ) -> int:
         group = {} if self.terminal.is_stdin else {"setpgroup": 0}
         return os.posix_spawnp(
-            command[0],
-            command,
+            program,
+            argv,
             environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)],
             setsigdef=_IGNORED_BY_PYTHON,

@@ -49,7 +49,7 @@ def run(options: ExecOptions) -> int:
         return supervise(launched)
     except Exception as error:
         if not launched or not (process.pid or launched.problem):
-            return _run_alone(command_line(options), process, error)
+            return _run_alone(options, process, error)
         os._exit(relay_until_exit(launched, error))  # as supervise ends, whatever still hangs
 
 
@@ -80,13 +80,15 @@ def _take_turn(options: ExecOptions, process: Process, lock: "Lock") -> int | No
     return ExitCode.TEMPORARY
 
 
-def _run_alone(command: "list[str]", process: Process, error: Exception) -> int:
+def _run_alone(options: ExecOptions, process: Process, error: Exception) -> int:
     """Execute the job in our place, since we cannot watch over it; return only if it cannot be."""
     say(f"not reported, the job runs alone: {type(error).__name__}: {error}")
+    command = command_line(options)
+    argv = command if options.argv0 is None else [options.argv0, *command[1:]]
     _restore_locale(os.environ)
     process.withdraw()
     try:
-        os.execvp(command[0], command)
+        os.execvp(command[0], argv)
     except (OSError, ValueError) as failure:
         code, problem = _explain(command, failure)
         say(problem)
@@ -105,7 +107,7 @@ def _spawn(launched: LaunchedRun) -> None:
     launched.streams, ends = _pipes()
     out, err = (ends[0], ends[-1]) if ends else (1, 2)
     try:
-        launched.process.spawn(launched.command, environ, out, err)
+        launched.process.spawn(launched.command, environ, out, err, options.argv0)
     except (OSError, ValueError) as error:
         if launched.process.pid:
             raise  # the job runs, and we cannot watch over it as usual

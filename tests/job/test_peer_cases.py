@@ -54,6 +54,17 @@ def test_an_argument_with_a_space_survives(crontify: Crontify, api: ApiServer) -
     assert done.stdout == "['a b', '', '*', '--help']\n"
 
 
+@pytest.mark.parametrize("name", ["my name", "-sh"])
+def test_a_job_can_be_given_a_name_of_its_own(
+    crontify: Crontify, api: ApiServer, name: str
+) -> None:
+    """As with the @ of systemd.service(5), or `exec -a` in bash."""
+    flags = ("--argv0", name)
+    job = ["sh", "-c", "cat /proc/$$/cmdline"]
+    done = crontify("exec", "backup", *flags, "--", *job, env=settings(api))
+    assert done.stdout.split("\0") == [name, *job[1:], ""]
+
+
 def test_a_chain_of_commands_in_shell_mode(crontify: Crontify, api: ApiServer) -> None:
     done = crontify("exec", "backup", "--shell", "cd /tmp && pwd", env=settings(api))
     assert (done.returncode, done.stdout) == (0, "/tmp\n")
