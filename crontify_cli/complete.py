@@ -3,10 +3,14 @@
 The shells' completions call `crontify __complete …` while a person waits for a key
 press, so nothing heavy is loaded (tomllib only where a config needs it: it doubles the
 time), and a problem is no message but an answer with less in it.
+
+What is offered consists of letters, digits and `-._~`: a shell evaluates none of them, even
+if it does not quote what it inserts.
 """
 
 import os
 
+from crontify_cli.errors import one_line
 from crontify_cli.places import home
 from crontify_cli.state import Folder, state_dir
 from crontify_cli.values import parse_monitor
@@ -67,14 +71,18 @@ def monitors() -> "list[Candidate]":
         for name, outcome, at in _query(_MONITORS, (MONITORS,))
     }
     aliases = dict.fromkeys(_aliases(), "no run yet")
-    return [(name, said) for name, said in (aliases | ran).items() if _is_monitor(name)]
+    return [(name, one_line(said)) for name, said in (aliases | ran).items() if _is_monitor(name)]
 
 
 def runs(monitor: "str | None") -> "list[Candidate]":
     """Return the ids of the newest runs, of one monitor or of all, the newest first."""
     where, values = ("WHERE monitor = ?", (monitor,)) if monitor else ("", ())
     rows = _query(_RUNS.format(where), (*values, RUNS))
-    return [(str(run), f"{_clock(at)}, {_outcome(outcome)}") for run, outcome, at in rows]
+    return [
+        (str(run), one_line(f"{_clock(at)}, {_outcome(outcome)}"))
+        for run, outcome, at in rows
+        if str(run).isascii() and str(run).isalnum()
+    ]
 
 
 def reports() -> "list[Candidate]":

@@ -51,11 +51,16 @@ def one_line(text: str, most: int = 0) -> str:
     return line[: most - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Return `text` with its line breaks, but otherwise safe to print, as by `one_line`."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def say(line: str) -> None:
     """Write `crontify: LINE` to stderr; errors are ignored, as there is nowhere to report them."""
     try:
         if _is_writable(2):
-            os.write(2, f"crontify: {line}\n".encode("utf-8", "replace"))
+            os.write(2, f"crontify: {printable(line)}\n".encode("utf-8", "replace"))
     except OSError:
         pass
 

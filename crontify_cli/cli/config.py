@@ -1,6 +1,5 @@
 """`crontify config`: shows, checks and changes the settings."""
 
-import json
 import os
 from collections.abc import Iterable
 from typing import Annotated
@@ -12,6 +11,7 @@ from crontify_cli.cli.client import load_settings
 from crontify_cli.cli.config_edit import edit_file
 from crontify_cli.cli.config_show import Row, find_settings, list_settings
 from crontify_cli.cli.help import App
+from crontify_cli.cli.table import text
 from crontify_cli.config import api_key, check_base_url, load, token
 from crontify_cli.config.file import Written, change
 from crontify_cli.config.keys import CREDENTIALS, KeyPath, parse_key_path, split
@@ -52,14 +52,13 @@ def list_(
 
 def _draw(rows: Iterable[Row]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("Key", "Value", "Source", box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
         column.overflow = "fold"
     for row in rows:
         style = "dim" if row.source == "default" else ""
-        table.add_row(*(Text(cell or "-") for cell in _cells(row)), style=style)
+        table.add_row(*(text(cell or "-") for cell in _cells(row)), style=style)
     output.console().print(table)
 
 
@@ -187,7 +186,7 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return json.dumps(value, ensure_ascii=False)
+        return output.as_json(value, indent=None)
     return one_line(str(value))
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from crontify_cli.cli import output
 from crontify_cli.cli.crontab_open import Opened
+from crontify_cli.cli.table import text
 from crontify_cli.crontab import place
 from crontify_cli.crontab.check import File, Finding, Machine, check, check_file
 
@@ -52,14 +53,13 @@ def _fields(row: Row) -> tuple[object, ...]:
 
 
 def _draw(rows: Sequence[Row], labels: Sequence[str]) -> None:
-    from rich.text import Text
-
     console = output.console()
     for label in labels:
         found = [row.finding for row in rows if row.crontab == label]
-        console.print(Text(label, "bold"), Text("" if found else "nothing found", "dim"))
+        console.print(text((label, "bold")), text(("" if found else "nothing found", "dim")))
         for finding in found:
             style = "bold red" if finding.level == "error" else "yellow"
             where = "file" if finding.line is None else f"line {finding.line}"
-            text = Text.assemble(f"  {where:>9}  ", (f"{finding.level:7}", style), "  ")
-            console.print(text.append(finding.message), soft_wrap=True)
+            level = (f"{finding.level:7}", style)
+            line = text(f"  {where:>9}  ", level, f"  {finding.message}")
+            console.print(line, soft_wrap=True)

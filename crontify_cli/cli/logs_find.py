@@ -176,7 +176,9 @@ def local_log(state: str, choice: Choice) -> Log:
         raise CrontifyError(
             f"cannot read the log of run {row.id} on this machine: {error}"
         ) from None
-    return Log("local", found if found is not None else row.excerpt)
+    content = row.excerpt if found is None else found
+    # Written clean by us, but not by earlier versions, which left directional marks in it.
+    return Log("local", None if content is None else clean(content.encode("utf-8", "replace")))
 
 
 def live_path(state: str, choice: Choice) -> str | None:

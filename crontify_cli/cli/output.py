@@ -123,9 +123,14 @@ def draw_lines(lines: "Iterable[Text]") -> None:
     page(drawn.get())
 
 
-def as_json(item: object) -> str:
-    """Return an object as JSON."""
-    return json.dumps(item, indent=2, ensure_ascii=not _is_unicode(), allow_nan=False)
+def as_json(item: object, indent: int | None = 2) -> str:
+    """Return an object as JSON that is safe to print: control characters and such are escaped."""
+    content = json.dumps(item, indent=indent, ensure_ascii=not _is_unicode(), allow_nan=False)
+    if content.replace("\n", "").isprintable():
+        return content
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in content
+    )
 
 
 def text(content: str) -> None:

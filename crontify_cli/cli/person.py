@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from crontify_cli.delivery.stage import describe
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.progress import ProgressLine
 
 
@@ -73,4 +73,4 @@ def until_right(question: str, parse: Callable[[str], Answer], *, hidden: bool =
         except ValueError as error:
             if not sys.stdin.isatty():
                 raise CrontifyError(f"{question} {error}", ExitCode.USAGE) from None
-            print(f"crontify: {error}", file=sys.stderr)
+            say(str(error))

@@ -18,7 +18,7 @@ from crontify_cli.cli.queue_retry import send
 from crontify_cli.cli.queue_select import Chosen, choose, open_queue
 from crontify_cli.config import Settings
 from crontify_cli.delivery.waiting import discard, waiting
-from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
 from crontify_cli.state import state_dir
 
 _HELP = """List the reports that wait to be delivered, the oldest first.
@@ -123,7 +123,7 @@ _SHOWN = 10
 
 def _agrees(chosen: Sequence[Chosen]) -> bool:
     for each in chosen[:_SHOWN]:
-        print(f"  {each.run}  {each.monitor}  {each.outcome}", file=sys.stderr)
+        print(one_line(f"  {each.run}  {each.monitor}  {each.outcome}"), file=sys.stderr)
     if len(chosen) > _SHOWN:
         print(f"  and {len(chosen) - _SHOWN:,} more", file=sys.stderr)
     reports = output.count(len(chosen), "report")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from crontify_cli.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
     from rich.table import Table
@@ -56,10 +58,11 @@ def _fill(column: Column[Row], rows: Sequence[Row]) -> _Filled:
 
 
 def text(*parts: str | tuple[str, str]) -> "Text":
-    """Return a text made of strings, or of pairs of a string and its style."""
+    """Return a text made of strings, or of pairs of a string and its style; safe to print."""
     from rich.text import Text
 
-    return Text.assemble(*parts)
+    words = (part if isinstance(part, tuple) else (part, "") for part in parts)
+    return Text.assemble(*((printable(word), style) for word, style in words))
 
 
 def draw_table(rows: Sequence[Row], columns: Sequence[Column[Row]], width: int) -> "Table":

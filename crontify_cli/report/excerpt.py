@@ -36,8 +36,9 @@ _ESCAPES = r"""(?x)
           | \x1b[PX^_] [^\x1b]*+ \x1b\\                    # DCS, SOS, PM, APC
           | \x1b [ -/]*+ [0-~]?                            # ESC and one character
         )++"""
-# All except tab, newline, carriage return and backspace, which are handled below.
-_CONTROLS = r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]++"
+# All except tab, newline, carriage return and backspace, which are handled below; and what
+# changes the direction of text, which may make a line look like another one (UAX 9).
+_CONTROLS = r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]++"
 
 
 def excerpt(head: bytes, dropped: int, tail: bytes, mask: Mask, limit: int = LIMIT) -> str:
@@ -62,9 +63,9 @@ def excerpt(head: bytes, dropped: int, tail: bytes, mask: Mask, limit: int = LIM
 def clean(data: bytes) -> str:
     """Return output as plain text, as it would be seen on a terminal.
 
-    Invalid UTF-8 becomes U+FFFD. Escape sequences and control characters except tab and
-    newline are removed. A carriage return discards the line before it, a backspace the
-    character before it.
+    Invalid UTF-8 becomes U+FFFD. Escape sequences, control characters except tab and
+    newline, and bidirectional controls are removed. A carriage return discards the line
+    before it, a backspace the character before it.
     """
     text = data.decode("utf-8", "replace")
     text = re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text)).replace("\r\n", "\n")

@@ -96,8 +96,9 @@ _crontify_ask()
     local word said
     found=()
     while IFS=$'\t' read -r word said; do
-        # Words with a dash are left out before --, where they would be options.
-        [[ $word == -* && ! $over ]] || found+=("$word")
+        # Nothing that a shell might evaluate. Words with a dash are left out before --, where
+        # they would be options.
+        [[ $word == *[!A-Za-z0-9._~-]* || ($word == -* && ! $over) ]] || found+=("$word")
     done < <(CRONTIFY_CONFIG=${config:-${CRONTIFY_CONFIG-}} "$program" __complete "$@" 2>/dev/null)
     compopt -o nosort 2>/dev/null # newest first; needs bash 4.4
 }

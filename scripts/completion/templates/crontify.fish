@@ -125,15 +125,14 @@ function __crontify_ask
     set -l program (string replace -r '^~/' -- "$HOME/" $__crontify_program)
     command -sq -- $program; or set program crontify # if it is an abbreviation, for example
     set -q __crontify_config[1]; and set -lx CRONTIFY_CONFIG $__crontify_config
-    for line in (command $program __complete $argv 2>/dev/null | string match -v -- "$dashed")
-        # fish does not quote a ~ unless a quote is typed (its issue 4570); before the name of
-        # a user it would become a home directory.
-        set -l word (string replace -r '\t.*' '' -- $line)
-        string match -q '~*' -- $word
-        and not string match -qr '^[\\\\\'"]' -- (commandline -ct)
-        and test (eval echo $word) != $word
-        or printf '%s\n' $line
-    end
+    # fish does not quote a ~ unless a quote is typed (its issue 4570); before the name of a
+    # user it would become a home directory.
+    set -l tilde '~*'
+    string match -qr '^[\\\\\'"]' -- (commandline -ct); and set tilde
+    # Nothing that a shell might evaluate.
+    command $program __complete $argv 2>/dev/null \
+        | string match -r -- '^[A-Za-z0-9._~-]+(?:\t.*)?$' \
+        | string match -v -- "$dashed" | string match -v -- "$tilde"
 end
 
 function __crontify_keys
