@@ -222,6 +222,16 @@ def test_get_says_by_its_exit_code_that_nothing_is_set(crontify: Crontify, file:
     assert crontify("config", "get", "monitors.x.timeout").stdout == "5m\n"
 
 
+def test_get_from_a_file_with_an_error_is_a_failure(crontify: Crontify, file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    for content in ("not toml", 'keep_runs = "many"\n'):
+        file.write_text(content)
+        done = crontify("config", "get", "report_timeout")
+        assert done.returncode == 1
+        assert done.stdout == "20s\n"
+        assert str(file) in done.stderr
+
+
 def test_another_key_for_the_same_credential_has_to_go_first(
     crontify: Crontify, file: Path
 ) -> None:

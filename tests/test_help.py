@@ -28,14 +28,14 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
 ALL = list(commands(typer.main.get_group(make_app())))
 
 
-def shown(path: tuple[str, ...]) -> str:
+def shown(path: tuple[str, ...], *, framed: bool = True) -> str:
     """Return what `crontify PATH --help` prints, without a process for each."""
     command: Any = typer.main.get_group(make_app())
     context = typer.Context(command, info_name="crontify")
     for name in path:
         command = command.commands[name]
         context = typer.Context(command, parent=context, info_name=name)
-    return help_page.text(command, context)
+    return help_page.text(command, context, framed=framed)
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -73,5 +73,9 @@ def test_the_real_program_shows_it_on_a_terminal_of_any_width_and_in_a_pipe(
         assert max(map(len, lines[:-1])) <= columns  # the example is to be copied
     assert "\x1b[" in screen(["exec", "--help"], 80)
     monkeypatch.setenv("COLUMNS", "80")
-    assert crontify("exec", "--help").stdout.rstrip("\n") == shown(("exec",)).rstrip("\n")
-    assert crontify("--help", env={"PYTHONIOENCODING": "ascii"}).stdout.isascii()
+    piped = crontify("exec", "--help").stdout
+    assert piped.rstrip("\n") == shown(("exec",), framed=False).rstrip("\n")
+    assert piped.isascii()
+    assert "\nSettings:\n  " in piped
+    for env in ({"LC_ALL": "C"}, {"TERM": "dumb"}):
+        assert screen(["--help"], env={"NO_COLOR": "1", **env}).isascii()

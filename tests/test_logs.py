@@ -253,6 +253,64 @@ def test_lines_are_held_until_they_are_whole_or_old() -> None:
     assert lines.finish() == "y"
 
 
+def test_a_line_that_begins_again_is_shown_in_place_of_the_one_before() -> None:
+    def shown(*pieces: bytes, overwrites: bool) -> str:
+        lines = Lines(overwrites=overwrites)
+        at, text = 0.0, ""
+        for piece in pieces:
+            text += lines.feed(piece, at)
+            at += HOLD
+            text += lines.feed(b"", at)
+        return text + lines.finish()
+
+    for pieces in ((b"10 %\r", b"9 %\r", b"done\n"), (b"\r10 %", b"\r9 %", b"\rdone\r\n")):
+        text = shown(b"begun\n", *pieces, b"bye\n", overwrites=True)
+        assert text == "begun\n10 %\r    \r9 %\r   \rdone\nbye\n"
+        text = shown(b"begun\n", *pieces, b"bye\n", overwrites=False)
+        assert text == "begun\n10 %\n9 %\ndone\nbye\n"
+    assert shown(b"one ", b"two ", b"three\n", overwrites=True) == "one two three\n"
+    assert shown(b"one \r", b"\n", b"two\n", overwrites=True) == "one \ntwo\n"
+
+
+def test_the_last_lines_are_those_of_tail(crontify: Crontify, api: ApiServer) -> None:
+    job = "printf 'one\\ntwo\\342\\200\\250still two\\n'"
+    crontify("exec", "m", "--", "sh", "-c", job, env=own(api))
+    done = crontify("logs", "--local", "-n", "1")
+    assert done.stdout.startswith("two")
+    assert done.stdout.endswith("still two\n")
+    raw = crontify("logs", "--local", "--raw")
+    assert "stored without escape sequences: --raw changes nothing" in raw.stderr
+
+
+def test_a_run_by_its_position_is_followed_only_while_it_goes_on(
+    crontify: Crontify, api: ApiServer, tmp_path: Path
+) -> None:
+    crontify(*FAILING, env=own(api))
+    script = "echo begun; touch begun; until [ -e end ]; do sleep .01; done; echo over"
+    job = subprocess.Popen(
+        [*PROGRAM, "exec", "clnightly", "--", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, **own(api)},
+        stdout=subprocess.DEVNULL,
+    )
+    until_exists(tmp_path / "begun")
+    api.wait_for(3)  # the start of the second run
+    ended = crontify("logs", "clnightly", "-2", "-f", "--local", env=own(api))
+    reader = subprocess.Popen(
+        [*PROGRAM, "logs", "-1", "-f"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **own(api)},
+    )
+    assert reader.stdout
+    assert reader.stdout.readline() == "begun\n"
+    (tmp_path / "end").touch()
+    assert reader.communicate(timeout=60)[0] == "over\n"
+    assert job.wait(60) == 0
+    assert ended.stdout == "what it said\n"
+    assert "the run has ended; showing its log" in ended.stderr
+
+
 def test_nothing_ran_is_one_line(crontify: Crontify) -> None:
     done = crontify("logs", "m")
     assert (done.returncode, done.stdout) == (1, "")

@@ -7,7 +7,9 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.faults import rate_limited, refusing_url
+from tests.programs import PROGRAM
 from tests.server import KEY, ApiServer, answer, right, settings
+from tests.terminal import Terminal
 
 
 def test_start_and_success_as_the_document_has_them(crontify: Crontify, api: ApiServer) -> None:
@@ -164,3 +166,17 @@ def test_a_full_disk_sends_it_directly(crontify: Crontify, api: ApiServer, tmp_p
     assert done.returncode == 0
     assert "is sent directly" in done.stderr
     assert api.kinds() == ["success"]
+
+
+def test_one_ctrl_d_ends_a_log_typed_at_a_terminal(api: ApiServer, tmp_path: Path) -> None:
+    with Terminal() as terminal:
+        process = terminal.start(
+            [*PROGRAM, "ping", "fail", "backup", "--log", "-"],
+            env={**os.environ, **settings(api)},
+            cwd=tmp_path,
+        )
+        terminal.type_line("what I saw")
+        terminal.read_until("what I saw")
+        terminal.type("\x04")
+        assert process.wait(60) == 0
+    assert api.requests[0].json["logOutput"] == "what I saw\n"

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +25,15 @@ from tests.past import Past
 from tests.programs import PROGRAM
 from tests.screen import screen
 from tests.server import ApiServer, settings
+
+_AS_ANOTHER = """\
+import os, sys
+from crontify_cli.cli.app import COMMANDS, make_app
+from crontify_cli.__main__ import main
+make_app(COMMANDS)
+os.setuid(54321)  # only now: Python itself may stand where nobody else can read
+sys.exit(main())
+"""
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
@@ -242,6 +252,59 @@ def test_without_colour_no_escape_sequence_comes_out(past: Past) -> None:
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert "\x1b" not in screen(["runs"], env=env)
         assert "failed" in screen(["runs"], env=env)
+
+
+def test_in_the_c_locale_a_terminal_and_the_pager_get_ascii(past: Past) -> None:
+    for duration in (10, 11, 14):
+        past.run("é" * 30, "fail", code=1, duration=duration, message="naïve " * 50)
+        past.run("m", duration=duration)
+    assert not screen(["runs"], 100).isascii()
+    for pager in ("cat", "cat -v", "less"):
+        shown = screen(["runs"], 100, {"LC_ALL": "C", "CRONTIFY_PAGER": pager})
+        assert shown.isascii()
+        assert "~" in shown  # where a cell was cut
+        for odd in ("M-", "<E2>", "\\u2026"):
+            assert odd not in shown
+
+
+@pytest.mark.parametrize("pager", ["false", "less (", "sh -c 'cat >/dev/null; exit 1'"])
+def test_a_pager_that_fails_costs_nobody_the_table(past: Past, pager: str) -> None:
+    past.run("m")
+    shown = screen(["runs"], env={"CRONTIFY_PAGER": pager})
+    assert "success" in shown
+    assert f"the pager {pager!r} failed with exit code" in shown
+
+
+def test_in_a_locale_without_unicode_json_is_json(crontify: Crontify, past: Past) -> None:
+    past.run("m", "fail", code=1, message="exited with code 1: 😀 é")
+    for env in ({"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):
+        for command in (["runs", "--json"], ["show", "--json"], ["logs", "--local", "--json"]):
+            done = crontify(*command, env=env, text=False)
+            assert done.stdout.isascii()
+            assert json.loads(done.stdout)
+        (found,) = json.loads(crontify("runs", "--json", env=env).stdout)
+        assert found["message"] == "exited with code 1: 😀 é"
+
+
+def test_a_state_directory_that_cannot_be_read_is_an_error(past: Past, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    past.run("m")
+    past.journal.close()
+    place = tmp_path / "elsewhere"
+    shutil.copytree(state_dir(), place)
+    place.chmod(0o700)
+    for command in (["runs"], ["runs", "--stats"], ["logs"], ["show"], ["status"], ["queue"]):
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_ANOTHER, *command],
+            env={**os.environ, "CRONTIFY_STATE_DIR": str(place)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, ""), command
+        assert str(place) in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_the_table_goes_through_the_pager(past: Past) -> None:

@@ -1,5 +1,6 @@
 """The error boundary: turns whatever a command raises into one line and an exit code."""
 
+import codecs
 import contextlib
 import io
 import os
@@ -127,10 +128,23 @@ def _prepare_streams() -> _Output | None:
         return None
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     raw = _Output(1, "wb", closefd=False)
+    if raw.isatty() and os.environ.get("LC_ALL") in ("C", "POSIX"):
+        encoding = "ascii"  # Python would write UTF-8 (PEP 540), which the pager would not read
+    codecs.register_error(_IN_ASCII, _in_ascii)
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=raw.isatty()
+        io.BufferedWriter(raw), encoding, errors=_IN_ASCII, line_buffering=raw.isatty()
     )
     return raw
+
+
+_IN_ASCII = "crontify.in_ascii"
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Show in one column that a cell was cut, and any other character by its code."""
+    assert isinstance(error, UnicodeEncodeError)
+    words = error.object[error.start : error.end].replace("…", "~")
+    return words.encode("ascii", "backslashreplace").decode(), error.end
 
 
 def _output_failed(failure: OSError) -> int:

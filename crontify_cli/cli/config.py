@@ -64,14 +64,18 @@ def _draw(rows: Iterable[Row]) -> None:
 
 @config.command(epilog="Example: crontify config get monitors.backup.timeout")
 def get(key: KeyArgument) -> None:
-    """Print the current value, a list as one item per line; exit 1 if there is none."""
+    """Print the current value, a list as one item per line.
+
+    Exit 1 if there is none, or if the config file has an error.
+    """
     address = parse_key_path(key)
-    found = find_settings(load_settings(), address.names, address.key)
+    loaded = load_settings()
+    found = find_settings(loaded, address.names, address.key)
     for row in found:
         for item in row.value if isinstance(row.value, tuple) else [row.value]:
             prefix = f"{row.path.partition('.')[2]}: " if address.names == ("headers",) else ""
             print(prefix + _plain(item))
-    if not found:
+    if loaded.problems or not found:
         raise typer.Exit(ExitCode.FAILURE)
 
 

@@ -3,6 +3,7 @@
 Each fits a screen. Typer's own format has four columns per option, and 72 lines for `exec`.
 """
 
+import os
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # typer's own Context
         """Write the help."""
-        formatter.write(text(self, ctx))
+        formatter.write(text(self, ctx, framed=_can_frame()))
 
 
 class Group(TyperGroup):
@@ -37,13 +38,13 @@ class Group(TyperGroup):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's own Context
         """Parse as Typer does."""
         if not args and self.no_args_is_help:
-            print(text(self, ctx), end="")
+            print(text(self, ctx, framed=_can_frame()), end="")
             raise typer.Exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # typer's own Context
         """Write the help."""
-        formatter.write(text(self, ctx))
+        formatter.write(text(self, ctx, framed=_can_frame()))
 
 
 class App(typer.Typer):
@@ -59,8 +60,18 @@ class App(typer.Typer):
         return super().command(name, cls=cls or Command, **info)
 
 
-def text(command: TyperCommand | TyperGroup, ctx: typer.Context) -> str:
-    """Return the help of a command or a group, for the width of this terminal."""
+def _can_frame() -> bool:
+    """Whether stdout can show frames: they are for a person, and not for a pipe."""
+    from crontify_cli.cli import output
+
+    return output.is_terminal() and not output.is_ascii() and os.environ.get("TERM") != "dumb"
+
+
+def text(command: TyperCommand | TyperGroup, ctx: typer.Context, *, framed: bool) -> str:
+    """Return the help of a command or a group, for the width of this terminal.
+
+    framed: with a frame around each panel, instead of a heading.
+    """
     from rich.text import Text
 
     from crontify_cli.cli import output
@@ -74,7 +85,7 @@ def text(command: TyperCommand | TyperGroup, ctx: typer.Context) -> str:
             console.print(Text(f"\n{textwrap.fill(paragraph, width)}"))
         console.print()
         for title, rows in _panels(command, ctx).items():
-            _print_panel(console, width, title, rows)
+            _print_panel(console, width, title, rows, framed=framed)
         if command.epilog:
             console.print(Text(command.epilog, "dim"), soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
@@ -148,7 +159,10 @@ def _default(param: TyperArgument | TyperOption) -> str:
     return str(param.default)
 
 
-def _print_panel(console: "Console", width: int, title: str, rows: list[Row]) -> None:
+def _print_panel(
+    console: "Console", width: int, title: str, rows: list[Row], *, framed: bool
+) -> None:
+    from rich.padding import Padding
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
@@ -161,4 +175,8 @@ def _print_panel(console: "Console", width: int, title: str, rows: list[Row]) ->
         left.append(metavar, "yellow")
         right = Text.assemble(words, (f" [{default}]" if default else "", "dim"))
         grid.add_row(left, right)
+    if not framed:
+        console.print(Text(f"{title}:", "bold"))
+        console.print(Padding(grid, (0, 0, 1, 2)), width=width)
+        return
     console.print(Panel(grid, title=title, title_align="left", border_style="dim", width=width))

@@ -10,7 +10,7 @@ from crontify_cli.cli.arguments import OptionalMonitor
 from crontify_cli.cli.history import History
 from crontify_cli.cli.logs_find import Choice, Log
 from crontify_cli.cli.moments import local as local_time
-from crontify_cli.cli.run_command import RunCommand
+from crontify_cli.cli.run_command import RunCommand, is_position
 from crontify_cli.cli.runs_rows import shown_outcome
 from crontify_cli.config import Settings, load
 from crontify_cli.errors import CrontifyError, ExitCode, say
@@ -61,7 +61,9 @@ def logs(
     history, settings = History(state_dir()), load().settings
     if follow:
         live = logs_find.choose_live(history, settings, monitor, run)
-        if live is None:
+        if live is None and (run or is_position(monitor)):
+            say("the run has ended; showing its log")
+        elif live is None:
             say(f"no run{f' of {monitor}' if monitor else ''} is active; showing the latest log")
         else:
             with suppress(FileNotFoundError):  # it has ended since
@@ -105,6 +107,8 @@ def _find_log(
     where = "log from this machine"
     if log.content is None:
         where = "no log on this machine: the job printed nothing, or the log was deleted"
+    if raw and log.content:
+        where += ", which was stored without escape sequences: --raw changes nothing"
     say(f"{title}: {where}{why}")
     return log
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from crontify_cli.cli.client import connect
 from crontify_cli.cli.history import History, names_of
 from crontify_cli.cli.moments import ago, local
-from crontify_cli.cli.run_command import FROM_THE_END
+from crontify_cli.cli.run_command import is_position
 from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
 from crontify_cli.delivery.journal import RunRow
@@ -35,10 +35,10 @@ def choose(history: History, settings: Settings, monitor: str | None, run: str |
         for the one before it. None for the last failed run, else the last run.
     A single argument that is not the name of a monitor may also be a run.
     """
-    if run is None and monitor is not None and FROM_THE_END.fullmatch(monitor):
+    if run is None and is_position(monitor):
         monitor, run = None, monitor
     names = names_of(monitor, settings) if monitor else ()
-    if run is not None and FROM_THE_END.fullmatch(run):
+    if run is not None and is_position(run):
         return _from_the_end(history, names, -int(run))
     if run is not None:
         return _named(history, settings, monitor, names, run)
@@ -55,7 +55,13 @@ def choose(history: History, settings: Settings, monitor: str | None, run: str |
 def choose_live(
     history: History, settings: Settings, monitor: str | None, run: str | None
 ) -> Live | None:
-    """Return the newest active run that matches `monitor` and `run`, None if there is none."""
+    """Return the newest active run that matches `monitor` and `run`, None if there is none.
+
+    Raises CrontifyError and JournalError.
+    """
+    if is_position(run or monitor):
+        row = choose(history, settings, monitor, run).row
+        monitor, run = None, row.id if row else None
     names = names_of(monitor, settings) if monitor else ()
     found: list[tuple[int, Live]] = []
     for live in live_runs(history.state):

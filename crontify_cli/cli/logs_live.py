@@ -33,7 +33,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
     """
     with closing(LiveLog(path)) as log:
         mask = masker(settings, log.about)
-        lines = Lines(raw=raw)
+        lines = Lines(raw=raw, overwrites=output.is_terminal())
         first = True
         while True:
             ended = log.has_ended()  # before reading: what is read after the end is complete

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from crontify_cli.errors import one_line
+from crontify_cli.errors import one_line, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,6 +23,9 @@ Item = TypeVar("Item")
 
 _SHELL_WORDS = "|&;<>()$`\\\"' \t\n*?[#~=%"
 """With one of these characters in it, the pager's command line is run by a shell, as in git."""
+
+
+_PAGER = "less"
 
 
 def console(stream: TextIO | None = None) -> "Console":
@@ -54,16 +57,9 @@ def is_without_escapes() -> bool:
 
 
 def is_ascii() -> bool:
-    """Whether ASCII alone can be shown.
-
-    With LC_ALL=C Python itself writes UTF-8 (PEP 540), but the pager and the terminal do not
-    expect it.
-    """
-    return not _is_unicode() or os.environ.get("LC_ALL") in ("C", "POSIX")
-
-
-def _is_unicode() -> bool:
-    return (sys.stdout.encoding or "ascii").lower().startswith("utf")
+    """Whether stdout can show ASCII only."""
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    return not encoding.startswith("utf")
 
 
 def show_list(
@@ -125,7 +121,7 @@ def draw_lines(lines: "Iterable[Text]") -> None:
 
 def as_json(item: object, indent: int | None = 2) -> str:
     """Return an object as JSON that is safe to print: control characters and such are escaped."""
-    content = json.dumps(item, indent=indent, ensure_ascii=not _is_unicode(), allow_nan=False)
+    content = json.dumps(item, indent=indent, ensure_ascii=is_ascii(), allow_nan=False)
     if content.replace("\n", "").isprintable():
         return content
     return "".join(
@@ -144,8 +140,9 @@ def page(content: str) -> None:
     """Print a text through a pager, as git does, or directly if there is no pager.
 
     The pager is `$CRONTIFY_PAGER`, else `$PAGER`, else `less`; the empty string and `cat`
-    mean none, and so does a dumb terminal. Unless the user has set `$LESS`, it is FRX: exit
-    if the text fits on one screen, show colours, and do not clear the screen on exit.
+    mean none, and so does a dumb terminal. If it fails, the text is printed directly.
+    Unless the user has set `$LESS`, it is FRX: exit if the text fits on one screen, show
+    colours, and do not clear the screen on exit.
     """
     command = pager()
     if not (command and is_terminal() and _paged(command, content)):
@@ -159,24 +156,35 @@ def pager() -> str:
     for name in ("CRONTIFY_PAGER", "PAGER"):
         if (command := os.environ.get(name)) is not None:
             return "" if command.strip() in ("", "cat") else command
-    return "less"
+    return _PAGER
 
 
 def _paged(command: str, content: str) -> bool:
-    """Show `content` in the pager; return False if the pager could not be run."""
+    """Show `content` in the pager; return False if the pager failed, which is said."""
     import subprocess
 
     words = ["sh", "-c", command] if any(c in _SHELL_WORDS for c in command) else [command]
     environ = {"LESS": "FRX", "LV": "-c", **os.environ}
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding, errors = sys.stdout.encoding or "utf-8", sys.stdout.errors or "replace"
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+
     sys.stdout.flush()
     try:
         process = subprocess.Popen(words, stdin=subprocess.PIPE, env=environ)
-    except OSError:
+    except OSError as error:
+        if command != _PAGER:
+            say(f"cannot run the pager {command!r}: {error.strerror}")
         return False
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the pager
+    before = signal.signal(signal.SIGINT, interrupt)  # Ctrl-C is meant for the pager
     try:
-        process.communicate(content.encode(encoding, "replace"))
+        process.communicate(content.encode(encoding, errors))
     finally:
         signal.signal(signal.SIGINT, before)
-    return process.returncode not in (126, 127)  # sh(1): not executable, not found
+    if process.returncode <= 0 or interrupted:
+        return True
+    say(f"the pager {command!r} failed with exit code {process.returncode}")
+    return False

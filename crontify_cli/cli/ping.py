@@ -122,7 +122,11 @@ def _read_log(log: str) -> Output | None:
     try:
         with sys.stdin.buffer if log == "-" else Path(log).open("rb") as file:
             head = file.read(HEAD)
-            while block := file.read(TAIL):
+            # On a terminal, to read again after the end would wait for another Ctrl-D.
+            is_complete = len(head) < HEAD
+            while not is_complete:
+                block = file.read(TAIL)
+                is_complete = len(block) < TAIL
                 dropped += max(0, len(tail) + len(block) - TAIL)
                 tail = (tail + block)[-TAIL:]
     except (OSError, ValueError) as error:

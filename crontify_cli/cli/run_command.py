@@ -10,6 +10,11 @@ FROM_THE_END = re.compile(r"-[1-9]\d{0,8}")
 """A run by its position, `-2` for the one before the last."""
 
 
+def is_position(word: str | None) -> bool:
+    """Whether a word is a run by its position."""
+    return word is not None and FROM_THE_END.fullmatch(word) is not None
+
+
 class RunCommand(Command):
     """Reads `-1` as a run, not as an option."""
 

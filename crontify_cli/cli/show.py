@@ -8,7 +8,7 @@ import typer
 
 from crontify_cli.cli import logs_find, logs_live, output, runs_rows, show_text
 from crontify_cli.cli.history import History, known, names_of
-from crontify_cli.cli.run_command import FROM_THE_END, RunCommand
+from crontify_cli.cli.run_command import RunCommand, is_position
 from crontify_cli.config import Settings, load
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.delivery.waiting import waiting
@@ -62,7 +62,7 @@ def show(
 
 def _choose(history: History, settings: Settings, run: str | None) -> RunRow:
     """Return the run to show; raises CrontifyError and JournalError."""
-    if run is not None and not FROM_THE_END.fullmatch(run):
+    if run is not None and not is_position(run):
         of_monitor = next(history.runs(names_of(run, settings), limit=1), None)
         if of_monitor:
             return of_monitor

@@ -68,10 +68,15 @@ class Lines:
     """Splits output into complete lines, which can then be masked and shown.
 
     raw: keep escape sequences and control characters.
+    overwrites: after a carriage return in a line that has been shown in part, as of a progress
+        bar, begin the line again with one, as on a terminal; otherwise begin a new line.
     """
 
-    def __init__(self, *, raw: bool = False) -> None:
+    def __init__(self, *, raw: bool = False, overwrites: bool = False) -> None:
         self._raw = raw
+        self._overwrites = overwrites
+        self._open = ""  # what was shown of a line that has not ended
+        self._is_returned = False  # whether a carriage return was the last of it
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
         self._since = 0.0
@@ -105,10 +110,21 @@ class Lines:
 
     def _end_of_words(self) -> int:
         """Return where the last word begins, or where it ends if it is no part of a secret."""
-        start = max(self._rest.rfind(" "), self._rest.rfind("\t")) + 1
+        start = max(map(self._rest.rfind, " \t\r")) + 1
         word = self._rest[start:]
         is_harmless = not any(map(str.isalnum, word)) or len(word) > _LONGEST_WORD
         return len(self._rest) if is_harmless else start
 
     def _shown(self, text: str) -> str:
-        return text if self._raw else clean(text.encode("utf-8", "replace"))
+        if self._raw or not text:
+            return text
+        shown = clean(text.encode("utf-8", "replace"))
+        first, line_feed, _ = text.partition("\n")
+        returns = self._is_returned or "\r" in first.rstrip("\r")
+        before, last = self._open, shown.rpartition("\n")[2]
+        begins_again = bool(before and returns and first.strip("\r"))
+        self._open = last if line_feed or begins_again else before + last
+        self._is_returned = text.endswith("\r")
+        if not begins_again:
+            return shown
+        return f"\r{' ' * len(before)}\r{shown}" if self._overwrites else f"\n{shown}"
