@@ -5,7 +5,7 @@ import random
 import secrets
 import string
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import jwt
 
@@ -15,6 +15,7 @@ KEY_PREFIX = "ck_live_"
 ISSUER = "crontify-sandbox"
 DEFAULT_DAYS = 30
 DEFAULT_SECONDS = DEFAULT_DAYS * 86400.0
+_EPOCH = datetime(1970, 1, 1)
 _ALGORITHM = "HS256"
 _BASE36 = string.digits + string.ascii_lowercase
 _BASE62 = string.digits + string.ascii_letters
@@ -29,8 +30,8 @@ def now() -> Millis:
 
 def timestamp(at: Millis) -> str:
     """Return `at` as the API writes it: `2025-01-01T09:00:00.000Z`."""
-    whole = datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{at % 1000:03d}Z"
+    # A list of monitors has thousands of these; strftime takes twice as long.
+    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds") + "Z"
 
 
 def new_id(at: Millis) -> str:

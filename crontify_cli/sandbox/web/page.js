@@ -423,6 +423,7 @@ function enter() {
   }
   $("sign-out").hidden = !sessionStorage.getItem("token");
   arriving = true;
+  refreshed = Date.now(); // connecting to the stream is no reason to load the view twice at once
   show();
   follow();
 }
