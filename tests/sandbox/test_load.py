@@ -3,8 +3,10 @@
 import http.client
 import itertools
 import json
+import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -118,12 +120,37 @@ def _resident(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
+@contextmanager
+def _unread_event_stream(server: Server) -> Iterator[socket.socket]:
+    """Follow the events, as the page does, but read nothing of them."""
+    url = urlsplit(server.url)
+    assert url.port
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", url.port))
+        request = f"GET {url.path}/events HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        client.sendall(f"{request}Authorization: Bearer {server.token}\r\n\r\n".encode())
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        yield client
+
+
 def test_under_load_each_ping_is_recorded_as_answered_and_memory_is_flat(tmp_path: Path) -> None:
-    with serving(tmp_path / "sandbox.db") as server:
+    with (
+        serving(tmp_path / "sandbox.db") as server,
+        _unread_event_stream(server),
+        _unread_event_stream(server) as page,
+    ):
         answered = _load(server, 300, kill=False)
         early = _resident(server.process.pid)
         answered += _load(server, 900, kill=False)
         assert _resident(server.process.pid) - early < 8 * 1024
+        # A client that begins to read only now still gets the newest event.
+        last = server.send(server.monitor(), "start")
+        received = b""
+        while last.encode() not in received:
+            chunk = page.recv(65536)
+            assert chunk
+            received += chunk
         ended = [ping.run_id for ping in answered if ping.status != "running"]
         assert len(set(ended)) == len(ended)
         _check(server.db, answered)
