@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from crontify_cli.sandbox.database import open_database, transaction
+from crontify_cli.sandbox.identity import now
 from tests.sandbox.browser import chromium, visiting
 from tests.sandbox.server import Server, serving
 
@@ -197,6 +198,40 @@ def test_everything_can_be_reached_by_keyboard(browser: Browser, server: Server)
         tab.page.go_back()
         expect(tab.page.locator("h1:focus")).to_have_text("backup")
         assert tab.page.title() == "backup – Crontify sandbox"
+
+
+def test_what_fails_to_happen_is_shown_as_soon_as_it_is_detected(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "sandbox.db", "--detect-every", "0.2s") as server:
+        server.command("monitor", "add", "stuck", "--grace", "1s")
+        server.command(*("monitor", "add", "silent", "--schedule", "0 * * * *", "--grace", "1s"))
+        server.send("silent", "success")
+        with visiting(browser, server.page) as tab:
+            expect(tab.page.locator("#connection")).to_have_text("Live")
+            monitors = tab.page.locator(".monitors li")
+            server.send("stuck", "start")
+            strip = monitors.filter(has_text="stuck").get_by_role("img")
+            expect(strip).to_have_attribute("aria-label", "Last 1 runs: 1 hung")
+            with open_database(server.db, create=False) as connection, transaction(connection):
+                long_ago = now() - 86_400_000
+                connection.execute("UPDATE detection SET watching_since = ?", (long_ago,))
+                connection.execute(
+                    "UPDATE monitors SET last_ping_at = ?, watched_from = 0 WHERE id = 'silent'",
+                    (long_ago,),
+                )
+            silent = monitors.filter(has_text="silent")
+            expect(silent).to_contain_text("failing")
+            announcement = tab.page.locator("[aria-live=polite]")
+            expect(announcement).to_contain_text("silent: missed: no ping since")
+            silent.get_by_role("link").click()
+            expect(tab.page.locator("tbody tr").first).to_contain_text("missed")
+            alert = tab.page.locator("section[aria-labelledby=alerts] a")
+            expect(alert).to_contain_text("(0 * * * *)")
+            alert.click()
+            expect(tab.page.locator("h1")).to_have_text("Run of silent")
+            tab.page.get_by_role("link", name="Alerts").click()
+            expect(tab.page.locator("main .badge")).to_have_text(["missed", "hung"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
