@@ -46,7 +46,7 @@ def main() -> int:
             tab.page.clock.set_fixed_time(NOW / 1000)
             tab.open("/monitors/invoices")
             expect(tab.page.locator("#connection")).to_have_text("Live")
-            expect(tab.page.locator("figure")).to_have_count(3)
+            expect(tab.page.locator("figure")).to_have_count(4)
             tab.page.screenshot(path=picture)
     print(picture)
     return 0
@@ -65,7 +65,8 @@ def _fill(db: Path) -> None:
                 failed = age in (1, 23, 24, 47)
                 sent = 3 if age in (12, 38) else int(chance.gauss(120, 25))
                 lasted = 17_200 if failed else int(42_000 * chance.lognormvariate(0, 0.2))
-                meta = {"exit_code": int(failed)} | ({} if failed else {"invoices_sent": sent})
+                meta: dict[str, float] = {"exit_code": int(failed), "megabytes": 80 + sent // 4}
+                meta |= {} if failed else {"invoices_sent": sent}
                 connection.execute(
                     "INSERT INTO runs (monitor, id, status, started_at, finished_at, meta,"
                     " error_message) VALUES (1, ?, ?, ?, ?, ?, ?)",

@@ -163,6 +163,9 @@ def test_numbers_are_drawn_with_the_thresholds_of_their_rules(
         fired = rows.locator(".silent_failure").get_attribute("d") or ""
         assert fired.count("M") == 1  # a dot for the run with 3 rows
         expect(tab.page.locator("figure strong")).to_have_text(["Duration", "rows", "exit_code"])
+        expect(tab.page.locator("figure", has_text="exit_code")).not_to_be_visible()
+        tab.page.get_by_text("Numbers that crontify exec adds").click()
+        expect(tab.page.locator("figure", has_text="exit_code")).to_be_visible()
         alert = tab.page.locator("section[aria-labelledby=alerts] li", has_text="silent failure")
         alert.get_by_role("link").click()
         rule = tab.page.locator("tr", has_text="rows").locator(".limit")

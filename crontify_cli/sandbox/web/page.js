@@ -168,24 +168,28 @@ function chart(name, points, format, rules = []) {
     h("div", { class: "ends" }, moment(first), moment(last)));
 }
 
-/** Return the charts of a page of runs: durations, then each number of the metadata. */
+/** Return the charts of a page of runs: durations, and each number of the metadata. */
 function charts(runs, rules) {
   const old = runs.toReversed(), at = (run) => Date.parse(run.finishedAt ?? run.startedAt);
   const timed = old.filter((run) => run.durationMs !== null);
-  const rank = (field) => (rules.some((rule) => rule.field === field) ? 0 : OF_EXEC.has(field) ? 2 : 1);
-  const fields = [...new Set(old.flatMap((run) => Object.keys(run.meta ?? {})))]
-    .sort((a, b) => rank(a) - rank(b));
+  const rulesOf = (field) => rules.filter((rule) => rule.field === field);
+  const fields = [...new Set(old.flatMap((run) => Object.keys(run.meta ?? {})))];
+  const minorFields = fields.filter((field) => OF_EXEC.has(field) && !rulesOf(field).length);
+  const own = fields.filter((field) => !minorFields.includes(field))
+    .sort((a, b) => (rulesOf(b).length > 0) - (rulesOf(a).length > 0));
   const chartOf = (field) => {
-    const own = rules.filter((rule) => rule.field === field);
-    return chart(field, old.filter((run) => Object.hasOwn(run.meta ?? {}, field)).map((run) => {
-      const fired = run.status === "success" && own.some((rule) => matches(rule, run.meta[field]));
+    const known = old.filter((run) => Object.hasOwn(run.meta ?? {}, field));
+    return chart(field, known.map((run) => {
+      const fired = run.status === "success" && rulesOf(field).some((rule) => matches(rule, run.meta[field]));
       return [at(run), run.meta[field], fired ? "silent_failure" : run.status];
-    }), number, own);
+    }), number, rulesOf(field));
   };
   return [h("div", { class: "charts" }, timed.length > 0
     && chart("Duration", timed.map((run) => [at(run), run.durationMs, run.status]), duration),
-  fields.slice(0, MAX_CHARTS).map(chartOf)),
-  fields.length > MAX_CHARTS && h("p", {}, `${fields.length - MAX_CHARTS} more numbers are not drawn.`)];
+  own.slice(0, MAX_CHARTS).map(chartOf)),
+  own.length > MAX_CHARTS && h("p", {}, `${own.length - MAX_CHARTS} more numbers are not drawn.`),
+  minorFields.length > 0 && h("details", {}, h("summary", {}, "Numbers that crontify exec adds"),
+    h("div", { class: "charts" }, minorFields.map(chartOf)))];
 }
 
 // Logs
