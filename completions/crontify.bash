@@ -55,6 +55,7 @@ _crontify_table()
                 '--meta+ other'
                 '--meta-regex+ other'
                 '--redact+ other'
+                '--start choice auto always never'
                 '--no-start'
                 '--no-log'
                 '--config file'
@@ -670,7 +671,7 @@ _crontify_offer()
             if [[ $cur != monitors.* ]]; then
                 compopt -o nospace
                 _crontify_choose '' monitors.
-                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb timeout kill_after success_codes min_duration tolerate output no_start no_log meta_regex redact mask_shapes
+                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 set -- "${@/%/ }"
                 for name; do
                     [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
@@ -680,7 +681,7 @@ _crontify_offer()
             _crontify_ask monitors
             for name in "${found[@]}"; do
                 if [[ $cur == monitors.$name.* ]]; then
-                    _crontify_choose "monitors.$name." id timeout kill_after success_codes min_duration tolerate output no_start no_log meta_regex redact mask_shapes
+                    _crontify_choose "monitors.$name." id timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 else
                     _crontify_choose "monitors.$name" .
                 fi

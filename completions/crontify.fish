@@ -15,7 +15,7 @@ function __crontify_table
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
-            set __crontify_valued --timeout --kill-after --overlap --argv0 --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --config --base-url --api-key-file
+            set __crontify_valued --timeout --kill-after --overlap --argv0 --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --start --config --base-url --api-key-file
         case demo
         case ping
             set __crontify_arguments choice monitor
@@ -274,7 +274,8 @@ function __crontify_keys
         min_duration\t'Treat a run as failed if it ends sooner' \
         tolerate\t'Report up to this many failures in a row as successes' \
         output\t'Print the job\'s output always, only if the job fails, or never' \
-        no_start\t'Report only the end of the job, not its start' \
+        start\t'Report the start of the job always, never, or (auto) unless the plan\'s rate limit would delay the report of an end' \
+        no_start\t'Same as start = "never"' \
         no_log\t'Do not send the log of a failure' \
         meta_regex\t'Report numbers found in the output by named groups' \
         redact\t'Mask additional text in the logs' \
@@ -292,7 +293,8 @@ function __crontify_keys
         min_duration\t'Treat a run as failed if it ends sooner' \
         tolerate\t'Report up to this many failures in a row as successes' \
         output\t'Print the job\'s output always, only if the job fails, or never' \
-        no_start\t'Report only the end of the job, not its start' \
+        start\t'Report the start of the job always, never, or (auto) unless the plan\'s rate limit would delay the report of an end' \
+        no_start\t'Same as start = "never"' \
         no_log\t'Do not send the log of a failure' \
         meta_regex\t'Report numbers found in the output by named groups' \
         redact\t'Mask additional text in the logs' \
@@ -382,12 +384,13 @@ complete -c crontify -n '__crontify_offers exec --tolerate' -l tolerate -x -d 'R
 complete -c crontify -n '__crontify_offers exec' -l meta -x -d 'Number to report with the run; may be repeated'
 complete -c crontify -n '__crontify_offers exec' -l meta-regex -x -d 'Report numbers found in the output by named groups'
 complete -c crontify -n '__crontify_offers exec' -l redact -x -d 'Mask matching text in both logs; may be repeated'
-complete -c crontify -n '__crontify_offers exec --no-start' -l no-start -d 'Report only the end of the job, not its start'
+complete -c crontify -n '__crontify_offers exec --start' -l start -x -a 'auto\\t\'unless the plan\\\'s rate limit would delay an end\' always\\t\'report each start\' never\\t\'report only the end\'' -d 'When to report the start of the job'
+complete -c crontify -n '__crontify_offers exec --no-start' -l no-start -d 'Same as --start never'
 complete -c crontify -n '__crontify_offers exec --no-log' -l no-log -d 'Do not send the log of a failure'
 complete -c crontify -n '__crontify_offers exec --config' -l config -r -F -d 'Read this config file'
 complete -c crontify -n '__crontify_offers exec --base-url' -l base-url -x -d 'Base URL of the API'
 complete -c crontify -n '__crontify_offers exec --api-key-file' -l api-key-file -r -F -d 'File whose first line is the API key'
-complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d 'Show on stderr what is sent and what the server answers'
+complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d 'Show on stderr what is sent and answered'
 complete -c crontify -n '__crontify_offers exec -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify demo

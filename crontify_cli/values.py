@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from regex import Pattern
 
 OUTPUT = ("all", "on-failure", "none")
+START = ("auto", "always", "never")
 """When the job's output is printed."""
 
 Codes = tuple[tuple[int, int], ...]

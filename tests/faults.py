@@ -4,9 +4,11 @@ api.script(hang_after_reading, rate_limited(2), right)
 """
 
 import contextlib
+import math
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -17,6 +19,7 @@ from tests.server import (
     Behaviour,
     Certificate,
     Exchange,
+    Request,
     answer,
     bound,
     error,
@@ -45,6 +48,30 @@ def rate_limited(
         exchange.reply(*error(429, message), headers)
 
     return Behaviour(act)
+
+
+class Plan:
+    """A plan that accepts one ping of a monitor per `interval` seconds: for `ApiServer.choose`.
+
+    refused: how many pings it has refused.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.refused = 0
+        self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Behaviour | None:
+        """Return a refusal if the ping comes too early, else None: it is accepted."""
+        monitor = request.path.split("/")[-2]
+        with self._lock:
+            wait = self._last.get(monitor, -math.inf) + self.interval - request.arrived
+            if wait > 0:
+                self.refused += 1
+                return rate_limited(message=f"Rate limit exceeded: wait {math.ceil(wait)} seconds")
+            self._last[monitor] = request.arrived
+        return None
 
 
 def delayed(seconds: float, then: Behaviour = right) -> Behaviour:

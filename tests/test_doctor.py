@@ -35,7 +35,7 @@ from tests.waiting import until, until_exists
 
 CHECKS = [
     *("version", "config", "modes", "key", "base_url", "dns", "tls", "server", "clock", "token"),
-    *("journal", "queue", "disk", "cron_path", "cron_env"),
+    *("journal", "queue", "rate_limit", "disk", "cron_path", "cron_env"),
 ]
 
 

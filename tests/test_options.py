@@ -21,6 +21,7 @@ VALUES = {
     "--min-duration": ["5s", "s"],
     "--tolerate": ["0", "3", "-1", "x"],
     "--output": ["all", "on-failure", "none", "some"],
+    "--start": ["auto", "always", "never", "maybe"],
     "--meta": ["rows=17", "rate=0.5", "rows", "a b=1", "x=nan"],
     "--meta-regex": [r"(?P<rows>\d+)", "no group", "("],
     "--redact": ["secret", "["],

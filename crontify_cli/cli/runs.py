@@ -15,8 +15,10 @@ from crontify_cli.cli.history import History, Known, known, names_of
 from crontify_cli.cli.moments import parse_moment
 from crontify_cli.cli.queue_notes import notes
 from crontify_cli.cli.table import View
-from crontify_cli.config import load
+from crontify_cli.config import Settings, load
 from crontify_cli.delivery.journal import RunRow, RunSummary
+from crontify_cli.delivery.limits import limits
+from crontify_cli.delivery.pace import UNKNOWN
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.state import state_dir
@@ -34,7 +36,8 @@ _HELP = """List the runs on this machine, the newest first.
 
 In a pipe each run is one tab-separated line, without a header: started (UTC),
 monitor, outcome, exit code, seconds, report, run, remote run id, message. With
---stats: monitor, runs, success rate, p50, p95, last failure, its run, its message.
+--stats: monitor, runs, success rate, p50, p95, last failure, its run, its message,
+rate limit.
 Missing values are shown as a dash.
 """
 
@@ -101,7 +104,7 @@ def runs(
 
     if stats:
         summaries = history.summaries(names, since=since, until=until)
-        every = _stats(history, summaries, limit, failed=failed)
+        every = _stats(history, settings, summaries, limit, failed=failed)
         draw = partial(_draw, history, stats_rows.stats_table)
         output.show_list(every, stats_rows.as_json, stats_rows.as_fields, draw, as_json=as_json)
     else:
@@ -150,6 +153,7 @@ def _entries(history: History, rows: Iterable[RunRow]) -> Iterator[runs_rows.Ent
 
 def _stats(
     history: History,
+    settings: Settings,
     summaries: Iterable[RunSummary],
     limit: int | None,
     *,
@@ -157,10 +161,13 @@ def _stats(
 ) -> list[stats_rows.Stats]:
     """Return the statistics of each monitor; with `failed`, only of those that have failed."""
     found = stats_rows.collect(summaries, limit)
+    known = limits(history.journal, settings.base_url) if history.journal else {}
     for at, each in enumerate(found):
+        interval = known.get(settings.monitor(each.monitor).id, UNKNOWN).interval
+        found[at] = each._replace(rate_limit=interval)
         if stats_rows.has_failed(each):
             last = next(history.runs((each.monitor,), failed=True, limit=1), None)
-            found[at] = each._replace(last_failure=last)
+            found[at] = found[at]._replace(last_failure=last)
     return [each for each in found if not failed or each.last_failure]
 
 

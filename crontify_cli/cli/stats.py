@@ -1,6 +1,5 @@
 """The rows of `crontify runs --stats`, one per monitor: for JSON, a pipe and a table."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli.cli.moments import ago, brief, rounded, utc
 from crontify_cli.cli.table import Column, View, cause, draw_table, sparkline, text
 from crontify_cli.delivery.journal import RunRow, RunSummary
+from crontify_cli.delivery.pace import percentile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +29,8 @@ class Stats(NamedTuple):
     success_rate: from 0 to 1, None without runs; a tolerated failure is not a success.
     p50, p95: nearest-rank percentiles of the durations in seconds, without lost runs.
     durations: the newest runs that have a duration, of these the oldest first.
+    rate_limit: the plan's seconds from one ping of the monitor to the next, None for no
+        known limit.
     """
 
     monitor: str
@@ -44,6 +46,7 @@ class Stats(NamedTuple):
     durations: tuple[RunSummary, ...]
     last_run_at: float
     last_failure: RunRow | None = None
+    rate_limit: float | None = None
 
 
 def collect(runs: Iterable[RunSummary], limit: int | None = None) -> list[Stats]:
@@ -62,11 +65,6 @@ def collect(runs: Iterable[RunSummary], limit: int | None = None) -> list[Stats]
 def has_failed(stats: Stats) -> bool:
     """Whether any run failed, including tolerated failures."""
     return stats.failed + stats.tolerated + stats.lost > 0
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the nearest-rank percentile of ascending values, None if there are none."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def _stats(monitor: str, runs: Sequence[RunSummary]) -> Stats:
@@ -120,6 +118,7 @@ def as_fields(stats: Stats) -> tuple[object, ...]:
         failure and utc(failure.started_at),
         failure and failure.id,
         failure and (failure.message or failure.reason),
+        stats.rate_limit and f"{stats.rate_limit:g}",
     )
 
 
@@ -146,6 +145,8 @@ def stats_table(every: Sequence[Stats], view: View) -> "list[Table]":
             least=len("Last failure"),
         ),
     ]
+    if any(stats.rate_limit for stats in every):
+        columns.insert(5, Column("Limit", 7, lambda stats: _span(stats.rate_limit), right=True))
     return [draw_table(every, columns, view.width)]
 
 

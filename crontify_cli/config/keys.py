@@ -113,7 +113,13 @@ KEYS = (
         kinds.OUTPUT_MODE,
         "Print the job's output always, only if the job fails, or never.",
     ),
-    _for_monitors("no_start", SWITCH, "Report only the end of the job, not its start."),
+    _for_monitors(
+        "start",
+        kinds.START_MODE,
+        "Report the start of the job always, never, or (auto) unless the plan's rate limit would"
+        " delay the report of an end.",
+    ),
+    _for_monitors("no_start", SWITCH, 'Same as start = "never".'),
     _for_monitors("no_log", SWITCH, "Do not send the log of a failure."),
     _for_monitors(
         "meta_regex",

@@ -12,6 +12,7 @@ from crontify_cli.config.secret import Secret, parse_secret
 from crontify_cli.values import (
     LONGEST,
     OUTPUT,
+    START,
     Codes,
     one_of,
     parse_codes,
@@ -211,6 +212,7 @@ COUNT = Kind("number", _read_count, lambda words: parse_count(_one(words)))
 SWITCH = Kind("true or false", _read_switch, _write_switch)
 CODES = Kind("exit codes", _read_codes, _one)
 OUTPUT_MODE = _text_kind("all, on-failure or none", one_of(*OUTPUT))
+START_MODE = _text_kind("auto, always or never", one_of(*START))
 MONITOR = _text_kind("monitor", parse_monitor)
 REGEXES = _list_kind("list of regular expressions", parse_regex)
 META_REGEXES = _list_kind("list of regular expressions", parse_meta_regex)

@@ -267,7 +267,10 @@ def _monitor_settings(alias: str, *levels: Mapping[str, Value]) -> MonitorSettin
     merged: dict[str, Any] = {"id": alias}  # Any: `Key.kind` determines the types
     for level in levels:
         for name, value in level.items():
-            if name not in keys.MONITOR:
+            if name not in keys.MONITOR or (name == "no_start" and "start" in level):
+                continue
+            if name == "no_start":
+                merged["start"] = "never" if value.typed else "auto"
                 continue
             if isinstance(before := merged.get(name), tuple) and name in ("meta_regex", "redact"):
                 merged[name] = before + tuple(value.typed)  # type: ignore[arg-type]

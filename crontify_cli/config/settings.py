@@ -14,6 +14,7 @@ class MonitorSettings(NamedTuple):
 
     A value from the monitor's section wins over one at the top of the file, but `meta_regex`
     and `redact` hold both, the top's first.
+    start: "auto", "always" or "never"; `no_start` sets it, too.
     obstacle: why nothing can be reported for this monitor until its section is corrected.
     """
 
@@ -24,7 +25,7 @@ class MonitorSettings(NamedTuple):
     min_duration: float | None = None
     tolerate: int | None = None
     output: str | None = None
-    no_start: bool | None = None
+    start: str | None = None
     no_log: bool | None = None
     meta_regex: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()

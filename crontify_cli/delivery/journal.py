@@ -17,6 +17,7 @@ from crontify_cli.delivery.journal_rows import (
     StartState,
     run_row,
 )
+from crontify_cli.delivery.limits import note_accepted
 from crontify_cli.model import Ending, Ping, Run
 from crontify_cli.report.mask import mask_words
 
@@ -67,6 +68,10 @@ class Journal(JournalQueue):
                 " WHERE id = ?",
                 (state, remote_run_id, run_id),
             )
+            if state == "acknowledged":
+                where = "SELECT base_url, monitor_id FROM runs WHERE id = ?"
+                for base_url, monitor_id in db.execute(where, (run_id,)).fetchall():
+                    note_accepted(db, base_url, monitor_id)
 
     def failures_in_a_row(self, monitor: str) -> int:
         """Return how many runs of `monitor` failed since its last success."""

@@ -12,6 +12,7 @@ from itertools import takewhile
 from crontify_cli import processes
 from crontify_cli.delivery.journal_file import JournalFile
 from crontify_cli.delivery.journal_rows import QUEUED, MonitorQueue, Queued, ReportState, queued
+from crontify_cli.delivery.limits import note_accepted
 from crontify_cli.delivery.readdress import note_blame
 
 LEASE_SECONDS = 300.0
@@ -86,6 +87,10 @@ class JournalQueue(JournalFile):
                 (state, error or None, time.time(), report_id),
             )
             note_blame(db, report_id, blamed)
+            if state == "delivered":
+                where = "SELECT base_url, monitor_id FROM reports WHERE id = ?"
+                for base_url, monitor_id in db.execute(where, (report_id,)).fetchall():
+                    note_accepted(db, base_url, monitor_id)
             if run_id:
                 db.execute(
                     "UPDATE runs SET remote_run_id = coalesce(remote_run_id, ?) WHERE id ="

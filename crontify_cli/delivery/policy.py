@@ -10,6 +10,7 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from crontify_cli.delivery.answers import ASKS_TO_WAIT
+from crontify_cli.delivery.pace import RATE_LIMIT_PAUSE
 from crontify_cli.model import Answer, Ping
 
 FIRST_PAUSE = 0.25
@@ -22,9 +23,6 @@ LONGEST_TOLD_PAUSE = 60.0
 
 UNSENT_PATIENCE = 3.0
 """Seconds in the foreground for a server that cannot be reached at all."""
-
-RATE_LIMIT_PAUSE = 60.0
-"""Seconds to wait if a 429 does not say how long: the free plan's interval."""
 
 
 class Remaining(NamedTuple):

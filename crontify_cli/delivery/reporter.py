@@ -28,7 +28,7 @@ from crontify_cli.delivery.handover import (
     Waiting,
     lost_to_loading,
 )
-from crontify_cli.delivery.session import Session, open_journal, prepare
+from crontify_cli.delivery.session import Session, open_journal, open_session, prepare
 from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, Run
@@ -56,7 +56,8 @@ class Reporter(threading.Thread):
     tell: takes each event; called in this thread.
     load: reads the settings. make_mask: for a monitor's settings and our secrets, returns
         what masks the secrets in a text.
-    state: the state directory, None for none. no_start: what the flag says, if it was given.
+    state: the state directory, None for none. start: when to send the start, as the flag says;
+        None leaves it to the settings.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Reporter(threading.Thread):
         make_mask: "Callable[[MonitorSettings, tuple[str, ...]], Mask]",
         notices: Notices,
         state: str | None,
-        no_start: bool | None,
+        start: str | None,
     ) -> None:
         super().__init__(name="reporter", daemon=True)
         self._run = run
@@ -79,7 +80,7 @@ class Reporter(threading.Thread):
         self._make_mask = make_mask
         self._notices = notices
         self._state = state
-        self._no_start = no_start
+        self._start = start
         self._orders: SimpleQueue[Outcome | None] = SimpleQueue()
         self._began = time.monotonic()
         # Of the thread alone:
@@ -175,13 +176,7 @@ class Reporter(threading.Thread):
         return self._connecting_since + self._unsent_patience - time.monotonic()
 
     def _open_session(self, prepared: Prepared, journal: "Journal | None", api: "Api") -> Session:
-        outbox = None
-        if journal is not None and self._state is not None:
-            from crontify_cli.delivery.outbox import Outbox
-
-            settings, mask = prepared.settings, prepared.mask
-            outbox = Outbox(self._state, journal, settings, self._owner, mask, self._run.id)
-        return Session(prepared, api, journal, outbox)
+        return open_session(self._state, journal, prepared, api, self._run, self._owner)
 
     def _open_journal(self, prepared: Prepared) -> "Journal | None":
         if self._state is None:
@@ -198,15 +193,19 @@ class Reporter(threading.Thread):
         monitor = session.prepared.monitor
         # One that is in flight when the job ends is waited for.
         longest = session.prepared.settings.report_timeout
-        delivery = Delivery(session.api, UNLIMITED, self._wait, longest)
+        delivery = Delivery(session.sender, UNLIMITED, self._wait, longest)
         self._await_outcomes(session)
         if not self._clear_backlog(session, delivery):
             return
-        no_start = monitor.no_start if self._no_start is None else self._no_start
+        when = self._start or monitor.start
         self._take_orders(0)
         late = self._outcome is not None and time.monotonic() - self._began > LATE_START
-        if no_start or late or self._stopped:
+        if when == "never" or late or self._stopped:
             return
+        if when != "always":
+            if not session.pacing.await_start(self._wait):
+                return
+            delivery = delivery._replace(wait=session.pacing.start_waits(self._wait))
         sent = delivery.send(Ping(monitor.id, "start"))
         self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
         self._tell_of(session, "start", sent)
@@ -261,9 +260,17 @@ class Reporter(threading.Thread):
         if session.journal is None and outcome.report_id is not None:  # it can be used by now
             journal = self._open_journal(session.prepared)
             session = self._open_session(session.prepared, journal, session.api)
-        delivery = Delivery(session.api, self._deadlines(outcome), self._wait)
-        # The server would close our open run with an older one's report: that comes after ours.
-        if not self._is_open and not self._clear_backlog(session, delivery, outcome.report_id):
+        deadlines = self._deadlines(outcome)
+        delivery, pacing = Delivery(session.sender, deadlines, self._wait), session.pacing
+        # An older report would close our run if the server has it as open.
+        if not self._is_open and not (
+            ping.kind == "fail" and pacing.may_overtake(outcome.report_id)
+        ):
+            patient = pacing.paced("fail", delivery, is_held=False)
+            if not self._clear_backlog(session, patient, outcome.report_id):
+                return Done(delivered=False)
+        delivery = pacing.paced(ping.kind, delivery, is_held=True)
+        if self._stopped:
             return Done(delivered=False)
         sent = delivery.send(ping)
         settled = True
@@ -276,7 +283,8 @@ class Reporter(threading.Thread):
         if session.outbox and sent.verdict == "delivered":
             # An attempt that our exit would break off could arrive and be made again.
             least = session.prepared.settings.http_timeout
-            self._help_others(session.outbox, delivery._replace(least=least))
+            brief = deadlines._replace(rate_limit_until=0.0)
+            self._help_others(session.outbox, delivery._replace(deadlines=brief, least=least))
         return Done(sent.verdict == "delivered", settled)
 
     def _tell_of(self, session: Session, what: str, sent: "SendResult") -> None:

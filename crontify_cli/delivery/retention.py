@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli import record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.journal_file import remains
+from crontify_cli.delivery.limits import forget_before
 from crontify_cli.delivery.records import (
     CLOCK,
     live_runs,
@@ -128,6 +129,8 @@ def prune(journal: Journal, keep_runs: int, keep_days: float) -> Dropped:
         "  AND seq <= (SELECT seq FROM runs ORDER BY seq DESC LIMIT 1 OFFSET :keep))))",
         {"oldest": time.time() - keep_days * DAY, "keep": keep_runs, "most": QUEUE_BYTES},
     )
+    with journal.transaction() as db:
+        forget_before(db, time.time() - keep_days * DAY)
     lost: Counter[str] = Counter()
     found = list(doomed)
     for at in range(0, len(found), AT_ONCE):

@@ -11,17 +11,46 @@ from crontify_cli.model import Run
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.delivery.api import Api
+    from crontify_cli.delivery.backlog import Sender
     from crontify_cli.delivery.journal import Journal
     from crontify_cli.delivery.outbox import Outbox
+    from crontify_cli.delivery.pacing import Pacing
 
 
 class Session(NamedTuple):
-    """What reporting a run takes; of the thread alone. Without a journal, nothing is queued."""
+    """What reporting a run takes; of the thread alone. Without a journal, nothing is queued.
+
+    sender: makes the attempts, by `api`. pacing: says when to send.
+    """
 
     prepared: Prepared
     api: "Api"
-    journal: "Journal | None"
-    outbox: "Outbox | None"
+    sender: "Sender"
+    pacing: "Pacing"
+    journal: "Journal | None" = None
+    outbox: "Outbox | None" = None
+
+
+def open_session(
+    state: str | None,
+    journal: "Journal | None",
+    prepared: Prepared,
+    api: "Api",
+    run: Run,
+    owner: str,
+) -> Session:
+    """Return the session of a run. owner: this process's name on leases."""
+    from crontify_cli.delivery.limits import LearningSender
+    from crontify_cli.delivery.outbox import Outbox
+    from crontify_cli.delivery.pacing import Pacing
+
+    settings = prepared.settings
+    run = run._replace(monitor_id=prepared.monitor.id, base_url=settings.base_url)
+    if journal is None or state is None:
+        return Session(prepared, api, api, Pacing(run))
+    sender = LearningSender(api, journal, settings.base_url)
+    outbox = Outbox(state, journal, settings, owner, prepared.mask, run.id)
+    return Session(prepared, api, sender, Pacing(run, journal), journal, outbox)
 
 
 def prepare(

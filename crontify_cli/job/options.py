@@ -7,6 +7,7 @@ it hands to Typer, which is built from the same table and knows how to help.
 
 from crontify_cli.values import (
     OUTPUT,
+    START,
     one_of,
     parse_argv0,
     parse_codes,
@@ -42,7 +43,8 @@ class ExecOptions:
     success_codes: "Codes | None" = None
     min_duration: float | None = None
     tolerate: int | None = None
-    no_start: bool | None = None
+    start: str | None = None
+    no_start = False
     no_log: bool | None = None
     config: str | None = None
     base_url: str | None = None
@@ -132,14 +134,15 @@ PANELS = {
             convert=parse_meta_regex,
         ),
         Option("--redact REGEX ...", "Mask matching text in both logs; may be repeated."),
-        Option("--no-start", "Report only the end of the job, not its start."),
+        Option("--start " + "|".join(START), "When to report the start of the job.", "auto"),
+        Option("--no-start", "Same as --start never."),
         Option("--no-log", "Do not send the log of a failure."),
     ),
     "Settings": (
         Option("--config FILE", "Read this config file.", "the user's, then the system's"),
         Option("--base-url URL", "Base URL of the API.", "https://api.crontify.com/api/v1"),
         Option("--api-key-file FILE", "File whose first line is the API key."),
-        Option("-v --verbose", "Show on stderr what is sent and what the server answers."),
+        Option("-v --verbose", "Show on stderr what is sent and answered."),
     ),
 }
 """The options by the heading that they stand under in the help."""
@@ -216,6 +219,10 @@ def finish(options: ExecOptions) -> str | None:
     """Settle what concerns several options; return what is wrong with them, None if nothing."""
     if options.quiet:
         options.output = "none"
+    if options.no_start:
+        if options.start not in (None, "never"):
+            return "--no-start means --start never: give only one of them"
+        options.start = "never"
     if options.shell and len(options.command) > 1:
         return "with --shell the command is one string: put it in quotes"
     return None

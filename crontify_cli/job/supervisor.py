@@ -125,7 +125,7 @@ class Supervisor:
             make_mask=self._make_mask,
             notices=self._notices,
             state=self._state,
-            no_start=options.no_start,
+            start=options.start,
         )
 
     def _make_mask(self, monitor: "MonitorSettings", secrets: tuple[str, ...]) -> "Mask":

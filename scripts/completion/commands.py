@@ -28,6 +28,11 @@ SAID: Mapping[str, Mapping[str, str]] = {
         "on-failure": "print it only if the job fails",
         "none": "print nothing",
     },
+    "auto|always|never": {
+        "auto": "unless the plan's rate limit would delay an end",
+        "always": "report each start",
+        "never": "report only the end",
+    },
     "start|success|fail": {
         "start": "the job starts",
         "success": "the job succeeded",

@@ -2,16 +2,20 @@
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.cli.doctor.mounts import network_type
+from crontify_cli.cli.moments import brief
 from crontify_cli.cli.output import count
 from crontify_cli.cli.queue_notes import Note, notes
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
 from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.delivery.journal_file import Health, examine
+from crontify_cli.delivery.limits import limits
+from crontify_cli.delivery.pace import Limit
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.places import foreign_home
 from crontify_cli.state import Folder, StateError
@@ -23,14 +27,17 @@ _NEARLY_FULL = 0.9
 _NEEDED, _LOW = 2 * 1024 * 1024, 64 * 1024 * 1024
 """Bytes that a running job needs with its journal entry; bytes that some runs with logs need."""
 _FEW_FILES = 100
+_NAMED = 5
+"""How many monitors with the same rate limit are named."""
 
 
 def check_state(state: str | None, settings: Settings) -> Iterator[Check]:
-    """Yield the checks `journal`, `queue` and `disk`; state: None if there is no directory."""
+    """Yield the checks from `journal` to `disk`; state: None if there is no directory."""
     if state is None:
         found = "no place for a journal, since HOME is not set: a report that fails is lost"
         yield Check("journal", "failure", found, "set HOME or CRONTIFY_STATE_DIR")
-        yield Check("queue", "skipped", "not checked: there is no journal")
+        for name in ("queue", "rate_limit"):
+            yield Check(name, "skipped", "not checked: there is no journal")
         yield Check("disk", "skipped", "not checked: there is no state directory")
         return
     if home := foreign_home():
@@ -39,14 +46,15 @@ def check_state(state: str | None, settings: Settings) -> Iterator[Check]:
     if problem := distrust(state):
         found, _, advice = problem.partition("; ")
         yield Check("journal", "failure", found, advice)
-        yield Check("queue", "skipped", "not checked: the state directory is not used")
-        yield Check("disk", "skipped", "not checked: the state directory is not used")
+        for name in ("queue", "rate_limit", "disk"):
+            yield Check(name, "skipped", "not checked: the state directory is not used")
         return
     health = examine(state)
     yield from _set_aside(state)
     yield from _shared(state)
     yield _journal(state, health)
     yield from _queue(state, health, settings)
+    yield from _limits(state, health, settings)
     yield _disk(state)
 
 
@@ -141,6 +149,26 @@ def _judged(note: Note, keep_runs: int) -> Check:
         result = "failure"
         advice = f"{advice}; reports above keep_runs ({keep_runs}) are dropped"
     return Check("queue", result, note.found, advice)
+
+
+def _limits(state: str, health: Health, settings: Settings) -> Iterator[Check]:
+    known: dict[str, Limit] = {}
+    try:
+        if not health.problem and health.exists:
+            known = limits(Journal.open(state, create=False), settings.base_url)
+    except JournalError as error:
+        health = health._replace(problem=str(error))
+    if health.problem:
+        yield Check("rate_limit", "skipped", "not checked: the journal is unusable")
+    elif not known:
+        yield Check("rate_limit", "ok", "the server has not limited the rate of pings")
+    by_interval: defaultdict[float, list[str]] = defaultdict(list)
+    for monitor_id, limit in known.items():
+        by_interval[limit.interval or 0.0].append(monitor_id)
+    for interval, monitors in sorted(by_interval.items()):
+        more = f" and {len(monitors) - _NAMED} more" if len(monitors) > _NAMED else ""
+        found = f"{', '.join(monitors[:_NAMED])}{more}: one ping every {brief(interval)}"
+        yield Check("rate_limit", "ok", f"{found}; a start that would delay an end is not sent")
 
 
 def _disk(state: str) -> Check:
