@@ -7,8 +7,6 @@ import string
 import time
 from datetime import datetime, timedelta
 
-import jwt
-
 from crontify_cli.sandbox.records import Account, Millis, Refusal
 
 KEY_PREFIX = "ck_live_"
@@ -55,6 +53,8 @@ def hash_key(key: str) -> bytes:
 
 def make_token(secret: bytes, account: Account, at: Millis, seconds: float) -> str:
     """Return a token for the account, valid for that many seconds from `at` on."""
+    import jwt  # the rest of this module works without it, up to the advice to install it
+
     issued = at // 1000
     expires = issued + round(seconds)
     claims = {"iss": ISSUER, "sub": str(account.row), "iat": issued, "exp": expires}
@@ -66,6 +66,8 @@ def read_token(secret: bytes, token: str) -> int:
 
     Raises Refusal (401) for a token that has expired or was not issued by this sandbox.
     """
+    import jwt
+
     try:
         required = ["exp", "sub", "iss"]
         claims = jwt.decode(
