@@ -165,6 +165,8 @@ def _config() -> bytes:
     for file in [os.path.expanduser(named)] if named else config_files():
         try:
             with open(file, "rb", buffering=0, opener=_open_at_once) as stream:
+                if os.fstat(stream.fileno()).st_uid not in (os.geteuid(), 0):
+                    break  # as config/trust.py has it
                 return stream.read(_LARGEST) or b""
         except (FileNotFoundError, NotADirectoryError):
             continue

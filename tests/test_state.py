@@ -150,6 +150,7 @@ def test_root_in_the_home_of_another_user_uses_its_own_state(
     journal = [each["found"] for each in checks if each["check"] == "journal"]
     assert f"{bob.home} belongs to another user; root's own state is in {state}" in journal
     run("sandbox", "token")
+    run("config", "set", "keep_days", "30", code=1)
     assert snapshot(bob.home) == before
     assert is_untouched(victim)
     written = changed_paths("".join(each.read_text() for each in tmp_path.glob("trace.*")))

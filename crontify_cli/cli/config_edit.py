@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from crontify_cli.cli import person
-from crontify_cli.config.file import parse, read_bytes, replace
+from crontify_cli.config.file import check_folder, parse, read_bytes, replace
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
 from crontify_cli.config.problems import Problem
@@ -82,6 +82,7 @@ def _write_copy(file: str, content: bytes) -> str:
     """
     directory = os.path.dirname(os.path.realpath(file))
     try:
+        check_folder(directory)
         os.makedirs(directory, mode=0o700, exist_ok=True)
         fd, copy = tempfile.mkstemp(".toml", ".config-edit-", directory)
         with open(fd, "wb") as stream:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from crontify_cli.config.trust import is_foreign, who_can_change
 from crontify_cli.errors import CrontifyError, one_line
 
 LARGEST = 1024 * 1024
@@ -16,6 +17,7 @@ LARGEST = 1024 * 1024
 LOCK_SECONDS = 10.0
 """How long to wait for another process that is changing the file."""
 
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _DOTS = 4_000_000  # the maximum sum of each line's dots squared: 2,000 dots on one line
 
 
@@ -26,12 +28,14 @@ class Document(NamedTuple):
     table: the parsed content; empty if there is a problem.
     problem: why it could not be read, in one line that names the file; "" if it could.
     exposed: its mode if users other than its owner can read it, as `mode 0644`; else "".
+    shared: how users other than its owner and root can change it, and what to do; else "".
     """
 
     file: str | None
     table: Mapping[str, object]
     problem: str = ""
     exposed: str = ""
+    shared: str = ""
 
 
 def find(config_file: str | None, environ: Mapping[str, str]) -> Document:
@@ -56,14 +60,22 @@ def read_existing(file: str) -> Document:
     if file == os.devnull:  # the usual way to ask for no file
         return Document(file, {})
     try:
-        content, mode = read_bytes(file)
-        return Document(file, parse(content), exposed=mode)
+        content, status = _read(file)
+        if is_foreign(status):
+            return Document(file, {}, _not_read(file, status))
+        shared = who_can_change(file, status)
+        return Document(file, parse(content), exposed=exposure(status), shared=shared)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         return Document(file, {}, _cannot_read(file, error))
     except ValueError as error:
         return Document(file, {}, f"{plain(file)}: {error}")
+
+
+def _not_read(file: str, status: os.stat_result) -> str:
+    advice = "change its owner, or use another file with --config"
+    return f"{plain(file)} is not read: it belongs to another user (uid {status.st_uid}); {advice}"
 
 
 def _cannot_read(file: str, error: OSError) -> str:
@@ -75,6 +87,11 @@ def read_bytes(file: str) -> tuple[bytes, str]:
 
     Raises OSError, and ValueError if it is not a regular file or larger than `LARGEST`.
     """
+    content, status = _read(file)
+    return content, exposure(status)
+
+
+def _read(file: str) -> tuple[bytes, os.stat_result]:
     # Non-blocking, so that a FIFO cannot delay a report.
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -88,7 +105,7 @@ def read_bytes(file: str) -> tuple[bytes, str]:
         os.close(fd)
     if len(content) > LARGEST:
         raise ValueError("the file is larger than 1 MiB")
-    return content, exposure(status)
+    return content, status
 
 
 def parse(content: bytes) -> dict[str, object]:
@@ -188,8 +205,9 @@ def _locked(file: str) -> Iterator[str]:
     target = os.path.realpath(file)
     directory, name = os.path.split(target)
     try:
+        check_folder(directory)
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        lock = os.open(f"{directory}/.{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{directory}/.{name}.lock", _LOCK, 0o600)
         try:
             _wait_for(lock, file)
             yield target
@@ -197,6 +215,20 @@ def _locked(file: str) -> Iterator[str]:
             os.close(lock)
     except OSError as error:
         raise CrontifyError(f"cannot write {plain(file)}: {error.strerror or error}") from None
+
+
+def check_folder(directory: str) -> None:
+    """Raise CrontifyError if a file in the directory would be in the hands of another user.
+
+    directory: its nearest parent counts as long as it does not exist.
+    """
+    while not os.path.lexists(directory) and directory != "/":
+        directory = os.path.dirname(directory)
+    if is_foreign(status := os.stat(directory)):
+        raise CrontifyError(
+            f"{plain(directory)} belongs to another user (uid {status.st_uid}), so nothing is"
+            " written there; use another file with --config"
+        )
 
 
 def _wait_for(lock: int, file: str) -> None:

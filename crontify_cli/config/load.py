@@ -17,6 +17,7 @@ from crontify_cli.config.kinds import PATH, read_header
 from crontify_cli.config.problems import Problem, obstacles
 from crontify_cli.config.secret import Credential, Secret
 from crontify_cli.config.settings import Loaded, MonitorSettings, Settings, Value
+from crontify_cli.config.trust import UNTRUSTED
 from crontify_cli.errors import one_line
 from crontify_cli.values import parse_monitor
 
@@ -47,7 +48,8 @@ def load(
     flags = _from_flags(overrides, by_level[0])
     from_environ = _from_environ(environ, by_level[1])
     from_systemd = _from_systemd(environ)
-    top, sections = from_table(document.table, document.file or "", by_level[3])
+    table = _trusted(document, by_level[3])
+    top, sections = from_table(table, document.file or "", by_level[3])
     levels = (flags, from_environ, from_systemd, top, _DEFAULTS)
     hindering = obstacles([(at, each) for at, some in enumerate(by_level) for each in some], levels)
     if document.problem:
@@ -80,6 +82,9 @@ def load(
         for name, value in section.items():
             values[key_path("monitors", alias, name)] = flags.get(name, value)
     warnings = [*_exposed_config(document, top), *_exposed_files(credentials)]
+    if document.shared and len(table) == len(document.table):
+        warnings.insert(0, f"{plain(document.file or '')}: {document.shared}")
+    problems = list(dict.fromkeys(problems))  # several keys may have the same one
     if len(problems) > _MOST_PROBLEMS:  # not a config file; and cron mails every line
         problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
     return Loaded(
@@ -90,6 +95,17 @@ def load(
         document.file,
         values,
     )
+
+
+def _trusted(document: Document, problems: list[Problem]) -> Mapping[str, object]:
+    """Return the content of the file, without the keys that others could have written."""
+    unused = [key for key in UNTRUSTED if key in document.table] if document.shared else []
+    if not unused:
+        return document.table
+    are = "is not used" if len(unused) == 1 else "are not used"
+    line = f"{plain(document.file or '')}: {', '.join(unused)} {are}: {document.shared}"
+    problems += [Problem(line, key) for key in unused]
+    return {key: value for key, value in document.table.items() if key not in unused}
 
 
 def _from_flags(overrides: Mapping[str, object], problems: list[Problem]) -> Values:

@@ -21,7 +21,9 @@ _SOON = 3 * 86400.0
 def check_config(loaded: Loaded) -> Iterator[Check]:
     """Yield a check for each problem in the file and the environment, or one if there is none."""
     for problem in loaded.problems:
-        yield Check("config", "failure", problem, "correct it with crontify config edit")
+        found, run, command = problem.partition("; run: ")
+        advice = command if run else "correct it with crontify config edit"
+        yield Check("config", "failure", found, advice)
     if not loaded.problems:
         found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
         if monitors := len(loaded.settings.monitors):
@@ -41,8 +43,8 @@ def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
 
 def _readable_config(loaded: Loaded) -> Iterator[Check]:
     for line in loaded.warnings:
-        found, _, mode = line.rpartition("; run: chmod ")
-        yield Check("modes", "warning", found, f"chmod {mode}")
+        found, _, advice = line.rpartition("; run: ")
+        yield Check("modes", "warning", found, advice)
     backup = f"{os.path.realpath(loaded.file)}.bak" if loaded.file else ""
     try:
         mode = exposure(os.stat(backup)) if backup else ""

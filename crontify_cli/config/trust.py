@@ -1,0 +1,68 @@
+"""Whether a config file can be trusted: whose it is, and who can change it.
+
+A file that somebody else wrote could name commands that run as us, and servers that get our key.
+"""
+
+import os
+import stat
+
+UNTRUSTED = ("api_key_command", "token_command", "base_url", "proxy", "ca_bundle")
+"""The keys that are not used from a file that others can change."""
+
+
+def is_foreign(status: os.stat_result) -> bool:
+    """Tell whether a file belongs to somebody other than this user or root."""
+    return status.st_uid not in (os.geteuid(), 0)
+
+
+def who_can_change(file: str, status: os.stat_result) -> str:
+    """Return which file or folder lets others change the config file, and what to do; "" if none.
+
+    status: of the open file. Its folder counts, too, and that of a link to it.
+    """
+    if mode := _open_mode(status):
+        return _advice(file, mode)
+    target = os.path.realpath(file)
+    for folder in dict.fromkeys(map(os.path.dirname, (os.path.abspath(file), target))):
+        try:
+            found = os.stat(folder)
+            # A ConfigMap of Kubernetes is mounted read-only, with mode 0777.
+            if os.statvfs(folder).f_flag & os.ST_RDONLY:
+                continue
+        except OSError:
+            continue  # it was moved after the file was opened
+        if is_foreign(found):
+            return f"{folder} belongs to another user (uid {found.st_uid}); move the file"
+        # In a sticky one, only the file's owner can replace it.
+        if not found.st_mode & stat.S_ISVTX and (mode := _open_mode(found)):
+            return _advice(folder, mode)
+    return ""
+
+
+def _advice(path: str, mode: str) -> str:
+    name = path if path.isprintable() else repr(path)
+    return f"others can write to {name} ({mode}); run: chmod go-w {name}"
+
+
+def _open_mode(status: os.stat_result) -> str:
+    """Return the mode, as `mode 0666`, if users other than the owner can write; else ""."""
+    is_open = status.st_mode & stat.S_IWOTH
+    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_uid, status.st_gid):
+        is_open = stat.S_IWGRP
+    return f"mode {stat.S_IMODE(status.st_mode):04o}" if is_open else ""
+
+
+def _is_private_group(uid: int, gid: int) -> bool:
+    """Tell whether a group has its owner's name and no other member.
+
+    Debian and Fedora make such a group for each user, who then often has umask 002.
+    """
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except (KeyError, OSError):
+        return False
+    is_own = user.pw_gid == gid and user.pw_name == group.gr_name
+    return is_own and set(group.gr_mem) <= {user.pw_name}
