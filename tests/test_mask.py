@@ -62,6 +62,14 @@ def test_of_two_secrets_that_overlap_no_rest_is_left() -> None:
     assert Masker(["abababab"])("xabababababx") == "x[masked]x"
 
 
+def test_of_a_secret_inside_another_that_a_long_text_repeats_no_rest_is_left() -> None:
+    masker = Masker(["hunter2-hunter2", "the-hunter2-hunter2!"])
+    line = "he said hunter2-hunter2 today\n"
+    masked = masker(line * 5000 + "and the-hunter2-hunter2! once\n")
+    assert masked == line.replace("hunter2-hunter2", "[masked]") * 5000 + "and [masked] once\n"
+    assert Masker(["hunter2-hunter2"])(line * 5000) == masked.partition("and")[0]
+
+
 def test_each_line_of_a_secret_with_several_lines_is_masked() -> None:
     pem = "-----BEGIN KEY-----\r\nMIIEvQIBADANBgkq\r\nhkiG9w0BAQEFAASC\r\n-----END KEY-----\r\n"
     mask = Masker([pem])

@@ -6,6 +6,7 @@ time. The literals are looked for first: most texts contain few of them, and a p
 is compiled only when it is needed.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -160,34 +161,33 @@ def named_spans(data: bytes, low: bytes | None = None) -> Iterator[Span]:
     if not any(part in low for part in _NAME_PARTS):
         return
     for match in re.finditer(_NAMED, low):
-        group = match.lastindex or 0
-        if _is_secret(match, group, data):
-            yield match.span(group)
+        start, end = match.span(match.lastindex or 0)
+        before = data[max(0, match.start() - 64) : match.start()]
+        prefix = before[len(before.rstrip(_NAME_CHARACTERS)) :]
+        if _is_secret(prefix, data[match.start() : start], data[start:end], data[end : end + 1]):
+            yield start, end
 
 
-def _is_secret(match: re.Match[bytes], group: int, data: bytes) -> bool:
-    """Tell whether a value is likely to be a secret, from its name and from what it is."""
-    value = data[match.start(group) : match.end(group)]
+@functools.lru_cache(maxsize=64)  # a log repeats itself
+def _is_secret(prefix: bytes, named: bytes, value: bytes, after: bytes) -> bool:
+    """Tell whether a value is likely to be a secret, from its name and from what it is.
+
+    prefix: the characters of a name right before `named`, which is the end of the name with
+        all that stands before the value. after: the byte after the value.
+    """
     if len(value) < _SHORTEST or re.fullmatch(_HARMLESS, value):
         return False
-    start = match.start()
-    before = data[max(0, start - 64) : start]
-    prefix = before[len(before.rstrip(_NAME_CHARACTERS)) :]
-    name = re.match(rb"[a-z]*+", match[0])
+    name = re.match(rb"[a-z]*+", named.lower())
     word = name[0] if name else b""
-    between = data[start + len(word) : match.start(group)]
+    between = named[len(word) :]
     is_quoted = between.endswith((b'"', b"'"))
     if not re.search(rb"[:=]", between) and not prefix.startswith(b"-"):
         return False
-    if (
-        between.endswith(b" ")
-        and value.isalpha()
-        and data[match.end(group) : match.end(group) + 1] == b" "
-    ):
+    if between.endswith(b" ") and value.isalpha() and after == b" ":
         return False  # a sentence, as in "invalid password: use another one"
     if word not in _WEAK:
         return True
-    is_camel = data[start : start + 1].isupper() and prefix[-1:].islower()
+    is_camel = named[:1].isupper() and prefix[-1:].islower()
     if prefix[-1:].isalpha() and word.startswith(b"p") and not is_camel:
         return prefix.lower().endswith((b"ssh", b"bind", b"user", b"db"))  # not compass, bypass
     if word == b"pass" and b":" in between and not is_quoted:

@@ -14,6 +14,10 @@ _SHORTEST = 8
 """Shorter values from the environment are likely to be ordinary words and are not masked."""
 _SHORTEST_OWN = 4
 
+_SAMPLE = 64 * 1024
+"""Bytes at the beginning of a text that tell which secrets it repeats."""
+_OFTEN = 8
+
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
@@ -58,6 +62,8 @@ class Masker:
             data = text.encode("utf-8", errors)
         masked = data
         if self._values or self._short:
+            for word in self._repeated(masked):
+                masked = masked.replace(word, MASKED.encode())
             masked = _replaced(masked, self._known().spans(masked))
         if self._shapes:
             from crontify_cli.report.lookalikes import shape_spans
@@ -65,6 +71,17 @@ class Masker:
             # After it, since a known secret right before another would hide its beginning.
             masked = _replaced(masked, shape_spans(masked))
         return text if masked == data else masked.decode("utf-8", errors)
+
+    def _repeated(self, data: bytes) -> list[bytes]:
+        """Return the secrets that a text repeats as they are, which is faster to replace first.
+
+        Not those that are a part of another one: of that, a few characters would be left.
+        """
+        if len(data) <= _SAMPLE:
+            return []
+        words = [value.encode("utf-8", "surrogateescape") for value in self._values]
+        repeated = [word for word in words if data.count(word, 0, _SAMPLE) >= _OFTEN]
+        return [word for word in repeated if sum(word in other for other in words) == 1]
 
     def _known(self) -> "Needles":
         if self._needles is None:
