@@ -283,7 +283,8 @@ def test_masking_takes_no_more_steps_for_many_secrets_and_twice_as_many_for_twic
 ):
     chance = random.Random(1)
     secrets = ["".join(chance.choices(string.ascii_letters, k=40)) for _ in range(200)]
-    line = f"2026-01-01 12:00 token {secrets[0]} was used\n"
+    # Not as it is: a secret that a long text repeats as it is is replaced without these steps.
+    line = f"2026-01-01 12:00 token {secrets[0].encode().hex()} was used\n"
     few, many = Masker(secrets[:1]), Masker(secrets)
     for masker in (few, many):
         masker(line)  # what is made once
