@@ -69,9 +69,17 @@ def test_the_link_signs_in_and_leaves_the_token_only_in_the_tab(
         other.get_by_label("Token").fill(f" {server.token} ")
         other.get_by_role("button", name="Sign in").click()
         expect(other.locator("h1")).to_have_text("Monitors")
+        expect(tab.page.locator("#connection")).to_have_text("Live")
+        server.send(server.monitor(), "success")
+        pings = tab.page.locator("section[aria-labelledby=pings] li")
+        expect(pings).to_have_count(1)
         tab.page.get_by_role("button", name="Sign out").click()
         expect(tab.page.locator("h1")).to_have_text("Sign in")
         assert tab.page.evaluate("sessionStorage.length") == 0
+        tab.page.get_by_label("Token").fill(server.token)
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator("h1")).to_have_text("Monitors")
+        expect(pings).to_have_count(0)  # they might be those of another account
 
 
 def test_a_token_that_is_not_valid_is_answered_with_a_way_to_get_another(
@@ -92,7 +100,7 @@ def test_a_run_is_seen_while_it_happens(browser: Browser, server: Server) -> Non
         item = tab.page.locator(f".monitors li:has-text('{monitor}')")
         expect(item).to_contain_text("waiting")
         server.send(monitor, "start")
-        expect(item.get_by_role("img")).to_have_attribute("aria-label", "Last 1 runs: 1 running")
+        expect(item.get_by_role("img")).to_have_attribute("aria-label", "1 run: 1 running")
         run = server.send(monitor, "fail", {"errorMessage": "no\x1b[31m route"})
         expect(item).to_contain_text("failing")
         ping = tab.page.locator(f"section a[href$='{run}']").first
@@ -215,7 +223,7 @@ def test_what_fails_to_happen_is_shown_as_soon_as_it_is_detected(
             monitors = tab.page.locator(".monitors li")
             server.send("stuck", "start")
             strip = monitors.filter(has_text="stuck").get_by_role("img")
-            expect(strip).to_have_attribute("aria-label", "Last 1 runs: 1 hung")
+            expect(strip).to_have_attribute("aria-label", "1 run: 1 hung")
             with open_database(server.db, create=False) as connection, transaction(connection):
                 long_ago = now() - 86_400_000
                 connection.execute("UPDATE detection SET watching_since = ?", (long_ago,))

@@ -94,6 +94,7 @@ const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 const number = (value) => NUMBER.format(value);
+const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const words = (name) => name.replaceAll("_", " ");
 const time = (at, text) =>
   at && h("time", { datetime: at, title: LONG.format(new Date(at)) }, text ?? LONG.format(new Date(at)));
@@ -137,7 +138,8 @@ function strip(runs) {
   const present = STATUSES.filter(count);
   const bars = (status) => runs.map((run, i) => (run.status === status
     ? `M${177 - i * 6},20V${{ success: 10, running: 14 }[status] ?? 1}` : "")).join("");
-  const label = `Last ${runs.length} runs: ${present.map((status) => `${count(status)} ${status}`).join(", ")}`;
+  const counts = present.map((status) => `${count(status)} ${status}`).join(", ");
+  const label = `${many(runs.length, "run")}${counts && `: ${counts}`}`;
   const box = { class: "strip", viewBox: "0 0 180 20", role: "img", "aria-label": label };
   return svg("svg", box, svg("path", { class: "floor", d: "M0,20H180" }),
     present.map((status) => svg("path", { class: status, d: bars(status) })));
@@ -153,7 +155,7 @@ function chart(name, points, format, rules = []) {
   const line = points.map(([at, value]) => `${x(at)},${y(value)}`);
   const dots = (kind) => line.map((at, i) => (points[i][2] === kind ? `M${at}h0` : "")).join("");
   const latest = format(points.at(-1)[1]);
-  const label = `${name} of ${points.length} runs: ${format(low)} to ${format(high)}, latest ${latest}`;
+  const label = `${name} of ${many(points.length, "run")}: ${format(low)} to ${format(high)}, latest ${latest}`;
   const box = { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": label };
   const moment = (at) => time(new Date(at).toISOString(), SHORT.format(at));
   return h("figure", { "data-key": name },
@@ -282,7 +284,7 @@ async function monitorsView() {
   const failing = (monitor) => monitor.state === "failing";
   monitors.sort((a, b) => failing(b) - failing(a));
   return ["Monitors", h("div", { class: "overview" },
-    h("div", {}, monitors.length ? h("p", {}, `${monitors.length} monitors, ${monitors.filter(failing).length} failing`)
+    h("div", {}, monitors.length ? h("p", {}, many(monitors.length, "monitor"), `, ${monitors.filter(failing).length} failing`)
       : h("p", {}, "No monitors yet: add one with ", h("code", {}, "crontify sandbox monitor add NAME")),
     h("ul", { class: "monitors" }, monitors.map((monitor) => h("li", { "data-key": monitor.id },
       link(monitorPath(monitor.id), monitor.id), h("span", {}, badge(monitor.state)),
@@ -451,6 +453,7 @@ async function follow() {
   const say = (words) => turn === following && ($("connection").textContent = words);
   stream?.abort();
   say("");
+  pings.length = 0;
   for (let pause = 1; token && turn === following; pause = Math.min(pause * 2, 30)) {
     if (!document.hidden) { // a browser shares six connections to a server among all its tabs
       stream = new AbortController();
