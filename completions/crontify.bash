@@ -23,6 +23,7 @@ _crontify_table()
                 'flush'
                 'init'
                 'doctor'
+                'metrics'
                 'completion'
                 'queue'
                 'crontab'
@@ -152,6 +153,12 @@ _crontify_table()
         'doctor')
             options=(
                 '--json'
+                '-h,--help'
+            )
+            ;;
+        'metrics')
+            options=(
+                '-o,--output file'
                 '-h,--help'
             )
             ;;
@@ -671,7 +678,7 @@ _crontify_offer()
             if [[ $cur != monitors.* ]]; then
                 compopt -o nospace
                 _crontify_choose '' monitors.
-                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
+                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb metrics_file timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 set -- "${@/%/ }"
                 for name; do
                     [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
@@ -695,7 +702,7 @@ _crontify_offer()
                 no_start) _crontify_choose '' true false ;;
                 no_log) _crontify_choose '' true false ;;
                 mask_shapes) _crontify_choose '' true false ;;
-                api_key_file | token_file | ca_bundle) compopt -o default ;;
+                api_key_file | token_file | ca_bundle | metrics_file) compopt -o default ;;
             esac
             ;;
     esac

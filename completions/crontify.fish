@@ -11,7 +11,7 @@ function __crontify_table
     set -g __crontify_valued
     switch "$argv"
         case ''
-            set __crontify_commands exec demo ping status runs show logs flush init doctor completion queue crontab systemd config sandbox
+            set __crontify_commands exec demo ping status runs show logs flush init doctor metrics completion queue crontab systemd config sandbox
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
@@ -35,6 +35,8 @@ function __crontify_table
             set __crontify_valued --wait
         case init
         case doctor
+        case metrics
+            set __crontify_valued -o --output
         case completion
             set __crontify_arguments choice
         case queue
@@ -268,6 +270,7 @@ function __crontify_keys
         keep_runs\t'Number of runs to keep in the journal' \
         keep_days\t'Number of days to keep runs in the journal' \
         keep_log_mb\t'Size of the logs to keep, in MiB' \
+        metrics_file\t'File to write metrics for Prometheus to, after every run and \'crontify flush\'' \
         timeout\t'Time limit for the job' \
         kill_after\t'Time between the TERM and the KILL of the timeout' \
         success_codes\t'Exit codes that mean success, as "0,20-25" or [0, 24]' \
@@ -318,7 +321,7 @@ function __crontify_settings
             printf '%s\n' true false
         case mask_shapes
             printf '%s\n' true false
-        case api_key_file token_file ca_bundle
+        case api_key_file token_file ca_bundle metrics_file
             __fish_complete_path (commandline -ct)
     end
 end
@@ -360,6 +363,7 @@ complete -c crontify -n '__crontify_descends \'\'' -a logs -d 'Show the log of a
 complete -c crontify -n '__crontify_descends \'\'' -a flush -d 'Deliver queued reports, and report runs that died'
 complete -c crontify -n '__crontify_descends \'\'' -a init -d 'Ask for API key, monitor and job; write the config file'
 complete -c crontify -n '__crontify_descends \'\'' -a doctor -d 'Check whether jobs on this machine can be reported, and say how to fix problems'
+complete -c crontify -n '__crontify_descends \'\'' -a metrics -d 'Print metrics of runs and queue in Prometheus\'s text format'
 complete -c crontify -n '__crontify_descends \'\'' -a completion -d 'Print the completion script for a shell'
 complete -c crontify -n '__crontify_descends \'\'' -a queue -d 'List the reports that wait to be delivered, the oldest first'
 complete -c crontify -n '__crontify_descends \'\'' -a crontab -d 'List, check, wrap and unwrap the jobs of whole crontabs'
@@ -448,6 +452,10 @@ complete -c crontify -n '__crontify_offers init -h --help' -s h -l help -d 'Show
 # crontify doctor
 complete -c crontify -n '__crontify_offers doctor --json' -l json -d 'Print a JSON list'
 complete -c crontify -n '__crontify_offers doctor -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify metrics
+complete -c crontify -n '__crontify_offers metrics -o --output' -s o -l output -r -F -d 'Write to this file'
+complete -c crontify -n '__crontify_offers metrics -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify completion
 complete -c crontify -n '__crontify_wants completion 1' -x -a 'bash zsh fish'

@@ -38,6 +38,7 @@ HOMES = {
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
     "platformdirs": ("places.py",),
     "regex": ("values.py",),
+    "prometheus_client": ("delivery/metrics.py",),
     "cronsim": ("crontab/schedule.py", "sandbox/schedule.py"),
     "rich": ("cli/", "sandbox/"),
     "typer": ("cli/",),

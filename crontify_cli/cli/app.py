@@ -13,7 +13,7 @@ from crontify_cli.cli.help import App
 
 _NAMES = (
     *("exec", "demo", "ping", "status", "runs", "show", "logs", "queue", "flush"),
-    *("crontab", "systemd", "config", "init", "doctor", "completion", "sandbox"),
+    *("crontab", "systemd", "config", "init", "doctor", "metrics", "completion", "sandbox"),
 )
 COMMANDS = {name: name for name in _NAMES} | {"doctor": "doctor.command"}
 """The modules of the commands, in the order of the help; each has a function `register`."""

@@ -66,6 +66,11 @@ def flush(
             raise CrontifyError(str(error)) from None
     for note in left if not quiet else ():
         say(str(note))
+    if client.settings.metrics_file:
+        from crontify_cli.delivery.metrics import keep_current
+
+        if line := keep_current(state_dir(), client.settings):
+            say(line)
     raise typer.Exit(ExitCode.TEMPORARY if left else ExitCode.OK)
 
 

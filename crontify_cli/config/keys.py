@@ -96,6 +96,11 @@ KEYS = (
     Key("keep_runs", COUNT, "Number of runs to keep in the journal.", default=10_000),
     Key("keep_days", COUNT, "Number of days to keep runs in the journal.", default=90),
     Key("keep_log_mb", COUNT, "Size of the logs to keep, in MiB.", default=256),
+    Key(
+        "metrics_file",
+        PATH,
+        "File to write metrics for Prometheus to, after every run and 'crontify flush'.",
+    ),
     Key("id", kinds.MONITOR, "Id of the monitor. Default: NAME, as in the section.", "monitor"),
     _for_monitors(
         "timeout",

@@ -58,6 +58,7 @@ class Settings(NamedTuple):
     monitors: Mapping[str, MonitorSettings]
     proxy: Secret | None = None
     ca_bundle: str | None = None
+    metrics_file: str | None = None
     headers: Mapping[str, Secret] = MappingProxyType({})
 
     def monitor(self, name: str) -> MonitorSettings:

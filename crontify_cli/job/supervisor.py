@@ -104,6 +104,11 @@ class Supervisor:
             self._notices,
             in_line=self._is_in_line(),
         ).report(verdict, rules.tolerate, prepared, self._relay.error_tail(), self._meta_sink)
+        if prepared and prepared.settings.metrics_file and self._state:
+            from crontify_cli.delivery.metrics import keep_current
+
+            if line := keep_current(self._state, prepared.settings):
+                self._notices.say(line)
         return verdict.exit_code
 
     # While the job runs

@@ -11,6 +11,13 @@ from crontify_cli.values import parse_meta
 if TYPE_CHECKING:
     from resource import struct_rusage
 
+BUILT_IN = frozenset(
+    (
+        *("exit_code", "duration_ms", "user_cpu_ms", "system_cpu_ms", "max_rss_kb"),
+        *("output_bytes", "late_seconds", "late_failures", "tolerated_failures"),
+    )
+)
+"""The names of the numbers that crontify itself adds to a report; others are the job's own."""
 _MOST_BYTES = 1024 * 1024
 _MOST_NAMES = 100
 _MOST_NAMED = 3
