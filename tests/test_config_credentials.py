@@ -67,7 +67,8 @@ def test_the_first_line_of_a_file_is_the_key(home: Path, content: str) -> None:
     ("content", "says"),
     [
         (b"", "key: empty"),
-        (b"\nck_live_x", "key: empty"),
+        (b" \n\r\n\t\n", "key: empty"),
+        (b"API_KEY=hunter2", "it looks like NAME=VALUE; write only the VALUE"),
         (b"hunter2 and more", "not a key"),
         (b"hunter2\x00", "not a key"),
         ("hunter2é".encode(), "not a key"),
@@ -82,6 +83,25 @@ def test_what_is_no_key_is_refused_without_showing_it(
     message = refusal(configured(home, 'api_key_file = "key"'))
     assert says in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n\n{}\n",
+        "\ufeff{}\r\n",
+        "\r\n  {}\r\n",
+        '"{}"\n',
+        "'{}'\n",
+        "CRONTIFY_API_KEY={}\n",
+        'export CRONTIFY_API_KEY="{}"\n',
+        "{}=\n",  # as base64 ends
+    ],
+)
+def test_a_key_is_read_however_its_file_was_written(home: Path, content: str) -> None:
+    (home / "key").write_text(content.format(KEY))
+    found = api_key(configured(home, 'api_key_file = "key"'))
+    assert found == (f"{KEY}=" if "{}=" in content else KEY)
 
 
 def test_a_file_that_is_missing_or_no_file_is_named(home: Path) -> None:

@@ -35,7 +35,7 @@ from tests.waiting import until, until_exists
 
 CHECKS = [
     *("version", "config", "modes", "key", "base_url", "dns", "tls", "server", "clock", "token"),
-    *("journal", "queue", "rate_limit", "disk", "cron_path", "cron_env"),
+    *("journal", "queue", "rate_limit", "disk", "cron_path", "cron_env", "crontab"),
 ]
 
 
@@ -586,6 +586,35 @@ def test_what_only_this_shell_has_is_pointed_out(
     assert "https_proxy, no_proxy: set here, but not" in doctor(**proxy)["cron_env"]
     crontab.write_text(f"HOME={tmp_path}\n")
     assert f"HOME is {home} here and {tmp_path} under cron" in doctor()["cron_env"]
+
+
+def test_a_percent_sign_in_the_crontab_is_pointed_out(
+    doctor: Doctor, at: At, api: ApiServer, crontab: Path, home: Path
+) -> None:
+    at(api.url)
+    assert doctor()["crontab"].startswith("ok")
+    program = Path(sys.executable).with_name("crontify")
+    job = f"* * * * * {program} exec m -- date"
+    crontab.write_text(f"HOME={home}\n{job}\n* * * * * /bin/date +%s\n")
+    assert doctor()["crontab"].startswith("ok")
+    crontab.write_text(f"HOME={home}\n{job} +%s\n")
+    found = doctor()
+    assert found["crontab"].startswith("warning: line 2: ")
+    assert "%" in found["crontab"]
+    assert found["crontab"].endswith("-> crontify crontab check")
+
+
+def test_only_what_was_checked_is_called_private(
+    doctor: Doctor, config: Path, home: Path, api: ApiServer
+) -> None:
+    config.write_text(f'base_url = "{api.url}"\napi_key_file = "{home}/key"\n')
+    (home / "key").write_text(KEY)
+    (home / "key").chmod(0o600)
+    config.chmod(0o644)
+    private = "ok: no other user can read a secret in the config file or the file of the key"
+    assert doctor()["modes"].startswith(private)
+    (home / "key").chmod(0o644)
+    assert doctor()["modes"].startswith(f"warning: {home}/key is the api_key_file and is readable")
 
 
 def test_a_key_command_that_needs_this_shell_is_tried_as_cron_would(

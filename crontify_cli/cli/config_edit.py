@@ -1,8 +1,10 @@
 """`crontify config edit`: edits a copy of the config file, which replaces it if it is valid."""
 
 import os
+import signal
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from crontify_cli.cli import person
@@ -24,6 +26,7 @@ def edit_file(file: str) -> int:
     copy = _write_copy(file, before)
     with ExitStack() as cleanup:
         cleanup.callback(Path(copy).unlink, missing_ok=True)
+        cleanup.enter_context(_ending_by_exception())
         new = _edit_until_valid(copy, file, before)
         if new is None:
             say(f"{file} not changed")
@@ -45,7 +48,11 @@ def _edit_until_valid(copy: str, file: str, before: bytes) -> bytes | None:
     """Return what the user makes of the copy; None if it is not valid and the user gives up."""
     while True:
         _run_editor(copy)
-        new = _read(copy) or b""
+        new = _read(copy)
+        if new is None:
+            raise CrontifyError(f"{file} not changed: the editor has removed the file to edit")
+        if before.strip() and not new.strip() and not person.agrees("Remove all settings?"):
+            return None
         problems = [] if new == before else find_problems(new, file)
         if not problems:
             return new
@@ -92,13 +99,33 @@ def _write_copy(file: str, content: bytes) -> str:
     return copy
 
 
+@contextmanager
+def _ending_by_exception() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit, so that the copy is removed."""
+
+    def stop(signum: int, _frame: object) -> None:
+        raise SystemExit(ExitCode.SIGNAL_BASE + signum)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def _run_editor(copy: str) -> None:
     import shlex
     import subprocess
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
-        code = subprocess.call([*shlex.split(editor), copy])
+        with subprocess.Popen([*shlex.split(editor), copy]) as process:
+            try:
+                code = process.wait()
+            except SystemExit:
+                process.terminate()  # it restores the terminal, and `with` waits for its end
+                raise
     except (OSError, ValueError) as error:
         raise CrontifyError(
             f"cannot run the editor {editor}: {error}; set EDITOR to another one"

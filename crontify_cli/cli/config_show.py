@@ -8,6 +8,7 @@ from crontify_cli.config.keys import Key, key_path
 from crontify_cli.config.kinds import CODES, DURATION, PAUSE
 from crontify_cli.config.secret import Secret, mask
 from crontify_cli.config.settings import Loaded, Value
+from crontify_cli.job.options import OPTIONS
 from crontify_cli.values import format_duration, parse_duration
 
 Shown = str | bool | int | tuple[str, ...] | None
@@ -54,11 +55,13 @@ def find_settings(loaded: Loaded, names: tuple[str, ...], key: Key) -> list[Row]
     if len(names) == 3 and value is None:
         name = names[1]
         value = Value(name, name, "default") if key.name == "id" else loaded.values.get(key.name)
-    return [] if value is None else _rows(key, names, value)
+    found = _rows(key, names, value)
+    return [row for row in found if row.value is not None]
 
 
 def _rows(key: Key, names: tuple[str, ...], value: Value | None) -> list[Row]:
     path = key_path(*names)
+    value = value or _default(key)
     if value is None:
         return [Row(path, None, "default", "")]
     if isinstance(value.typed, Mapping):
@@ -67,6 +70,15 @@ def _rows(key: Key, names: tuple[str, ...], value: Value | None) -> list[Row]:
             for name, secret in value.typed.items()
         ]
     return [Row(path, format_value(key, value), value.source, value.where)]
+
+
+def _default(key: Key) -> Value | None:
+    """Return what `exec` does if neither a setting nor its option says otherwise."""
+    option = next((each for each in OPTIONS if each.name == key.name), None)
+    if option is None or (option.default in ("none", "") and option.convert):
+        return None
+    typed = option.convert(option.default) if option.convert else False
+    return Value(typed, typed, "default")
 
 
 def format_value(key: Key, value: Value) -> Shown:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from crontify_cli.crontab import wrap
 from crontify_cli.crontab.lines import read
+from crontify_cli.crontab.place import is_only_user
 
 _TIME_FIELD = set("0123456789*/,-~")
 NIGHTLY = "0 3 * * *"
@@ -29,6 +30,11 @@ def parse_job(text: str) -> Job:
     job = Job(schedule, command.strip().replace("\\%", "%").replace("%", "\\%"))
     if not job.command:
         raise ValueError("the command is missing; enter a line such as 0 3 * * * /path/to/job")
+    first, *more = job.command.split()
+    if more and more[0][0] != "-" and is_only_user(os.fsencode(first)):
+        raise ValueError(
+            f"{first} is a user: only lines in /etc/crontab and /etc/cron.d name one; leave it out"
+        )
     if reason := _plan(job).reason:
         raise ValueError(f"the line cannot be used: {reason}")
     return job

@@ -134,9 +134,13 @@ def remote_log(choice: Choice, settings: Settings, *, raw: bool) -> Log:
     """Return the API's log of a run; raises CrontifyError if the API cannot be asked."""
     user_token = token(settings)
     if user_token is None:
-        raise CrontifyError(
-            "no user token; sign in to Crontify to get one, then run 'crontify config set token'"
-        )
+        how = "sign in to Crontify to get one, then run 'crontify config set token'"
+        if choice.row is None:
+            raise CrontifyError(
+                f"no run {choice.remote_run_id} of {choice.monitor_id} on this machine; 'crontify"
+                f" runs' lists them. To ask the server, a user token is needed: {how}"
+            )
+        raise CrontifyError(f"no user token; {how}")
     if choice.remote_run_id is None:
         raise CrontifyError("the server returned no id for this run")
     row = choice.row

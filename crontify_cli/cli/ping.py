@@ -3,12 +3,13 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_option
 from crontify_cli.cli.client import client_for, read_settings
+from crontify_cli.cli.help import Command
 from crontify_cli.cli.waiting import LiveWait
 from crontify_cli.delivery.single import Context, Result, queue_ping, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
@@ -26,11 +27,24 @@ HEAD, TAIL = 64 * 1024, 1024 * 1024
 """Bytes of the beginning and of the end of a log that are read; the rest is left out."""
 
 Kind = Literal["start", "success", "fail"]
+KINDS = get_args(Kind)
+
+
+class PingCommand(Command):
+    """Explains MONITOR in front of what is to be reported, which is the wrong order."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first, second = (*args, "", "")[:2]
+        if first[:1] != "-" and first not in KINDS and second in KINDS:
+            words = f"{second} comes before MONITOR: crontify ping {second} {first}"
+            raise typer.BadParameter(words, ctx)
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
     """Add `ping` to the app."""
-    app.command("ping", short_help="Report a job that runs without `exec`.", epilog=EPILOG)(ping)
+    short = "Report a job that runs without `exec`."
+    app.command("ping", cls=PingCommand, short_help=short, epilog=EPILOG)(ping)
 
 
 def ping(
@@ -113,7 +127,10 @@ def _send(
         return queue_ping(name, sent, settings, mask, state)
     with client.api:
         context = Context(state, settings, client.api, mask, wait.pause, wait.say)
-        return send_ping(name, sent, context, queue=queue)
+        result = send_ping(name, sent, context, queue=queue)
+    if result.sent.answer.status == 404 and (nearest := settings.nearest_monitor(name)):
+        wait.say(f"the config has a monitor {nearest}: did you mean that?")
+    return result
 
 
 def _read_log(log: str) -> Output | None:

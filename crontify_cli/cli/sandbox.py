@@ -1,6 +1,7 @@
 """`crontify sandbox`: its commands and their options."""
 
 import importlib.util
+import sys
 from typing import Annotated
 
 import typer
@@ -48,7 +49,7 @@ def _check_dependencies() -> None:
     if not all(map(importlib.util.find_spec, _REQUIRED)):
         raise CrontifyError(
             "the sandbox cannot run: FastAPI, uvicorn or PyJWT is not installed;"
-            " pip install 'crontify-cli[sandbox]'"
+            f" run {sys.executable} -m pip install fastapi uvicorn PyJWT"
         )
 
 

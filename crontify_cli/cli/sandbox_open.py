@@ -26,8 +26,22 @@ Db = Annotated[
         readable=False,  # our own error message says what to do
     ),
 ]
+
+
+def _parse_account(name: str) -> str:
+    if not name.strip() or not name.isprintable():  # surrogates, which are bytes, are neither
+        raise ValueError(f"invalid account {name!r}: write a name of printable characters")
+    return name
+
+
 AccountName = Annotated[
-    str, typer.Option("--account", metavar="NAME", help="Account to use; created on first use.")
+    str,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Account to use; created on first use.",
+        parser=parsed_by(_parse_account),
+    ),
 ]
 MonitorId = Annotated[
     str, typer.Argument(parser=parsed_by(parse_monitor), metavar="MONITOR", help="Monitor id.")

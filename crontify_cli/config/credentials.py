@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 OBTAIN_SECONDS = 10.0
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def api_key(settings: Settings) -> str | None:
@@ -118,7 +119,7 @@ def _kill(process: "Popen[bytes]") -> None:
 def _first_line(
     fd: int, deadline: float, *, has_ended: Callable[[], bool], drain: bool = False
 ) -> str:
-    """Return the first line that can be read from `fd`, decoded as UTF-8.
+    """Return the first line that is not empty, decoded as UTF-8, without a byte order mark.
 
     has_ended: tells whether the writer has ended, even if another process holds the pipe.
     drain: read until the end, so that the writer does not die of SIGPIPE.
@@ -141,7 +142,7 @@ def _first_line(
             continue
         chunk = os.read(fd, 65536)
         if len(head) <= LONGEST and b"\n" not in head:
-            head += chunk
+            head = (head + chunk).removeprefix(_BYTE_ORDER_MARK).lstrip()
         if not chunk or (b"\n" in head and (ended or not drain)):
             break
         if len(head) > LONGEST and not drain:

@@ -173,16 +173,27 @@ def change(file: str, edit: Callable[[dict[str, object]], None]) -> Written:
             raise CrontifyError(
                 f"{plain(file)} was not changed: {error}; correct it with: crontify config edit"
             ) from None
+        before = parse(old or b"")
         edit(content)
+        if old is not None and content == before:
+            return Written()
         try:
             new = tomli_w.dumps(content).encode()
         except UnicodeEncodeError:
             raise CrontifyError(f"{plain(file)} was not changed: a value is not UTF-8") from None
         backup = ""
-        if old and b"#" in old and parse(new) != parse(old):
+        if old and _has_comment(old):
             backup = f"{target}.bak"
             _write_atomically(backup, old, target)
         return Written(backup, _write_atomically(target, new, target))
+
+
+def _has_comment(content: bytes) -> bool:
+    """Tell whether valid TOML has a comment: a `#` in a string is none."""
+    import re
+
+    strings = rb'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\''
+    return any(re.findall(strings + rb"|(#)", content, re.DOTALL))
 
 
 def replace(file: str, old: bytes | None, new: bytes) -> Written:

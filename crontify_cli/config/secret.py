@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 LONGEST = 16 * 1024  # characters; servers usually accept at most 8 KiB in a header
+_VARIABLES = ("CRONTIFY_API_KEY", "CRONTIFY_TOKEN")
 _held: dict[str, None] = {}
 
 
@@ -48,11 +49,19 @@ class Credential(NamedTuple):
 def parse_secret(text: str) -> str:
     """Return `text`, stripped, if it can be sent in a header.
 
+    Quotes around it, and `CRONTIFY_API_KEY=` or `CRONTIFY_TOKEN=` in front of it, are removed.
     Raises ValueError with a message that does not contain the text.
     """
-    text = text.strip()
+    text = text.strip().removeprefix("export ").strip()
+    name, equals, value = text.partition("=")
+    if equals and name in _VARIABLES:  # a file that was meant for a shell
+        text = value.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
     if not text:
         raise ValueError("empty: expected a key or token")
+    if equals and name not in _VARIABLES and _is_variable(name) and value.strip("="):
+        raise ValueError("not a key or token: it looks like NAME=VALUE; write only the VALUE")
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(
             "not a key or token: it contains a space, a control or a non-ASCII character"
@@ -61,6 +70,10 @@ def parse_secret(text: str) -> str:
         raise ValueError("not a key or token: it is too long")
     _held[text] = None
     return text
+
+
+def _is_variable(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and name == name.upper()
 
 
 def held_secrets() -> tuple[str, ...]:

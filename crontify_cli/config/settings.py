@@ -65,6 +65,14 @@ class Settings(NamedTuple):
         """Return the settings of a monitor by the name of its section, or by its id."""
         return self.monitors.get(name) or self.every_monitor._replace(id=name)
 
+    def nearest_monitor(self, name: str) -> str | None:
+        """Return the name of the section that was probably meant by `name`, None for none."""
+        from difflib import get_close_matches
+
+        if name in self.monitors:
+            return None
+        return next(iter(get_close_matches(name, self.monitors, 1, 0.8)), None)
+
 
 class Value(NamedTuple):
     """The value of one setting, and where it comes from.

@@ -295,6 +295,9 @@ class Reporter(threading.Thread):
             with suppress(JournalError):
                 doubt = session.outbox.doubt_of_address(session.prepared.monitor.id, sent)
         self._told.sent(what, sent, doubt)
+        nearest = session.prepared.settings.nearest_monitor
+        if sent.answer.status == 404 and (name := nearest(self._run.monitor)):
+            self._notices.say(f"the config has a monitor {name}: did you mean that?")
 
     def _deadlines(self, outcome: Outcome) -> "Deadlines":
         """Return until when we may deliver: as long as the main thread waits for it."""

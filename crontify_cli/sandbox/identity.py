@@ -73,7 +73,10 @@ def read_token(secret: bytes, token: str) -> int:
         claims = jwt.decode(
             token, secret, algorithms=[_ALGORITHM], issuer=ISSUER, options={"require": required}
         )
-        return int(claims["sub"])
+        account = int(claims["sub"])
+        if not 0 < account < 2**63:  # what SQLite takes
+            raise ValueError
+        return account
     except jwt.ExpiredSignatureError:
         problem = "Token expired"
     except (jwt.InvalidTokenError, ValueError):

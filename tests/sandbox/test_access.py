@@ -87,6 +87,16 @@ def test_the_printed_token_says_when_it_ends(
     assert answer.status_code == 200
 
 
+def test_a_signed_token_of_an_impossible_account_is_refused(server: Server) -> None:
+    for number in (2**63, 2**64, -1):
+        claims = jwt.decode(server.token, options={"verify_signature": False})
+        with open_database(server.db, create=False) as connection:
+            secret = Store(connection).signing_secret()
+        token = jwt.encode({**claims, "sub": str(number)}, secret)
+        answer = server.http.get("/monitors", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401, answer.text
+
+
 def test_a_token_of_another_sandbox_is_refused(server: Server, tmp_path: Path) -> None:
     with serving(tmp_path / "sandbox.db") as other:
         answer = server.http.get("/monitors", headers={"Authorization": f"Bearer {other.token}"})

@@ -1,4 +1,4 @@
-"""The doctor's checks of cron: whether crontify works in the environment of a cron job.
+"""The doctor's checks of cron: the crontab, and the environment that a cron job has.
 
 A process is started in that environment and reports what it finds there.
 """
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from crontify_cli.cli.config_show import list_settings
+from crontify_cli.cli.crontab_check import findings
 from crontify_cli.cli.crontab_line import quoted_program
+from crontify_cli.cli.crontab_open import open_crontabs
 from crontify_cli.cli.doctor.check import Check, Result
 from crontify_cli.config import api_key, load
 from crontify_cli.crontab import lines
@@ -52,7 +54,7 @@ class Crontab(NamedTuple):
 
 
 def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
-    """Yield `cron_path` and `cron_env`.
+    """Yield `cron_path`, `cron_env` and `crontab`.
 
     program: the absolute path of this one. has_key: whether an API key is available here.
     """
@@ -60,6 +62,24 @@ def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
     environ = environment(crontab)
     yield _path(crontab, environ, program)
     yield from _environment(environ, has_key)
+    yield _surprises()
+
+
+def _surprises() -> Check:
+    """Check the lines of the user's crontab that run crontify, as `crontify crontab check` does."""
+    try:
+        (opened,) = open_crontabs(None, None, False, None)
+    except CrontifyError:
+        return Check("crontab", "ok", "you have none")
+    ours = {line.number for line in opened.lines if b"crontify" in line.text}
+    found = [each for each in findings(opened) if each.line is None or each.line in ours]
+    if not found:
+        return Check("crontab", "ok", "nothing surprising in the lines that run crontify")
+    result: Result = "failure" if any(each.level == "error" for each in found) else "warning"
+    first = next((each for each in found if each.level == "error"), found[0])
+    words = first.message if first.line is None else f"line {first.line}: {first.message}"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return Check("crontab", result, words + more, "crontify crontab check")
 
 
 def environment(crontab: Crontab) -> dict[str, str]:
@@ -142,7 +162,9 @@ def _differences(here: Facts, there: Facts, home: str, crons_home: str) -> Itera
     if there.no_key and not here.no_key:
         found = f"under cron there is no API key: {there.no_key}"
         advice = "run crontify config set api_key, or use a key file that cron can read"
-        yield Check("cron_env", "failure", found, advice)
+        # With another HOME, it is another person's crontab that may be meant.
+        result: Result = "failure" if home == crons_home else "warning"
+        yield Check("cron_env", result, found, advice)
     names = sorted({*here.settings, *there.settings})
     other = [name for name in names if here.settings.get(name) != there.settings.get(name)]
     other = [name for name in other if not name.startswith(("api_key", "monitors."))]
@@ -191,5 +213,7 @@ def _facts(no_key: str) -> Facts:
         state = state_dir()
     except OSError:
         state = None
-    settings = {row.path: row.value for row in list_settings(loaded) if row.value is not None}
+    values = ((row.path, row.value) for row in list_settings(loaded) if row.value is not None)
+    # Lists, as in the JSON of the other process.
+    settings = {path: list(value) if isinstance(value, tuple) else value for path, value in values}
     return Facts(loaded.file, state, no_key, settings)

@@ -38,7 +38,18 @@ def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
         wrong += _state_modes(state)
     yield from wrong
     if not wrong:
-        yield Check("modes", "ok", "only you can read config, key and state")
+        yield Check("modes", "ok", f"no other user can read {_private(loaded, state)}")
+
+
+def _private(loaded: Loaded, state: str | None) -> str:
+    """Return the names of what was checked, and found readable by its owner only."""
+    what = ["a secret in the config file"]
+    credentials = filter(None, (loaded.settings.api_key, loaded.settings.token))
+    if any(isinstance(each.value, str) for each in credentials):
+        what.append("the file of the key or token")
+    if state and os.path.isdir(state):
+        what.append("the state directory")
+    return " or ".join(what)
 
 
 def _readable_config(loaded: Loaded) -> Iterator[Check]:
