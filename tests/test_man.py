@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -18,6 +18,7 @@ import yaml
 from crontify_cli.cli.app import make_app
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.load import from_table
+from crontify_cli.delivery.journal import ReportState
 from crontify_cli.errors import ExitCode
 from crontify_cli.job.options import OPTIONS, scan
 from tests.programs import need
@@ -216,6 +217,12 @@ def test_every_exit_code_stands_in_the_first_page_and_in_that_of_exec(
     own = section(rendered["crontify-exec.1"], "EXIT STATUS")
     its = codes - {ExitCode.FAILURE, ExitCode.INTERRUPTED}
     assert its <= {int(code) for code in re.findall(r"\b\d+\b", own)}
+
+
+@pytest.mark.parametrize("state", get_args(ReportState))
+def test_every_state_of_a_report_is_explained(state: str, rendered: dict[str, str]) -> None:
+    assert re.search(rf"(?m)^     {state} +[A-Z]", rendered["crontify-runs.1"])
+    assert f"`{state}`" in (ROOT / "docs/output.md").read_text()
 
 
 # Who has only the page of exec can write the line for each feature
