@@ -16,6 +16,7 @@ from crontify_cli.errors import ExitCode, say
 _WORDS = {
     "delivered": "delivered",
     "superseded": "superseded by a newer run",
+    "folded": "included in the report of a newer run",
     "refused": "refused by the server",
     "discarded": "discarded by another process",
 }

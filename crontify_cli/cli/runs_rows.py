@@ -33,6 +33,7 @@ REPORT_COLOURS = {
     "late": "yellow",
     "superseded": "dim",
     "discarded": "dim",
+    "folded": "yellow",
 }
 _BAR = 8
 _NARROWEST_MONITOR = 12
@@ -46,7 +47,8 @@ class Entry(NamedTuple):
         and the run has not been reported yet, or unknown if nothing here tells how it ended.
     duration: in seconds; of a running run, so far.
     usual: the median duration of the monitor's recent successes, in seconds.
-    report: queued, delivered, late, superseded, refused, discarded; None if there is no report.
+    report: queued, delivered, late, superseded, refused, discarded, folded; None if there is
+        no report.
     late: seconds between the end of the run and the delivery of a late report.
     message: the reported error message, else how the run ended.
     """
@@ -110,6 +112,7 @@ def as_json(run: Entry) -> dict[str, object]:
         "report_attempts": row.attempts,
         "report_error": row.last_error,
         "report_late": rounded(run.late),
+        "folded_into": row.folded_into,
         "meta": dict(row.meta),
     }
 

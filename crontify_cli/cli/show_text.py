@@ -108,6 +108,7 @@ def _report(run: Entry, command: str) -> "Iterator[Text]":
         "queued": f"queued{server}, {_attempts(row.attempts)}",
         "delivered": f"delivered{to}",
         "late": f"delivered{to}, {brief(run.late or 0.0)} late",
+        "folded": f"included in the report of run {row.folded_into or '(forgotten)'}",
         **_REPORTS,
     }
     yield _line("Report", (words.get(state, state), REPORT_COLOURS.get(state, "")))

@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
-from crontify_cli.delivery.delays import since_end
+from crontify_cli.delivery.delays import plausible, since_end
 from crontify_cli.delivery.journal import (
     Journal,
     JournalError,
@@ -15,14 +15,13 @@ from crontify_cli.delivery.journal import (
     ReportState,
     StartState,
 )
+from crontify_cli.delivery.lineup import Lineup
 from crontify_cli.model import Answer, Ping
 from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
 
-CLAIM = 100
-"""Reports leased at a time: few enough to keep memory constant whatever is queued."""
-
-
+BEFORE_START = 5.0
+"""Seconds for which old reports may delay a start while the server answers."""
 NO_TIME = "no time was left for an attempt"
 
 
@@ -70,12 +69,14 @@ class SendResult(NamedTuple):
 
     message: one line for a person, empty if it was delivered as it is.
     blamed: the fingerprint of the settings that have to be corrected first, "" for none.
+    again_in: seconds after which to try again; None if there is no time for that.
     """
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
     answer: Answer
     message: str = ""
     blamed: str = ""
+    again_in: float | None = None
 
     @property
     def report_state(self) -> ReportState:
@@ -95,7 +96,18 @@ class SendResult(NamedTuple):
     def concerns_monitor_only(self) -> bool:
         """Whether the failure says nothing about the server as a whole."""
         was_not_accepted = self.needs_a_person and self.answer.is_api
-        return self.verdict == "refused" or self.answer.status == 429 or was_not_accepted
+        is_busy = self.answer.status == 429 or self.is_trouble
+        return self.verdict == "refused" or is_busy or was_not_accepted
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether there was time for an attempt."""
+        return self.message != NO_TIME
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the server has answered that it failed."""
+        return (self.answer.status or 0) >= 500
 
     @property
     def needs_a_person(self) -> bool:
@@ -114,11 +126,36 @@ class Waits(Protocol):
         """Wait `seconds`; return False, at once, if there is no time or no wish for it."""
 
 
+class Allowance:
+    """The seconds that old reports may take from a server that answers.
+
+    They begin with the first request that it answers. Nothing is begun that they do not
+    suffice for, if it takes as long as the slowest answer so far.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = math.inf
+        self._slowest = 0.0
+
+    def note(self, began: float, answered: float) -> None:
+        """Take note of a request; both are seconds of `time.monotonic()`."""
+        self._until = min(self._until, began + self._seconds)
+        self._slowest = max(self._slowest, answered - began)
+
+    def has_time(self) -> bool:
+        """Tell whether one more request can be answered in time."""
+        return time.monotonic() + self._slowest <= self._until
+
+
 class Delivery(NamedTuple):
     """Sends pings, again and again if need be.
 
     sender: makes one attempt. deadlines: until when. wait: spends the pauses.
     most: seconds that an attempt may take. least: seconds that must be left for it to be begun.
+    allowance: what old reports may take, None for no limit.
+    defers: whether to leave a pause that the server asks for to the caller, who has something
+    else to do: `SendResult.again_in`. earlier: attempts that were made before.
     """
 
     sender: Sender
@@ -126,10 +163,26 @@ class Delivery(NamedTuple):
     wait: Waits
     most: float = math.inf
     least: float = 0.0
+    allowance: Allowance | None = None
+    defers: bool = False
+    earlier: int = 0
 
     def has_time(self, *, rate_limited: bool = False) -> bool:
         """Tell whether an attempt may be begun; rate_limited: after a wait for a rate limit."""
         return self._left(rate_limited) > self.least
+
+    def may_begin(self) -> bool:
+        """Tell whether there is time to begin with one more report."""
+        return self.has_time() and (self.allowance is None or self.allowance.has_time())
+
+    def before_start(self) -> "Delivery":
+        """Return the same for old reports before a start."""
+        return self._replace(allowance=Allowance(BEFORE_START))
+
+    def leaving(self, seconds: float) -> "Delivery":
+        """Return the same for reports after which so many seconds are to be left."""
+        allowance = Allowance(self.deadlines.left().report - seconds)
+        return self._replace(least=seconds, allowance=allowance)
 
     def _left(self, rate_limited: bool) -> float:
         if not self.deadlines.is_exit:
@@ -144,11 +197,14 @@ class Delivery(NamedTuple):
         while True:
             if not self.has_time(rate_limited=rate_limited):
                 return result
+            began = time.monotonic()
             answer = self.sender.ping(ping, min(self.most, self._left(rate_limited)))
+            if self.allowance and answer.status:
+                self.allowance.note(began, time.monotonic())
             attempts += 1
             if answer.fate == "received":  # before anything that could fail: it must be known
                 return SendResult("delivered", answer, shortened)
-            step = policy.decide(ping, attempts, answer, self.deadlines.left())
+            step = policy.decide(ping, self.earlier + attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
             if answer.status == 413 and ping.log_output:
                 shortened = f"{message}; it was sent without the log, which is kept here"
@@ -160,6 +216,8 @@ class Delivery(NamedTuple):
                 return SendResult("refused", answer, message, blamed)
             if step.verdict == "drop":
                 return SendResult("dropped", answer, message, blamed)
+            if step.verdict == "retry" and self.defers and answer.status:
+                return SendResult("pending", answer, message, blamed, step.pause)
             if step.verdict == "keep" or not self.wait(
                 step.pause, rate_limited=step.waits_for_rate_limit
             ):
@@ -170,7 +228,14 @@ class Delivery(NamedTuple):
 
 def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
     """Write down what became of a report; raises JournalError."""
-    journal.settle(report_id, sent.report_state, sent.message, sent.answer.run_id, sent.blamed)
+    journal.settle(
+        report_id,
+        sent.report_state,
+        sent.message,
+        sent.answer.run_id,
+        sent.blamed,
+        is_trouble=sent.is_trouble,
+    )
 
 
 def mark_late(queued: Queued, now: float) -> Ping:
@@ -193,21 +258,51 @@ def mark_late(queued: Queued, now: float) -> Ping:
     if ping.kind != "fail":
         return ping
     note = f"(reported {words}) "
+    if failures := queued.included.failures:
+        ping = ping._replace(meta={**ping.meta, "late_failures": failures + 1})
+        note = f"(reported {words}) {failures + 1} failures{_since(queued, now)}, the last: "
     return ping._replace(error_message=error_message(note + (ping.error_message or ""), ""))
+
+
+def _since(queued: Queued, now: float) -> str:
+    """Return when the first of several failures was, in words; nothing if no clock tells."""
+    since = queued.included.since
+    if since is None or plausible(now - since) is None:
+        return ""
+    return time.strftime(" since %Y-%m-%d %H:%M UTC", time.gmtime(since))
 
 
 class Backlog(NamedTuple):
     """What became of the reports queued for a monitor.
 
-    left: whether reports of the monitor remain queued. failure: the last one that was not
-    delivered, None if all were.
+    folded: how many were included in another one. left: whether reports of the monitor remain
+    queued. failure: the last one that was not delivered, None if all were. holds_back: whether
+    one of them has to arrive before anything newer. is_contested: whether another process is
+    sending some right now.
     """
 
     delivered: int = 0
     superseded: int = 0
     refused: int = 0
+    folded: int = 0
     left: bool = False
     failure: SendResult | None = None
+    holds_back: bool = False
+    is_contested: bool = False
+
+    @property
+    def settled(self) -> int:
+        """How many reports are not queued any more."""
+        return self.delivered + self.superseded + self.refused + self.folded
+
+    def after(self, earlier: "Backlog") -> "Backlog":
+        """Return this together with what became of the monitor's reports before."""
+        return self._replace(
+            delivered=self.delivered + earlier.delivered,
+            superseded=self.superseded + earlier.superseded,
+            refused=self.refused + earlier.refused,
+            folded=self.folded + earlier.folded,
+        )
 
 
 def deliver_backlog(
@@ -215,54 +310,68 @@ def deliver_backlog(
     delivery: Delivery,
     queue: MonitorQueue,
     *,
-    is_clear: Callable[[], bool],
+    live: Callable[[], Sequence[str]],
     before_start: bool = False,
+    gives_way: bool = False,
 ) -> Backlog:
-    """Deliver what is queued for a monitor, oldest first.
+    """Deliver what is queued for a monitor, as `lineup.line_up` says, marked as late.
 
-    Each failure is sent, marked as late. A success is sent only if there is nothing newer
-    of its monitor; before a new start (`before_start`) there is, so none is sent.
-    is_clear: called after reports were leased; returns whether no run of the monitor is open
-    here: a report sent then would close it (CONTRACT.md, "What the server makes of them").
+    before_start, gives_way: as in `lineup.Seen`.
+    live: returns the monitor's runs that go on here, by their local ids, except our own.
     Raises JournalError.
     """
     total = Backlog()
-    if journal.is_contested(queue):
-        return total._replace(left=True)
-    while rows := journal.claim(queue, CLAIM):
+    while not total.left:
         # In this order: a run that ends commits its report, leased, before it is open no more.
-        if not is_clear() or journal.is_contested(queue):
-            journal.release(queue.owner, [row.id for row in rows])
-            return total._replace(left=True)
-        newest = journal.newest_report(queue)
-        stale = {
-            row.id
-            for row in rows
-            if row.ping.kind == "success" and (before_start or row.id < newest)
-        }
-        journal.supersede(stale)
-        total = total._replace(superseded=total.superseded + len(stale))
-        rows = [row for row in rows if row.id not in stale]
-        for at, row in enumerate(rows):
-            if not delivery.has_time():
-                journal.release(queue.owner, [later.id for later in rows[at:]])
-                return total._replace(left=True, failure=_NOT_BEGUN)
-            holding = delivery._replace(wait=_Renewing(journal, queue, row.id, delivery.wait))
-            sent = holding.send(mark_late(row, time.time()))
-            try:
-                settle(journal, row.id, sent)
-            except JournalError:
-                raise
-            except Exception:  # an internal error; but it must not be sent again
-                settle(journal, row.id, sent)
-            if sent.report_state == "delivered":
-                total = total._replace(delivered=total.delivered + 1)
-            elif sent.report_state == "refused":
-                total = total._replace(refused=total.refused + 1, failure=sent)
-            else:
-                journal.release(queue.owner, [later.id for later in rows[at + 1 :]])
-                return total._replace(left=True, failure=sent)
-    return total._replace(left=journal.is_contested(queue))
+        lineup = journal.claim(queue, live(), before_start=before_start, gives_way=gives_way)
+        if lineup is None:
+            return total._replace(left=True, is_contested=True)
+        total = total._replace(
+            superseded=total.superseded + len(lineup.superseded),
+            folded=total.folded + len(lineup.folded),
+        )
+        if not lineup.send:
+            return total._replace(left=bool(lineup.waiting))
+        total = _deliver(journal, delivery, queue, lineup, total)
+    return total
+
+
+def _deliver(
+    journal: Journal, delivery: Delivery, queue: MonitorQueue, lineup: Lineup, total: Backlog
+) -> Backlog:
+    """Send what was leased; return `total` with what became of it."""
+    for at, report_id in enumerate(lineup.send):
+        rest = lineup.send[at:]
+        if not delivery.may_begin():
+            journal.release(queue.owner, rest)
+            is_open = lineup.first in rest
+            return total._replace(left=True, failure=_NOT_BEGUN, holds_back=is_open)
+        is_poisoned = report_id in lineup.poisoned
+        renewing = _Renewing(journal, queue, report_id, delivery.wait)
+        wait: Waits = _give_up if is_poisoned else renewing
+        ping = mark_late(journal.report(report_id), time.time())
+        sent = delivery._replace(wait=wait).send(ping)
+        try:
+            settle(journal, report_id, sent)
+        except JournalError:
+            raise
+        except Exception:  # an internal error; but it must not be sent again
+            settle(journal, report_id, sent)
+        if sent.report_state == "delivered":
+            total = total._replace(delivered=total.delivered + 1)
+        elif sent.report_state == "refused":
+            total = total._replace(refused=total.refused + 1, failure=sent)
+        elif is_poisoned and sent.is_trouble:  # nothing has to wait for it
+            total = total._replace(left=True, failure=sent)
+        else:
+            journal.release(queue.owner, rest[1:])
+            return total._replace(left=True, failure=sent, holds_back=True)
+    return total
+
+
+def _give_up(seconds: float, *, rate_limited: bool) -> bool:
+    """Wait for nothing."""
+    return False
 
 
 class _Renewing(NamedTuple):

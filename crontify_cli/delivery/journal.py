@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from crontify_cli.delivery.journal_file import VERSION, JournalError, has_journal, journal_path
+from crontify_cli.delivery.journal_marks import run_rows
 from crontify_cli.delivery.journal_queue import JournalQueue
 from crontify_cli.delivery.journal_rows import (
-    RUN_ROWS,
     MonitorQueue,
     Queued,
     ReportState,
@@ -155,7 +155,7 @@ class Journal(JournalQueue):
 
     def run(self, run_id: str) -> RunRow | None:
         """Return the run with exactly this local id."""
-        rows = self.query(f"{RUN_ROWS} WHERE runs.id = ?", (run_id,))
+        rows = self.query(f"{run_rows(self)} WHERE runs.id = ?", (run_id,))
         return next(map(run_row, rows), None)
 
     def runs(
@@ -185,7 +185,7 @@ class Journal(JournalQueue):
             where, values = [*where, "started_at >= ?"], [*values, since]
         if until is not None:
             where, values = [*where, "started_at <= ?"], [*values, until]
-        sql = f"{RUN_ROWS} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
+        sql = f"{run_rows(self)} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
         for row in self.query(sql, (*values, -1 if limit is None else limit)):
             yield run_row(row)
 
@@ -196,7 +196,7 @@ class Journal(JournalQueue):
         """
         end = name[:-1] + chr(ord(name[-1]) + 1) if name else ""
         where = "remote_run_id = ? OR (runs.id >= ? AND runs.id < ?)"
-        sql = f"{RUN_ROWS} WHERE {where} ORDER BY seq DESC LIMIT ?"
+        sql = f"{run_rows(self)} WHERE {where} ORDER BY seq DESC LIMIT ?"
         return [run_row(row) for row in self.query(sql, (name, name, end, limit))]
 
     def summaries(

@@ -5,53 +5,132 @@ or refused for good, and stays behind as history. Rows are leased: whoever sends
 writes its own name (`processes.identity`) into it first; a lease ends with its holder.
 """
 
+import json
 import time
-from collections.abc import Iterable
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from crontify_cli import processes
+from crontify_cli.delivery.delays import plausible, since_end
 from crontify_cli.delivery.journal_file import JournalFile
-from crontify_cli.delivery.journal_rows import QUEUED, MonitorQueue, Queued, ReportState, queued
+from crontify_cli.delivery.journal_marks import fold, included, note_trouble, troubled_since
+from crontify_cli.delivery.journal_rows import (
+    CANDIDATES,
+    QUEUED,
+    QUEUED_OF,
+    MonitorQueue,
+    Queued,
+    ReportState,
+    queued,
+)
 from crontify_cli.delivery.limits import note_accepted
+from crontify_cli.delivery.lineup import (
+    SENT,
+    Candidate,
+    Lineup,
+    Live,
+    Seen,
+    line_up,
+    what_it_closes,
+)
 from crontify_cli.delivery.readdress import note_blame
+from crontify_cli.report.meta import has_own_numbers
+
+if TYPE_CHECKING:
+    import sqlite3
 
 LEASE_SECONDS = 300.0
 """How long a lease holds if its holder cannot be seen from here: it belongs to another
 machine or another PID namespace."""
 
+_NEWEST_BEGUN = (
+    "SELECT max(seq) FROM runs WHERE seq >= ? AND base_url = ? AND monitor_id = ?"
+    " AND start_state IN ('acknowledged', 'unknown')"
+)
+
 
 class JournalQueue(JournalFile):
     """The queued reports of an open journal. Every method raises JournalError if the file fails."""
 
-    def claim(self, queue: MonitorQueue, limit: int) -> list[Queued]:
-        """Lease the oldest queued reports of a monitor, up to the first that somebody holds.
+    def claim(
+        self,
+        queue: MonitorQueue,
+        live: Sequence[str] = (),
+        *,
+        before_start: bool = False,
+        gives_way: bool = False,
+    ) -> Lineup | None:
+        """Decide what to do with a monitor's queued reports, and lease those to be sent.
 
-        What is behind that one has to wait for it, or it would arrive first.
+        What is superseded or folded is written down. live: the local ids of the monitor's runs
+        that go on here, except our own; found before this call, so that the report of a run
+        that ends meanwhile is seen. before_start, gives_way: as in `Seen`.
+        Returns None if another living process holds one of the reports: what is behind that one
+        has to wait for it, or it would arrive first.
         """
-        wanted = {**queue._asdict(), "limit": limit}
-        where = (
-            " WHERE state = 'queued' AND base_url = :base_url AND monitor_id = :monitor_id"
-            " AND run_id != :own_run AND (:own_report IS NULL OR id < :own_report)"
-            " ORDER BY id LIMIT :limit"
-        )
-        if not list(self.query(f"SELECT id FROM reports{where}", {**wanted, "limit": 1})):
-            return []  # as on most days: without a lock that others wait for
+        if not list(self.query(f"SELECT 1 FROM reports{QUEUED_OF} LIMIT 1", queue._asdict())):
+            return Lineup()  # as on most days: without a lock that others wait for
+        now = time.time()
         with self.transaction() as db:
-            rows = db.execute(f"{QUEUED}{where}", wanted).fetchall()
-            owner = queue.owner
-            free = list(takewhile(lambda row: row[-2] == owner or not is_held(*row[-2:]), rows))
+            rows = db.execute(f"{CANDIDATES}{QUEUED_OF} ORDER BY reports.id", queue._asdict())
+            candidates = []
+            for *values, owner, owned_at in rows:
+                if owner != queue.owner and is_held(owner, owned_at):
+                    return None
+                candidates.append(_candidate(values, troubled_since(db, values[0]), now))
+            seen = self._seen(queue, candidates, live)
+            seen = seen._replace(before_start=before_start, gives_way=gives_way)
+            lineup = line_up(candidates, seen)
+            _supersede(db, lineup.superseded, now)
+            if lineup.leader is not None:
+                fold(db, lineup.leader, lineup.folded, now)
             db.executemany(
                 "UPDATE reports SET owner = ?, owned_at = ? WHERE id = ?",
-                [(owner, time.time(), row[0]) for row in free],
+                [(queue.owner, now, report_id) for report_id in lineup.send],
             )
-        return [queued(row) for row in free]
+        return lineup
 
-    def newest_report(self, queue: MonitorQueue) -> int:
-        """Return the id of a monitor's newest report, whatever became of it; 0 without any."""
-        rows = self.query(
-            "SELECT max(id) FROM reports WHERE base_url = ? AND monitor_id = ?", queue[:2]
+    def report(self, report_id: int) -> Queued:
+        """Return a report with its contents, and what it includes."""
+        row = next(self.query(f"{QUEUED} WHERE id = ?", (report_id,)))
+        return queued(row)._replace(included=included(self, report_id))
+
+    def would_close(self, run_id: str, live: Sequence[str]) -> bool:
+        """Tell whether the report of a run would close another run, which goes on here.
+
+        live: as in `claim`.
+        """
+        own, *others = (self._live(each) for each in (run_id, *live))
+        return what_it_closes(own.seq or 0, own.start_state, others) == "open"
+
+    def _seen(
+        self,
+        queue: MonitorQueue,
+        candidates: Sequence[Candidate],
+        live: Sequence[str],
+    ) -> Seen:
+        monitor = queue.base_url, queue.monitor_id
+
+        def newest(condition: str) -> int:
+            where = f"base_url = ? AND monitor_id = ?{condition} ORDER BY id DESC LIMIT 1"
+            return _number(self.query(f"SELECT id FROM reports WHERE {where}", monitor))
+
+        begun = [each.seq for each in candidates if each.start_state in SENT]
+        started = iter(
+            # The runs since then are worth a look only if one of these was begun.
+            self.query(_NEWEST_BEGUN, (max(begun), *monitor)) if begun else ()
         )
-        return int(str(next(rows)[0] or 0))
+        return Seen(
+            newest(""),
+            newest(" AND state = 'delivered'"),
+            newest(" AND state = 'delivered' AND kind = 'fail'"),
+            _number(started),
+            tuple(map(self._live, live)),
+        )
+
+    def _live(self, run_id: str) -> Live:
+        rows = self.query("SELECT seq, start_state FROM runs WHERE id = ?", (run_id,))
+        return Live._make(next(rows, (None, None)))
 
     def is_contested(self, queue: MonitorQueue) -> bool:
         """Tell whether another living process holds a queued report of this monitor.
@@ -74,11 +153,14 @@ class JournalQueue(JournalFile):
         error: str = "",
         run_id: str | None = None,
         blamed: str = "",
+        *,
+        is_trouble: bool = False,
     ) -> None:
         """Write down what an attempt brought, and end the lease.
 
         run_id: the remote run that a delivered report closed, if the server named one.
         blamed: the fingerprint of the settings to correct first, "" for none (`readdress`).
+        is_trouble: whether the server answered that it has failed (5xx).
         """
         with self.transaction() as db:
             db.execute(
@@ -91,6 +173,8 @@ class JournalQueue(JournalFile):
                 where = "SELECT base_url, monitor_id FROM reports WHERE id = ?"
                 for base_url, monitor_id in db.execute(where, (report_id,)).fetchall():
                     note_accepted(db, base_url, monitor_id)
+            if is_trouble or state != "queued":
+                note_trouble(db, report_id, time.time(), is_over=not is_trouble)
             if run_id:
                 db.execute(
                     "UPDATE runs SET remote_run_id = coalesce(remote_run_id, ?) WHERE id ="
@@ -107,11 +191,7 @@ class JournalQueue(JournalFile):
     def supersede(self, report_ids: Iterable[int]) -> None:
         """Settle successes that newer outcomes made pointless."""
         with self.transaction() as db:
-            db.executemany(
-                "UPDATE reports SET state = 'superseded', settled_at = ?, owner = NULL,"
-                " owned_at = NULL WHERE id = ?",
-                [(time.time(), report_id) for report_id in report_ids],
-            )
+            _supersede(db, report_ids, time.time())
 
     def renew(self, owner: str, report_ids: Iterable[int]) -> bool:
         """Prolong leases of `owner`; False if one of them has passed to another process."""
@@ -168,3 +248,31 @@ def is_held(holder: str | None, since: float | None) -> bool:
     alive = processes.is_holder_alive(holder)
     # The other machine's clock may be a little ahead of ours.
     return abs(time.time() - since) < LEASE_SECONDS if alive is None else alive
+
+
+def _number(rows: Iterator[tuple[object, ...]]) -> int:
+    """Return the number in the first row, 0 without any."""
+    return int(str(next(rows, (None,))[0] or 0))
+
+
+def _supersede(db: "sqlite3.Connection", report_ids: Iterable[int], now: float) -> None:
+    db.executemany(
+        "UPDATE reports SET state = 'superseded', settled_at = ?, owner = NULL, owned_at = NULL"
+        " WHERE id = ?",
+        [(now, report_id) for report_id in report_ids],
+    )
+
+
+def _candidate(values: Sequence[object], since: float | None, now: float) -> Candidate:
+    """Return what a row of `CANDIDATES` says; since: when the server began to fail on it."""
+    number, kind, meta, ended_at, seq, state, boot_id, started, duration = values
+    age = since_end(
+        ended_at,  # type: ignore[arg-type]  # as the schema has them, here and below
+        now,
+        boot_id=boot_id,  # type: ignore[arg-type]
+        started=started,  # type: ignore[arg-type]
+        duration=duration,  # type: ignore[arg-type]
+    )
+    numbers = has_own_numbers(json.loads(str(meta)))
+    trouble = None if since is None else plausible(now - since)
+    return Candidate(number, kind, seq, state, numbers, age, trouble)  # type: ignore[arg-type]

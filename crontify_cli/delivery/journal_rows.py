@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from crontify_cli.model import Meta, Ping
 
 StartState = Literal["acknowledged", "unknown", "dropped", "refused"]
-ReportState = Literal["queued", "delivered", "superseded", "refused", "discarded"]
+ReportState = Literal["queued", "delivered", "superseded", "refused", "discarded", "folded"]
 
 
 class MonitorQueue(NamedTuple):
@@ -21,6 +21,16 @@ class MonitorQueue(NamedTuple):
     owner: str
     own_run: str = ""
     own_report: int | None = None
+
+
+class Included(NamedTuple):
+    """The failures that a report includes, itself not counted.
+
+    since: when the first of their runs ended, in seconds since the epoch.
+    """
+
+    failures: int = 0
+    since: float | None = None
 
 
 class Queued(NamedTuple):
@@ -38,6 +48,7 @@ class Queued(NamedTuple):
     boot_id: str = ""
     started: int = 0
     duration: float | None = None
+    included: Included = Included()
 
 
 class RunRow(NamedTuple):
@@ -45,6 +56,8 @@ class RunRow(NamedTuple):
 
     From `report` on the fields are its final report's: `report` is None where there is
     none, `message` is its error message, `settled_at` when it was sent or given up.
+    folded_into: the run whose report includes this one, by its local id; None if none does,
+    or if it is not known any more.
     """
 
     seq: int
@@ -70,6 +83,7 @@ class RunRow(NamedTuple):
     last_error: str | None
     message: str | None
     settled_at: float | None
+    folded_into: str | None = None
 
 
 class RunSummary(NamedTuple):
@@ -87,12 +101,21 @@ QUEUED = (
     " (SELECT coalesce(nullif(job_start, 0), wrapper_start) FROM runs WHERE runs.id = run_id),"
     " (SELECT duration FROM runs WHERE runs.id = run_id), owner, owned_at FROM reports"
 )
+QUEUED_OF = (
+    " WHERE state = 'queued' AND reports.base_url = :base_url"
+    " AND reports.monitor_id = :monitor_id AND run_id != :own_run"
+    " AND (:own_report IS NULL OR reports.id < :own_report)"
+)
+CANDIDATES = (
+    "SELECT reports.id, kind, reports.meta, reports.ended_at, seq, start_state, boot_id,"
+    " coalesce(nullif(job_start, 0), wrapper_start), duration, owner, owned_at"
+    " FROM reports JOIN runs ON runs.id = run_id"
+)
 RUN_ROWS = (
     "SELECT seq, runs.id, monitor, runs.monitor_id, runs.base_url, command, wrapper_pid,"
     " wrapper_start, boot_id, started_at, start_state, remote_run_id, outcome, reason, exit_code,"
     " runs.ended_at, duration, runs.meta, excerpt, state, attempts, last_error, error_message,"
-    " settled_at"
-    " FROM runs LEFT JOIN reports ON reports.run_id = runs.id"
+    " settled_at, {folded_into} FROM runs LEFT JOIN reports ON reports.run_id = runs.id"
 )
 
 

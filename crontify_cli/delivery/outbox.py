@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery import records, recovery
 from crontify_cli.delivery.backlog import Backlog, Delivery, Sender, SendResult, deliver_backlog
-from crontify_cli.delivery.journal import Journal, MonitorQueue
+from crontify_cli.delivery.journal import Journal, JournalError, MonitorQueue, ReportState
 from crontify_cli.delivery.readdress import is_doubtful, readdress
 from crontify_cli.delivery.recovery import Target
+from crontify_cli.delivery.rounds import CONTEST_PAUSE, Schedule, work
+from crontify_cli.model import Ping
+from crontify_cli.report.meta import has_own_numbers
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
-
-CONTEST_PAUSE = 0.05
 
 
 class Outbox(NamedTuple):
@@ -69,80 +71,87 @@ class Outbox(NamedTuple):
         delivery: Delivery,
         *,
         before_start: bool = False,
+        gives_way: bool = False,
         own_report: int | None = None,
     ) -> Backlog:
         """Deliver the queue of one monitor, unless one of its runs is open here."""
         base_url = self.settings.base_url
-        return deliver_backlog(
+        backlog = deliver_backlog(
             self.journal,
             delivery,
             MonitorQueue(base_url, monitor_id, self.owner, self.own_run, own_report),
-            is_clear=lambda: not self._is_running(monitor_id),
+            live=lambda: self._live(monitor_id),
             before_start=before_start,
+            gives_way=gives_way,
         )
+        # A run that goes on holds its own report, and for longer than it is worth waiting.
+        is_contested = backlog.is_contested and not self._live(monitor_id)
+        return backlog._replace(is_contested=is_contested)
+
+    def leave_out(self, monitor_id: str, report_id: int | None, ping: Ping) -> ReportState | None:
+        """Leave out our own report if it would close a newer run of the monitor that goes on.
+
+        The server takes it for the end of the run that is open there. Returns the report's state
+        then, else None: "superseded" for a success, which the server has as overlapped;
+        "queued" for what is sent later.
+        """
+        if report_id is None:
+            return None
+        with suppress(JournalError):
+            live = self._live(monitor_id)
+            if live and self.journal.would_close(self.own_run, live):
+                if ping.kind == "success" and not has_own_numbers(ping.meta):
+                    self.journal.supersede([report_id])
+                    return "superseded"
+                self.journal.release(self.owner, [report_id])
+                return "queued"
+        return None
 
     def deliver_before(
-        self, monitor_id: str, delivery: Delivery, own_report: int | None = None
+        self,
+        monitor_id: str,
+        delivery: Delivery,
+        own_report: int | None = None,
+        *,
+        gives_way: bool = False,
     ) -> Backlog:
         """Deliver a monitor's queue before its next ping; wait for a process that does so already.
 
-        own_report: the id of that ping in the journal, None for a start.
+        own_report: the id of that ping in the journal, None for a start. gives_way: as in `Seen`.
         """
         while True:
-            backlog = self.deliver(monitor_id, delivery, before_start=True, own_report=own_report)
+            backlog = self.deliver(
+                monitor_id,
+                delivery,
+                before_start=True,
+                gives_way=gives_way,
+                own_report=own_report,
+            )
             is_late = time.monotonic() > delivery.deadlines.until
-            if is_late or not self._is_contested(monitor_id, backlog):
+            if is_late or not backlog.is_contested:
                 return backlog
             if not delivery.wait(CONTEST_PAUSE, rate_limited=False):
                 return backlog
 
-    def deliver_all(
-        self,
-        delivery: Delivery,
-        seen: Callable[[str, Backlog], None] = lambda _monitor, _backlog: None,
-        *,
-        patient: bool = False,
-    ) -> None:
+    def deliver_all(self, delivery: Delivery) -> None:
         """Deliver the queue of every monitor, as long as the server can be reached.
 
-        One monitor's is tried however little time is left. seen: called with each monitor's
-        id and what became of its reports. patient: also wait for other processes that deliver,
-        and deliver what they queue in the meantime.
+        One monitor's is tried however little time is left.
         """
-        left: set[str] = set()
-        is_first = True
-        while monitors := [each for each in self._queued_monitors() if each not in left]:
-            contested = False
-            for monitor_id in monitors:
-                if time.monotonic() > delivery.deadlines.until and not is_first:
-                    return
-                is_first = False
-                backlog = self.deliver(monitor_id, delivery)
-                if patient and self._is_contested(monitor_id, backlog):
-                    contested = True
-                elif backlog.left:
-                    left.add(monitor_id)
-                if backlog != Backlog(left=True):
-                    seen(monitor_id, backlog)
-                failure = backlog.failure
-                if failure and backlog.left and not failure.concerns_monitor_only:
-                    return
-            if not patient or (contested and not delivery.wait(CONTEST_PAUSE, rate_limited=False)):
-                return
+        schedule = Schedule(self.queued_monitors(), delivery.deadlines)
+        work(schedule, self.deliver, delivery, lambda _monitor, _backlog: None)
 
     def awaits_outcome(self, monitor_id: str) -> bool:
         """Tell whether another run of the monitor has ended here, but is not in the journal yet."""
         return any(map(records.is_unstored, self._others(monitor_id)))
 
-    def _queued_monitors(self) -> list[str]:
+    def queued_monitors(self) -> list[str]:
+        """Return the ids of the monitors that have queued reports, the longest waiting first."""
         return self.journal.queued_monitors(self.settings.base_url)
 
-    def _is_contested(self, monitor_id: str, backlog: Backlog) -> bool:
-        """Tell whether reports were left because another process is sending some right now."""
-        return backlog.left and not backlog.failure and not self._is_running(monitor_id)
-
-    def _is_running(self, monitor_id: str) -> bool:
-        return any(map(records.goes_on, self._others(monitor_id)))
+    def _live(self, monitor_id: str) -> list[str]:
+        """Return the monitor's runs that go on here, by their local ids, except our own."""
+        return [live.run for live in self._others(monitor_id) if records.goes_on(live)]
 
     def _others(self, monitor_id: str) -> Iterator[records.Live]:
         """Yield the records of a monitor's runs, except our own."""

@@ -67,23 +67,39 @@ class Pacing(NamedTuple):
             )
         )
 
+    def is_limited(self) -> bool:
+        """Tell whether the monitor's plan is known to limit its pings."""
+        return self._known()[0].interval is not None
+
+    def is_start_due(self) -> bool:
+        """Tell whether the start may be sent now."""
+        return self._until_start() <= 0
+
     def may_overtake(self, report_id: int | None) -> bool:
         """Tell whether a report may be sent before the older ones of its monitor.
 
         Not if the server may hold the run of one of them open: the report would close that one.
         """
-        if self.journal is None or report_id is None:
+        return report_id is not None and self.journal is not None and not self.is_open(report_id)
+
+    def is_open(self, before: int | None = None) -> bool:
+        """Tell whether the server may hold a run open whose report is queued; True if unknown.
+
+        before: only reports that are older than the one with this id.
+        """
+        if self.journal is None:
             return False
         sql = (
             "SELECT 1 FROM reports JOIN runs ON runs.id = run_id WHERE state = 'queued'"
-            " AND reports.base_url = ? AND reports.monitor_id = ? AND reports.id < ?"
+            " AND reports.base_url = ? AND reports.monitor_id = ?"
+            " AND reports.id < coalesce(?, reports.id + 1)"
             " AND start_state IN ('acknowledged', 'unknown') LIMIT 1"
         )
         try:
-            rows = self.journal.query(sql, (self.run.base_url, self.run.monitor_id, report_id))
-            return not list(rows)
+            rows = self.journal.query(sql, (self.run.base_url, self.run.monitor_id, before))
+            return bool(list(rows))
         except JournalError:
-            return False
+            return True
 
     def _until_start(self) -> float:
         limit, usual = self._known()

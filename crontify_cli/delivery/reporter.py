@@ -31,7 +31,7 @@ from crontify_cli.delivery.handover import (
 from crontify_cli.delivery.session import Session, open_journal, open_session, prepare
 from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
-from crontify_cli.model import Ping, Run
+from crontify_cli.model import Ping, PingKind, Run
 
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
@@ -86,7 +86,7 @@ class Reporter(threading.Thread):
         # Of the thread alone:
         self._outcome: Outcome | None = None
         self._stopped = False
-        self._is_open = False
+        self._is_open = self._is_held_back = False
         self._is_ending = False
         self._ready_at = 0.0
         self._unsent_patience = self._connecting_since = 0.0
@@ -195,15 +195,20 @@ class Reporter(threading.Thread):
         longest = session.prepared.settings.report_timeout
         delivery = Delivery(session.sender, UNLIMITED, self._wait, longest)
         self._await_outcomes(session)
-        if not self._clear_backlog(session, delivery):
-            return
         when = self._start or monitor.start
+        is_due = when == "always" or session.pacing.is_start_due()
+        # The report of an open run has to go before the next start, but only then.
+        is_near = is_due or not session.pacing.is_open()
+        if is_near and not self._clear_backlog(session, delivery.before_start()):
+            return
         self._take_orders(0)
         late = self._outcome is not None and time.monotonic() - self._began > LATE_START
         if when == "never" or late or self._stopped:
             return
         if when != "always":
             if not session.pacing.await_start(self._wait):
+                return
+            if not is_due and not self._clear_backlog(session, delivery.before_start()):
                 return
             delivery = delivery._replace(wait=session.pacing.start_waits(self._wait))
         sent = delivery.send(Ping(monitor.id, "start"))
@@ -229,9 +234,16 @@ class Reporter(threading.Thread):
                 return
 
     def _clear_backlog(
-        self, session: Session, delivery: "Delivery", own_report: int | None = None
+        self,
+        session: Session,
+        delivery: "Delivery",
+        own_report: int | None = None,
+        kind: PingKind = "start",
     ) -> bool:
-        """Send what is queued for this monitor; False if that failed and nothing may follow."""
+        """Send what is queued for this monitor; False if that failed and nothing may follow.
+
+        own_report, kind: of the ping that follows.
+        """
         if session.outbox is None:
             return True
         from crontify_cli.delivery.journal import JournalError
@@ -243,13 +255,20 @@ class Reporter(threading.Thread):
             if count := session.outbox.readdress(session.api, name):
                 self._notices.trace(f"{count} reports of {name} are due again: changed settings")
             monitor_id = session.prepared.monitor.id
-            backlog = session.outbox.deliver_before(monitor_id, delivery, own_report)
+            gives_way = kind != "fail" and session.pacing.is_limited()
+            backlog = session.outbox.deliver_before(
+                monitor_id, delivery, own_report, gives_way=gives_way
+            )
         except JournalError as error:
             self._told.journal(error)
             return True
         if backlog.failure:
             self._told.sent("queued report", backlog.failure)
-        return not (backlog.left and backlog.failure)
+        # Without the time for another attempt the last one still counts.
+        if not (backlog.failure and not backlog.failure.was_begun):
+            self._is_held_back = False
+        self._is_held_back = self._is_held_back or backlog.holds_back
+        return not self._is_held_back
 
     # The end
 
@@ -266,9 +285,14 @@ class Reporter(threading.Thread):
         if not self._is_open and not (
             ping.kind == "fail" and pacing.may_overtake(outcome.report_id)
         ):
+            settings = session.prepared.settings
             patient = pacing.paced("fail", delivery, is_held=False)
-            if not self._clear_backlog(session, patient, outcome.report_id):
+            bounded = patient.leaving(min(settings.http_timeout, settings.report_timeout / 2))
+            if not self._clear_backlog(session, bounded, outcome.report_id, ping.kind):
                 return Done(delivered=False)
+        monitor_id, outbox = session.prepared.monitor.id, session.outbox
+        if left_out := outbox and outbox.leave_out(monitor_id, outcome.report_id, ping):
+            return Done(delivered=left_out == "superseded")
         delivery = pacing.paced(ping.kind, delivery, is_held=True)
         if self._stopped:
             return Done(delivered=False)

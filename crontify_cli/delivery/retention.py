@@ -1,6 +1,7 @@
 """What is kept of runs that are over, and for how long: nothing may grow for ever."""
 
 import contextlib
+import json
 import math
 import os
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli import record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.journal_file import remains
+from crontify_cli.delivery.journal_marks import forget_folded
 from crontify_cli.delivery.limits import forget_before
 from crontify_cli.delivery.records import (
     CLOCK,
@@ -21,6 +23,7 @@ from crontify_cli.delivery.records import (
     succeeded,
 )
 from crontify_cli.report.locallog import prune_logs
+from crontify_cli.report.meta import has_own_numbers
 from crontify_cli.state import Folder
 
 if TYPE_CHECKING:
@@ -107,14 +110,7 @@ def prune(journal: Journal, keep_runs: int, keep_days: float) -> Dropped:
     A queued report is never too old. Of those only `keep_runs` and QUEUE_BYTES are kept: the
     oldest successes are dropped first, then the oldest failures.
     """
-    with journal.transaction() as db:
-        db.execute(
-            "UPDATE reports SET state = 'superseded', settled_at = ?"
-            " WHERE state = 'queued' AND kind = 'success' AND owner IS NULL AND id <"
-            " (SELECT max(id) FROM reports AS newer WHERE newer.base_url = reports.base_url"
-            " AND newer.monitor_id = reports.monitor_id)",
-            (time.time(),),
-        )
+    journal.supersede(_superfluous(journal))
     doomed = journal.query(
         "WITH waiting AS (SELECT reports.id, run_id, kind, length(CAST(reports.meta || command"
         "  || coalesce(error_message, '') || coalesce(log_output, '') || coalesce(excerpt, '')"
@@ -142,7 +138,24 @@ def prune(journal: Journal, keep_runs: int, keep_days: float) -> Dropped:
                 ).fetchall()
                 lost.update(kind for state, kind in gone if state == "queued")
                 db.execute("DELETE FROM runs WHERE seq = ?", each)
+    if found:
+        forget_folded(journal)
     return Dropped(lost["success"], lost["fail"])
+
+
+def _superfluous(journal: Journal) -> list[int]:
+    """Return the queued successes that no delivery would send, the ids of their reports.
+
+    They are followed by something newer of their monitor; `lineup` has the rest of the rule.
+    """
+    rows = journal.query(
+        "SELECT reports.id, reports.meta FROM reports JOIN runs ON runs.id = run_id"
+        " WHERE state = 'queued' AND kind = 'success' AND owner IS NULL"
+        " AND coalesce(start_state, '') NOT IN ('acknowledged', 'unknown') AND reports.id <"
+        " (SELECT max(id) FROM reports AS newer WHERE newer.base_url = reports.base_url"
+        " AND newer.monitor_id = reports.monitor_id)"
+    )
+    return [int(str(row[0])) for row in rows if not has_own_numbers(json.loads(str(row[1])))]
 
 
 def drop_records(state: str, keep: int) -> Dropped:

@@ -75,7 +75,7 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
         backlog = outbox.deliver_before(ping.monitor_id, delivery, report_id)
     except JournalError as error:
         warn(f"{error}: what is queued for {monitor} cannot be sent first")
-    if backlog.left and backlog.failure:  # it must not overtake what came before it
+    if backlog.holds_back and backlog.failure:  # it must not overtake what came before it
         return Result(backlog.failure, report_id is not None)
     sent = delivery.send(ping)
     if report_id is None:

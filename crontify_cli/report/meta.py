@@ -93,3 +93,8 @@ def _warning(bad: list[str]) -> str:
 def merge(*sources: Mapping[str, int | float]) -> dict[str, int | float]:
     """Return all numbers; if a name occurs twice, the later source wins."""
     return {name: number for source in sources for name, number in source.items()}
+
+
+def has_own_numbers(meta: Mapping[str, int | float]) -> bool:
+    """Tell whether a report has numbers of the job's own next to those that crontify adds."""
+    return not BUILT_IN.issuperset(meta)

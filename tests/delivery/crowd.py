@@ -74,19 +74,26 @@ def wrong_reports(api: ApiServer, state: Path, runs: range, *, all_arrive: bool)
     for number, request in numbers:
         if number is None:
             yield f"a report that no run made itself: {request.json}"
+    rows = list(Journal.open(str(state)).runs(limit=len(runs)))
+    folded = {row.meta["n"] for row in rows if row.report == "folded"}
+    included = sum(request.json["meta"].get("late_failures", 1) - 1 for request in ends)
+    if included != len(folded):
+        yield f"{len(folded)} failures are folded, and the reports include {included}"
     for at in runs:
         wanted = "fail" if exit_code(at) else "success"
         if arrived[at] > 1:
             yield f"run {at}: reported {arrived[at]} times"
-        if not arrived[at] and (all_arrive or wanted == "fail"):
+        if arrived[at] and at in folded:
+            yield f"run {at}: folded, but reported by itself, too"
+        if not arrived[at] and (all_arrive or (wanted == "fail" and at not in folded)):
             yield f"run {at}: never reported"
         if kinds.get(at, wanted) != wanted:
             yield f"run {at}: reported as {kinds[at]}"
-    states = Counter(row.report for row in Journal.open(str(state)).runs(limit=len(runs)))
-    if sum(states.values()) != len(runs) or set(states) - {"delivered", "superseded"}:
+    states = Counter(row.report for row in rows)
+    if sum(states.values()) != len(runs) or set(states) - {"delivered", "superseded", "folded"}:
         yield f"the journal has {dict(states)}"
-    if all_arrive and states["superseded"]:
-        yield f"{states['superseded']} superseded though the API was there"
+    if all_arrive and (states["superseded"] or folded):
+        yield f"{states['superseded']} superseded though the API was there, {len(folded)} folded"
 
 
 def crowd(folder: Path, runs: int, monitors: int, at_once: int) -> list[str]:

@@ -3,10 +3,11 @@
 import os
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from crontify_cli.delivery.journal import Journal
-from crontify_cli.model import Ending, Ping, Run
+from crontify_cli.model import Ending, Meta, Ping, Run
 
 URL = "http://127.0.0.1:1"
 
@@ -22,6 +23,7 @@ def finish(
     url: str = URL,
     ended_at: float | None = None,
     journal: Journal | None = None,
+    meta: Meta = MappingProxyType({}),
 ) -> int:
     """Write down the end of a run with its queued report; return the report's id."""
     ended_at = time.time() if ended_at is None else ended_at
@@ -29,7 +31,7 @@ def finish(
     me = os.getpid(), 0
     run_id = os.urandom(6).hex()
     run = Run(run_id, monitor, monitor, url, ("true",), me, me, "boot", ended_at - 1)
-    ping = Ping(monitor, kind, {"exit_code": 1}, words, log)
+    ping = Ping(monitor, kind, {"exit_code": 1, **meta}, words, log)
     report = opened.finish(run, Ending(kind, "as it was", 0, ended_at, 1.0), ping, owner)
     if not journal:
         opened.close()

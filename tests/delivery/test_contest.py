@@ -36,7 +36,7 @@ def deliver(
     state: Path,
     sender: Taker,
     own_report: int | None = None,
-    is_clear: Callable[[], bool] = lambda: True,
+    live: Callable[[], list[str]] = list,
 ) -> Backlog:
     def wait(_seconds: float, *, rate_limited: bool) -> bool:
         raise AssertionError("nothing here has to be waited for")
@@ -45,7 +45,7 @@ def deliver(
         Journal.open(str(state)),
         Delivery(sender, UNLIMITED, wait),
         MonitorQueue(URL, "backup", processes.identity(), own_report=own_report),
-        is_clear=is_clear,
+        live=live,
     )
 
 
@@ -69,7 +69,7 @@ def test_what_is_behind_a_report_that_another_is_sending_waits_for_it(
     queue(tmp_path, "backup", "first", owner=identity(other))
     queue(tmp_path, "backup", "second")
     sender = Taker()
-    assert deliver(tmp_path, sender) == Backlog(left=True)
+    assert deliver(tmp_path, sender) == Backlog(left=True, is_contested=True)
     assert sender.taken == []
 
 
@@ -100,26 +100,25 @@ def test_a_run_that_ends_does_not_wait_for_one_that_ended_after_it(
     assert [words.rpartition(") ")[2] for words in sender.taken if words] == ["old"]
 
 
-def test_what_another_leases_after_the_first_look_is_not_overtaken(
+def test_what_another_leases_while_we_look_for_open_runs_is_not_overtaken(
     tmp_path: Path, other: "subprocess.Popen[bytes]"
 ) -> None:
-    """Another run ends between our look and our lease."""
+    """Another run ends between that look and our lease."""
     queue(tmp_path, "backup", "old")
     sender = Taker()
 
-    def is_clear() -> bool:
+    def live() -> list[str]:
         queue(tmp_path, "backup", "newer", owner=identity(other))
-        return True
+        return []
 
-    assert deliver(tmp_path, sender, is_clear=is_clear) == Backlog(left=True)
+    assert deliver(tmp_path, sender, live=live) == Backlog(left=True, is_contested=True)
     assert sender.taken == []
-    journal = Journal.open(str(tmp_path))
-    (free,) = journal.claim(MonitorQueue(URL, "backup", "somebody else"), 1)  # our lease has ended
-    assert free.ping.error_message == "old"
+    owners = Journal.open(str(tmp_path)).query("SELECT owner FROM reports ORDER BY id")
+    assert list(owners) == [(None,), (identity(other),)]
 
 
 def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
-    api: ApiServer, tmp_path: Path
+    api: ApiServer, state: Path, tmp_path: Path
 ) -> None:
     script = "touch began-$0; until [ -e go ]; do sleep .02; done"
     command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", script]
@@ -130,9 +129,13 @@ def test_runs_of_one_monitor_that_end_together_do_not_hold_each_other_up(
     api.wait_for(4)
     (tmp_path / "go").touch()
     assert [run.wait(60) for run in runs] == [0] * 4
-    assert api.kinds() == ["start"] * 4 + ["success"] * 4
-    first, *_, last = api.requests[4:]
-    assert last.arrived - first.arrived < 15, "they waited for each other until they gave up"
+    ends = api.requests[4:]
+    assert {request.kind for request in ends} == {"success"}
+    waited = ends[-1].arrived - ends[0].arrived
+    assert waited < 15, "they waited for each other until they gave up"
+    reports = [row.report for row in Journal.open(str(state)).runs()]
+    assert reports.count("delivered") == len(ends)  # the server has the other runs as overlapped
+    assert reports.count("superseded") == 4 - len(ends)
 
 
 def test_a_flush_does_not_close_a_run_that_goes_on(

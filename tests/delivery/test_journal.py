@@ -289,24 +289,28 @@ def test_everything_is_for_the_owner_alone(
 
 def test_what_commands_and_runs_ask_is_answered_by_an_index(state: Path) -> None:
     """No question reads every run or report, but those that want them all."""
-    queue(state, "backup", "fail", "success")
+    first, second, *_, newest = queue(state, "backup", *["fail"] * 6, "success")
     journal = Journal.open(str(state))
+    run_id = journal.report(first).run_id
+    journal.note_start(run_id, "acknowledged", "clrun")
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
     mine = MonitorQueue("http://127.0.0.1:1", "backup", "me")
-    (first, second) = journal.claim(mine, 9)
-    journal.is_contested(mine._replace(own_report=5))
-    journal.newest_report(mine)
-    journal.settle(first.id, "delivered", run_id="clrun")
-    journal.supersede([second.id])
-    journal.release("me", [second.id])
+    lineup = journal.claim(mine)
+    assert lineup
+    assert lineup.folded == (first, second)
+    journal.report(lineup.send[0])
+    journal.would_close(run_id, [run_id])
+    journal.settle(first, "queued", is_trouble=True)
+    journal.settle(first, "delivered", run_id="clrun")
+    journal.supersede([newest])
+    journal.release("me", [second])
     journal.failures_in_a_row("backup")
-    journal.note_start(first.run_id, "acknowledged", "clrun")
     journal.recent_successes("backup")
     list(journal.runs(monitor="backup", limit=20))
     list(journal.runs(monitor="backup", failed=True, limit=1))
     list(journal.runs(limit=20))
-    journal.run(first.run_id)
+    journal.run(run_id)
     journal.find_runs("clrun")
     journal.queue()
     journal.queued_monitors("http://127.0.0.1:1")

@@ -131,7 +131,7 @@ def test_ctrl_c_during_a_flush_leaves_the_rest_queued(
     api.script(rate_limited(50))
     with Terminal() as terminal:
         flush = terminal.start([*PROGRAM, "flush"], env={**os.environ, **env})
-        terminal.read_until("(Ctrl-C leaves it")
+        terminal.read_until("(Ctrl-C leaves the rest queued)")
         terminal.type("\x03")
         assert flush.wait(60) == 130
         assert "Traceback" not in terminal.read_to_end()

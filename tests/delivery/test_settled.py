@@ -202,13 +202,13 @@ def test_no_delivery_is_begun_that_our_exit_would_break_off(
 ) -> None:
     config = tmp_path / "short.toml"
     config.write_text("report_timeout = 4\nhttp_timeout = 3\n")
-    queue(state, "other", *"abcdef", url=api.url)
+    queue(state, "other", *"abc", url=api.url)
     api.choose = lambda request: delayed(1.3) if "/other/" in request.path else None
     short = {**env, "CRONTIFY_CONFIG": str(config)}
     assert crontify("exec", "backup", "--", "true", env=short).returncode == 0
     assert crontify("flush", env=env).returncode == 0
     messages = [r.json["errorMessage"][-1] for r in api.accepted if "/other/" in r.path]
-    assert messages == list("abcdef")
+    assert messages == list("abc")
 
 
 def test_an_attempt_in_flight_when_a_person_has_enough_is_waited_for(

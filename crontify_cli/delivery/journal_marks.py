@@ -1,0 +1,88 @@
+"""What the journal notes next to a report: which report includes it, and since when it fails.
+
+The tables are made when they are first needed, so that earlier versions can use the same file.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crontify_cli.delivery.journal_file import JournalFile
+from crontify_cli.delivery.journal_rows import RUN_ROWS, Included
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_FOLDED = (
+    "CREATE TABLE IF NOT EXISTS folded"
+    " (report_id INTEGER PRIMARY KEY, leader INTEGER NOT NULL, ended_at REAL NOT NULL)"
+)
+_FOLDED_BY_LEADER = "CREATE INDEX IF NOT EXISTS folded_by_leader ON folded (leader)"
+_TROUBLED = (
+    "CREATE TABLE IF NOT EXISTS troubled (report_id INTEGER PRIMARY KEY, since REAL NOT NULL)"
+)
+_FOLDED_INTO = (
+    "(SELECT carrying.run_id FROM folded JOIN reports AS carrying ON carrying.id = leader"
+    " WHERE folded.report_id = reports.id)"
+)
+
+
+def run_rows(journal: JournalFile) -> str:
+    """Return the query of runs, to which a condition may be added (`journal_rows.run_row`)."""
+    return RUN_ROWS.format(folded_into=_FOLDED_INTO if has_folded(journal) else "NULL")
+
+
+def has_folded(journal: JournalFile) -> bool:
+    """Tell whether any report was ever included in another one."""
+    return bool(list(journal.query("PRAGMA table_info(folded)")))
+
+
+def fold(db: "sqlite3.Connection", leader: int, reports: Sequence[int], now: float) -> None:
+    """Let the report `leader` include others, within a transaction; they are `folded` then.
+
+    What those include is included, too.
+    """
+    db.execute(_FOLDED)
+    db.execute(_FOLDED_BY_LEADER)
+    for report in reports:
+        db.execute("UPDATE folded SET leader = ? WHERE leader = ?", (leader, report))
+        db.execute(
+            "INSERT OR REPLACE INTO folded SELECT id, ?, ended_at FROM reports WHERE id = ?",
+            (leader, report),
+        )
+        db.execute(
+            "UPDATE reports SET state = 'folded', settled_at = ?, owner = NULL, owned_at = NULL"
+            " WHERE id = ?",
+            (now, report),
+        )
+
+
+def included(journal: JournalFile, report: int) -> Included:
+    """Return the failures that a report includes."""
+    if not has_folded(journal):
+        return Included()
+    rows = journal.query("SELECT count(*), min(ended_at) FROM folded WHERE leader = ?", (report,))
+    return Included._make(next(rows))
+
+
+def forget_folded(journal: JournalFile) -> None:
+    """Forget which report included what, once that report is gone."""
+    if has_folded(journal):
+        with journal.transaction() as db:
+            db.execute("DELETE FROM folded WHERE leader NOT IN (SELECT id FROM reports)")
+
+
+def note_trouble(db: "sqlite3.Connection", report: int, now: float, *, is_over: bool) -> None:
+    """Note that the server failed on a report, or that this is over; within a transaction."""
+    if not is_over:
+        db.execute(_TROUBLED)
+        db.execute("INSERT OR IGNORE INTO troubled VALUES (?, ?)", (report, now))
+    elif db.execute("PRAGMA table_info(troubled)").fetchone():
+        db.execute("DELETE FROM troubled WHERE report_id = ?", (report,))
+
+
+def troubled_since(db: "sqlite3.Connection", report: int) -> float | None:
+    """Return since when the server has failed on a report, None if it has not."""
+    if not db.execute("PRAGMA table_info(troubled)").fetchone():
+        return None
+    row = db.execute("SELECT since FROM troubled WHERE report_id = ?", (report,)).fetchone()
+    return float(row[0]) if row else None
