@@ -1,8 +1,9 @@
 """Measure how fast `crontify flush` delivers a long queue, its memory and its connections.
 
-    .venv/bin/python benchmarks/flush_queue.py [--reports 10000] [--monitors 1]
+    .venv/bin/python benchmarks/flush_queue.py [--reports 5000] [--monitors 500] [--away 40]
 
-The server is a separate process that answers immediately. Prints a Markdown table.
+The server is a separate process that answers after `--away` milliseconds. The reports are failures;
+of those of a monitor the newest three are sent, and one for the others. Prints a Markdown table.
 """
 
 import argparse
@@ -27,8 +28,8 @@ BODY = json.dumps({"success": True, "data": {"received": True, "runId": "clrun"}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
-def serve(listener: socket.socket, counts: Any) -> None:
-    """Answer every request; count connections and requests."""
+def serve(listener: socket.socket, counts: Any, away: float) -> None:
+    """Answer every request after `away` seconds; count connections and requests."""
 
     def talk(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -43,6 +44,7 @@ def serve(listener: socket.socket, counts: Any) -> None:
                     break
                 buffer = buffer[end + length :]
                 counts[1] += 1
+                time.sleep(away)
                 sock.sendall(ANSWER)
 
     while True:
@@ -87,17 +89,21 @@ def flush(state: Path, url: str) -> tuple[float, float, float, int]:
 def main() -> int:
     """Measure one report, a hundredth of the reports, and all, to show how the time grows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=10_000)
-    parser.add_argument("--monitors", type=int, default=1)
+    parser.add_argument("--reports", type=int, default=5_000)
+    parser.add_argument("--monitors", type=int, default=500)
+    parser.add_argument("--away", type=float, default=40.0, metavar="MS")
     options = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
     counts = multiprocessing.Array("q", 2)
-    server = multiprocessing.Process(target=serve, args=(listener, counts), daemon=True)
+    server = multiprocessing.Process(
+        target=serve, args=(listener, counts, options.away / 1000), daemon=True
+    )
     server.start()
     print(
-        "| reports | seconds | a second | CPU s | peak MB | connections | exit |\n"
-        "|---|---|---|---|---|---|---|"
+        "| reports | requests | seconds | reports/s | requests/s | CPU s | peak MB | connections"
+        " | exit |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     for reports in (1, options.reports // 100, options.reports):
         with tempfile.TemporaryDirectory() as folder:
@@ -106,11 +112,15 @@ def main() -> int:
             fill(state, url, reports, options.monitors)
             counts[0] = counts[1] = 0
             seconds, cpu, peak, code = flush(state, url)
-        assert counts[1] == reports, f"{counts[1]} of {reports} arrived"
-        rate = f"{reports / seconds:.0f}"
+        requests = counts[1]
+        of_each = [
+            reports // options.monitors + (at < reports % options.monitors)
+            for at in range(options.monitors)
+        ]
+        assert requests == sum(min(each, 4) for each in of_each), f"{requests} arrived"
         print(
-            f"| {reports} | {seconds:.1f} | {rate} | {cpu:.2f} | {peak:.0f}",
-            f"| {counts[0]} | {code} |",
+            f"| {reports} | {requests} | {seconds:.1f} | {reports / seconds:.0f}",
+            f"| {requests / seconds:.0f} | {cpu:.2f} | {peak:.0f} | {counts[0]} | {code} |",
             flush=True,
         )
     server.terminate()
