@@ -46,6 +46,8 @@ _crontify_table()
                 '--timeout other'
                 '--kill-after other'
                 '--overlap choice allow skip wait'
+                '--jitter other'
+                '--jitter-fixed'
                 '--shell'
                 '--argv0 other'
                 '--output choice all on-failure none'

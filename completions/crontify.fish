@@ -15,7 +15,7 @@ function __crontify_table
             set __crontify_valued --config
         case exec
             set __crontify_arguments monitor command
-            set __crontify_valued --timeout --kill-after --overlap --argv0 --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --start --config --base-url --api-key-file
+            set __crontify_valued --timeout --kill-after --overlap --jitter --argv0 --output --success-codes --min-duration --tolerate --meta --meta-regex --redact --start --config --base-url --api-key-file
         case demo
         case ping
             set __crontify_arguments choice monitor
@@ -378,6 +378,8 @@ complete -c crontify -n '__crontify_offers \'\' -h --help' -s h -l help -d 'Show
 complete -c crontify -n '__crontify_offers exec --timeout' -l timeout -x -d 'Stop the job after this time; exit 124'
 complete -c crontify -n '__crontify_offers exec --kill-after' -l kill-after -x -d 'Time between the TERM and the KILL of the timeout'
 complete -c crontify -n '__crontify_offers exec --overlap' -l overlap -x -a 'allow\\t\'start anyway\' skip\\t\'skip this run, exit 75\' wait\\t\'wait for the other run\'' -d 'If another run of the monitor is still active'
+complete -c crontify -n '__crontify_offers exec --jitter' -l jitter -x -d 'Wait a random time, at most this, before the job'
+complete -c crontify -n '__crontify_offers exec --jitter-fixed' -l jitter-fixed -d 'Make that the same time for each run here of the monitor'
 complete -c crontify -n '__crontify_offers exec --shell' -l shell -d 'Run COMMAND, one string, with $SHELL or /bin/sh'
 complete -c crontify -n '__crontify_offers exec --argv0' -l argv0 -x -d 'What the job finds as its own name, argv[0]'
 complete -c crontify -n '__crontify_offers exec --output' -l output -x -a 'all\\t\'print all output immediately\' on-failure\\t\'print it only if the job fails\' none\\t\'print nothing\'' -d 'When to print the job\'s output'

@@ -14,7 +14,7 @@ from tests.conftest import Crontify
 from tests.screen import screen
 
 ROWS = 24
-MORE_ROWS = {(): 34, ("exec",): 52, ("runs",): 28}
+MORE_ROWS = {(): 34, ("exec",): 56, ("runs",): 28}
 """For those with more to list than fits a small screen."""
 
 

@@ -16,6 +16,7 @@ VALUES = {
     "--timeout": ["90", "1h30m", "5x", ""],
     "--kill-after": ["0", "1s", "-1"],
     "--overlap": ["allow", "skip", "wait", "never"],
+    "--jitter": ["10m", "0", "x"],
     "--argv0": ["name", "-name", ""],
     "--success-codes": ["0,24", "0,20-25", "256", "a"],
     "--min-duration": ["5s", "s"],
@@ -36,9 +37,9 @@ def words() -> st.SearchStrategy[list[str]]:
     pieces = st.one_of(
         valued.map(list),
         valued.map(lambda pair: [f"{pair[0]}={pair[1]}"]),
-        st.sampled_from(["--shell", "-q", "--quiet", "--no-start", "--no-log", "-v"]).map(
-            lambda flag: [flag]
-        ),
+        st.sampled_from(
+            ["--shell", "-q", "--quiet", "--no-start", "--no-log", "--jitter-fixed", "-v"]
+        ).map(lambda flag: [flag]),
         st.sampled_from([["--"], ["-"], ["backup"], ["../x"], ["echo"], ["--help"], ["--unknown"]]),
         st.sampled_from([["-qv"], ["-vq"], ["-vv"], ["-qx"], ["-q=1"], ["-q-"], ["-é"]]),
         st.sampled_from([["--timeout"], ["--quiet=1"], ["echo a b"], [""]]),

@@ -36,6 +36,8 @@ class ExecOptions:
     timeout: float | None = None
     kill_after: float | None = None
     overlap = "allow"
+    jitter: float | None = None
+    jitter_fixed = False
     shell = False
     argv0: str | None = None
     output: str | None = None
@@ -111,6 +113,8 @@ PANELS = {
             "If another run of the monitor is still active: start anyway, skip (exit 75), or wait.",
             "allow",
         ),
+        Option("--jitter DURATION", "Wait a random time, at most this, before the job.", "none"),
+        Option("--jitter-fixed", "Make that the same time for each run here of the monitor."),
         Option("--shell", "Run COMMAND, one string, with $SHELL or /bin/sh."),
         Option("--argv0 NAME", "What the job finds as its own name, argv[0].", "COMMAND"),
         Option("--output " + "|".join(OUTPUT), "When to print the job's output.", "all"),
@@ -223,6 +227,8 @@ def finish(options: ExecOptions) -> str | None:
         if options.start not in (None, "never"):
             return "--no-start means --start never: give only one of them"
         options.start = "never"
+    if options.jitter_fixed and options.jitter is None:
+        return "--jitter-fixed needs --jitter"
     if options.shell and len(options.command) > 1:
         return "with --shell the command is one string: put it in quotes"
     return None

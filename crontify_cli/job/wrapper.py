@@ -27,6 +27,8 @@ def run(options: ExecOptions) -> int:
     try:
         open_standard_streams()
         process.listen()
+        if options.jitter and (code := _await_jitter(options, process)) is not None:
+            return code
         lock = _overlap_lock(options)
         if lock:
             code = _take_turn(options, process, lock)
@@ -51,6 +53,18 @@ def run(options: ExecOptions) -> int:
         if not launched or not (process.pid or launched.problem):
             return _run_alone(options, process, error)
         os._exit(relay_until_exit(launched, error))  # as supervise ends, whatever still hangs
+
+
+def _await_jitter(options: ExecOptions, process: Process) -> int | None:
+    """Wait before the job; return exec's exit code if we are asked to stop, else None."""
+    from crontify_cli.job.jitter import await_jitter
+
+    try:
+        await_jitter(options, process)
+    except Interrupted as stop:
+        say(f"{options.monitor}: stopped before the job was started")
+        return ExitCode.SIGNAL_BASE + stop.signum
+    return None
 
 
 def _overlap_lock(options: ExecOptions) -> "Lock | None":
