@@ -140,21 +140,21 @@ class Folder:
                 raise
         return fd
 
-    def check(self, name: str, scratch: str) -> None:
+    def check(self, name: str, scratch: str = "") -> None:
         """Raise StateError if there is a file of that name, and it is not ours alone.
 
         For a file that is then opened by its path. scratch: how the names begin that the file
-        may have in addition, in this folder, while it is made.
+        may have in addition, in this folder, while it is made; "" for none.
         """
         status = self.stat(name)
         if status is None:
             return
         self._check_file(name, status)
         if status.st_nlink > 1:
-            others = [self.stat(each) for each in os.listdir(self.fd) if each.startswith(scratch)]
-            names = 1 + sum(1 for each in others if each and each.st_ino == status.st_ino)
+            making = [each for each in os.listdir(self.fd) if scratch and each.startswith(scratch)]
+            found = [other.st_ino for each in making if (other := self.stat(each))]
             now = self.stat(name)
-            if names < status.st_nlink and now and now.st_nlink > 1:
+            if 1 + found.count(status.st_ino) < status.st_nlink and now and now.st_nlink > 1:
                 raise StateError(f"{self._path(name)} has other names, too; remove it")
 
     def _check_file(self, name: str, status: os.stat_result) -> None:

@@ -86,6 +86,7 @@ def test_a_state_directory_of_another_user_is_not_used(
     sent = crontify("ping", "success", "backup", env=env)
     assert (sent.returncode, sent.stderr.count(reason)) == (0, 1), sent.stderr
     assert crontify("__complete", "monitors", env=env).stdout == ""
+    assert reason in crontify("sandbox", "token", env=env).stderr
     checks = json.loads(crontify("doctor", "--json", env=env).stdout)
     (journal,) = [each for each in checks if each["check"] == "journal"]
     assert (journal["result"], journal["found"]) == (
@@ -412,6 +413,18 @@ def test_a_journal_that_is_not_ours_alone_is_not_opened(
     assert api.kinds() == ["start", "fail"]
     assert (path.lstat().st_mtime, path.lstat().st_size) == (before.st_mtime, before.st_size)
     assert precious.read_text() == "precious"
+
+
+def test_a_link_in_place_of_the_sandboxs_database_is_not_followed(
+    crontify: Crontify, state: Path, victim: Path
+) -> None:
+    state.mkdir(parents=True, mode=0o700)
+    for target in ("made", "precious"):
+        (state / "sandbox.db").unlink(missing_ok=True)
+        (state / "sandbox.db").symlink_to(victim / target)
+        done = crontify("sandbox", "token")
+        assert (done.returncode, "sandbox.db is not a regular file" in done.stderr) == (1, True)
+        assert is_untouched(victim)
 
 
 def test_a_journal_that_is_just_being_made_is_ours(state: Path) -> None:

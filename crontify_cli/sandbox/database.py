@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from crontify_cli.errors import CrontifyError
+from crontify_cli.places import NoHomeError
 from crontify_cli.sandbox.schema import MIGRATIONS
-from crontify_cli.state import state_dir
+from crontify_cli.state import Folder, StateError, state_dir
 
 APPLICATION_ID = 0x43524F4E  # "CRON": identifies our files
 
@@ -26,13 +27,19 @@ _PERMISSIONS = "check its permissions, or choose another file with --db"
 
 
 def default_path() -> Path:
-    """Return `sandbox.db` in the state directory; raises CrontifyError if there is none."""
+    """Return `sandbox.db` in the state directory; raises CrontifyError if it is not for us."""
     try:
-        return Path(state_dir(), "sandbox.db")
-    except OSError as error:
+        state = state_dir()
+        with Folder(state, create=True) as folder:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                folder.check(f"sandbox.db{suffix}")
+        return Path(state, "sandbox.db")
+    except (NoHomeError, StateError) as error:
         raise CrontifyError(
             f"no directory for the sandbox database: {error}; choose a file with --db"
         ) from None
+    except OSError:
+        return Path(state, "sandbox.db")  # opening it says what is wrong
 
 
 @contextmanager
