@@ -378,6 +378,7 @@ _crontify_table()
                 'reset'
                 'monitor'
                 'rule'
+                'channel'
                 'key'
             )
             options=(
@@ -550,6 +551,60 @@ _crontify_table()
                 '-h,--help'
             )
             ;;
+        'sandbox channel')
+            commands=(
+                'add'
+                'list'
+                'remove'
+                'test'
+            )
+            options=(
+                '-h,--help'
+            )
+            ;;
+        'sandbox channel add')
+            arguments=(
+                'monitor'
+                'other'
+            )
+            options=(
+                '--type choice webhook slack discord email'
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox channel list')
+            arguments=(
+                'monitor'
+            )
+            options=(
+                '--db file'
+                '--account other'
+                '--json'
+                '-h,--help'
+            )
+            ;;
+        'sandbox channel remove')
+            arguments=(
+                'other'
+            )
+            options=(
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
+        'sandbox channel test')
+            arguments=(
+                'other'
+            )
+            options=(
+                '--db file'
+                '--account other'
+                '-h,--help'
+            )
+            ;;
         'sandbox key')
             commands=(
                 'rotate'
@@ -680,7 +735,7 @@ _crontify_offer()
             if [[ $cur != monitors.* ]]; then
                 compopt -o nospace
                 _crontify_choose '' monitors.
-                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb metrics_file timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
+                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle smtp_url smtp_from connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb metrics_file timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 set -- "${@/%/ }"
                 for name; do
                     [[ $name == "$cur"* ]] && COMPREPLY+=("$name")

@@ -81,7 +81,7 @@ function __crontify_table
         case 'config check'
         case 'config edit'
         case sandbox
-            set __crontify_commands serve token runs alerts reset monitor rule key
+            set __crontify_commands serve token runs alerts reset monitor rule channel key
         case 'sandbox serve'
             set __crontify_valued --host --port --db --account --plan --detect-every
         case 'sandbox token'
@@ -120,6 +120,20 @@ function __crontify_table
             set __crontify_valued --db --account
         case 'sandbox rule remove'
             set __crontify_arguments monitor other choice other
+            set __crontify_valued --db --account
+        case 'sandbox channel'
+            set __crontify_commands add list remove test
+        case 'sandbox channel add'
+            set __crontify_arguments monitor other
+            set __crontify_valued --type --db --account
+        case 'sandbox channel list'
+            set __crontify_arguments monitor
+            set __crontify_valued --db --account
+        case 'sandbox channel remove'
+            set __crontify_arguments other
+            set __crontify_valued --db --account
+        case 'sandbox channel test'
+            set __crontify_arguments other
             set __crontify_valued --db --account
         case 'sandbox key'
             set __crontify_commands rotate
@@ -263,6 +277,8 @@ function __crontify_keys
         allow_http\t'Allow a base_url with http:// on another host, which sends the API key unencrypted' \
         proxy\t'Proxy for requests to other hosts' \
         ca_bundle\t'File with the CA certificates to trust' \
+        smtp_url\t'SMTP server through which the sandbox sends e-mail, as smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start' \
+        smtp_from\t'Sender of the sandbox\'s e-mail. Default' \
         connect_timeout\t'Timeout for connecting to the server' \
         http_timeout\t'Timeout for one request' \
         report_timeout\t'How long to try to deliver the report after the job has ended' \
@@ -583,6 +599,7 @@ complete -c crontify -n '__crontify_descends sandbox' -a alerts -d 'List the ale
 complete -c crontify -n '__crontify_descends sandbox' -a reset -d 'Delete all runs, logs and alerts; monitors, rules and keys stay'
 complete -c crontify -n '__crontify_descends sandbox' -a monitor -d 'Add, change and list the sandbox\'s monitors'
 complete -c crontify -n '__crontify_descends sandbox' -a rule -d 'Add and remove alert rules, which turn a success into a silent failure'
+complete -c crontify -n '__crontify_descends sandbox' -a channel -d 'Add, list, remove and test the channels to which alerts are sent'
 complete -c crontify -n '__crontify_descends sandbox' -a key -d 'Replace the sandbox\'s API key'
 complete -c crontify -n '__crontify_offers sandbox -h --help' -s h -l help -d 'Show this message and exit'
 
@@ -686,6 +703,35 @@ complete -c crontify -n '__crontify_wants \'sandbox rule remove\' 3' -x -a 'lt\\
 complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --db' -l db -r -F -d 'Database file of the sandbox'
 complete -c crontify -n '__crontify_offers \'sandbox rule remove\' --account' -l account -x -d 'Account to use; created on first use'
 complete -c crontify -n '__crontify_offers \'sandbox rule remove\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox channel
+complete -c crontify -n '__crontify_descends \'sandbox channel\'' -a add -d 'Send the alerts of a monitor to a webhook, to Slack or Discord, or by e-mail'
+complete -c crontify -n '__crontify_descends \'sandbox channel\'' -a list -d 'List the channels with the result of the latest attempt to deliver an alert'
+complete -c crontify -n '__crontify_descends \'sandbox channel\'' -a remove -d 'Remove a channel'
+complete -c crontify -n '__crontify_descends \'sandbox channel\'' -a test -d 'Send a test message now, and say whether it was accepted'
+complete -c crontify -n '__crontify_offers \'sandbox channel\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox channel add
+complete -c crontify -n '__crontify_offers \'sandbox channel add\' --type' -l type -x -a 'webhook slack discord email' -d 'Format of the message'
+complete -c crontify -n '__crontify_offers \'sandbox channel add\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox channel add\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox channel add\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox channel list
+complete -c crontify -n '__crontify_offers \'sandbox channel list\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox channel list\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox channel list\' --json' -l json -d 'Print JSON'
+complete -c crontify -n '__crontify_offers \'sandbox channel list\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox channel remove
+complete -c crontify -n '__crontify_offers \'sandbox channel remove\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox channel remove\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox channel remove\' -h --help' -s h -l help -d 'Show this message and exit'
+
+# crontify sandbox channel test
+complete -c crontify -n '__crontify_offers \'sandbox channel test\' --db' -l db -r -F -d 'Database file of the sandbox'
+complete -c crontify -n '__crontify_offers \'sandbox channel test\' --account' -l account -x -d 'Account to use; created on first use'
+complete -c crontify -n '__crontify_offers \'sandbox channel test\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify sandbox key
 complete -c crontify -n '__crontify_descends \'sandbox key\'' -a rotate -d 'Create and print a new API key; the previous key stops working'

@@ -32,7 +32,7 @@ ALLOWED = {
     "__main__": {"cli", "job", "complete"},
 }
 HOMES = {
-    "httpx": ("delivery/http.py",),
+    "httpx": ("delivery/http.py", "sandbox/post.py"),
     "httpcore": ("delivery/http.py",),
     # TAB completion has its own query, because importing the journal takes too long.
     "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),

@@ -8,6 +8,7 @@ import typer
 
 from crontify_cli.cli.arguments import parsed_option
 from crontify_cli.cli.help import App
+from crontify_cli.cli.sandbox_channel import channel_app, smtp_server
 from crontify_cli.cli.sandbox_monitor import monitor_app, rule_app
 from crontify_cli.cli.sandbox_open import (
     AccountName,
@@ -40,8 +41,10 @@ def register(app: typer.Typer) -> None:
 
 
 key_app = group("Replace the sandbox's API key.", "crontify sandbox key rotate")
-for _name, _group in (("monitor", monitor_app), ("rule", rule_app), ("key", key_app)):
-    sandbox.add_typer(_group, name=_name)
+sandbox.add_typer(monitor_app, name="monitor")
+sandbox.add_typer(rule_app, name="rule")
+sandbox.add_typer(channel_app, name="channel")
+sandbox.add_typer(key_app, name="key")
 
 
 @sandbox.callback()
@@ -90,6 +93,7 @@ def serve_(
         account,
         plan,
         detect_every or DETECT_EVERY,
+        smtp_server(),
         as_json=as_json,
         until_stdin_closes=until_stdin_closes,
     )

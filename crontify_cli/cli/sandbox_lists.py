@@ -12,7 +12,7 @@ from crontify_cli.sandbox.identity import timestamp
 from crontify_cli.sandbox.live import pairs
 from crontify_cli.sandbox.records import Millis, Rule
 from crontify_cli.sandbox.rules import format_rule
-from crontify_cli.sandbox.wire import Alert, Monitor, Run
+from crontify_cli.sandbox.wire import Alert, Attempt, Channel, Monitor, Run
 from crontify_cli.values import format_duration
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _STATUS_COLOURS = {
     "hung": "bold red",
     "slow": "yellow",
     "failure": "bold red",
+    "delivered": "green",
     "silent_failure": "yellow",
 }
 
@@ -128,6 +129,36 @@ def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
         _column("Message", 2, lambda alert: alert.message),
     ]
     show(alerts, fields, columns, as_json=as_json)
+
+
+def show_channels(channels: Sequence[Channel], *, as_json: bool) -> None:
+    """Print channels with the result of the latest attempt to deliver something."""
+
+    def fields(channel: Channel) -> Sequence[object]:
+        attempt = _last_attempt(channel)
+        times = _utc(attempt.at) if attempt else None
+        found = channel.id, channel.monitor_id, channel.kind, channel.target, channel.pending
+        return *found, times, _attempt_result(channel) or None
+
+    columns: Sequence[Column[Channel]] = [
+        _column("Channel", 1, lambda channel: channel.id),
+        _column("Monitor", 0, lambda channel: channel.monitor_id),
+        _column("Type", 3, lambda channel: channel.kind),
+        _column("Target", 4, lambda channel: channel.target),
+        _column("Pending", 5, lambda channel: str(channel.pending)),
+        _column("Latest attempt", 2, _attempt_result),
+    ]
+    show(channels, fields, columns, as_json=as_json)
+
+
+def _last_attempt(channel: Channel) -> Attempt | None:
+    attempts = [attempt for each in channel.deliveries for attempt in each.attempts]
+    return max(attempts, key=lambda attempt: attempt.at, default=None)
+
+
+def _attempt_result(channel: Channel) -> str:
+    attempt = _last_attempt(channel)
+    return (attempt.error or "delivered") if attempt else ""
 
 
 def _rules(monitor: Monitor) -> str:

@@ -28,7 +28,7 @@ class Key(NamedTuple):
     @property
     def secret(self) -> bool:
         """Whether it is masked when shown and never taken from the command line."""
-        return self.kind in (SECRET, kinds.PROXY, kinds.HEADERS)
+        return self.kind in (SECRET, kinds.PROXY, kinds.SMTP_URL, kinds.HEADERS)
 
 
 def _credential(name: str, what: str, use: str = "") -> tuple[Key, Key, Key]:
@@ -79,6 +79,17 @@ KEYS = (
         "File with the CA certificates to trust. If it is not set, SSL_CERT_FILE applies.",
     ),
     Key("headers", kinds.HEADERS, "Additional headers for every request."),
+    Key(
+        "smtp_url",
+        kinds.SMTP_URL,
+        "SMTP server through which the sandbox sends e-mail, as smtp://USER:PASSWORD@HOST:PORT,"
+        " or smtps:// for TLS from the start.",
+    ),
+    Key(
+        "smtp_from",
+        kinds.ADDRESS,
+        "Sender of the sandbox's e-mail. Default: crontify@ and the name of the machine.",
+    ),
     Key("connect_timeout", PAUSE, "Timeout for connecting to the server.", default=5.0),
     Key("http_timeout", PAUSE, "Timeout for one request.", default=10.0),
     Key(

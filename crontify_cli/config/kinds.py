@@ -149,7 +149,7 @@ def _write_command(words: Sequence[str]) -> object:
     return words[0] if len(words) == 1 else list(words)
 
 
-def _check_url(text: str, *, with_user: bool) -> None:
+def _check_url(text: str, *, with_user: bool, schemes: Sequence[str] = ("http", "https")) -> None:
     """Raise ValueError for a bad URL. The URL is not in the message: it may hold a password."""
     from urllib.parse import urlsplit
 
@@ -160,8 +160,10 @@ def _check_url(text: str, *, with_user: bool) -> None:
         port = url.port
     except ValueError:
         raise ValueError("invalid URL: check the host and the port") from None
-    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
-        raise ValueError("invalid URL: write http:// or https:// and a host")
+    if url.scheme not in schemes or not url.hostname or port == 0:
+        raise ValueError(
+            f"invalid URL: write {'://, '.join(schemes[:-1])}:// or {schemes[-1]}:// and a host"
+        )
     if "@" in url.netloc and not with_user:
         raise ValueError("invalid URL: it must not contain a user or a password")
     if url.query or url.fragment:
@@ -176,6 +178,19 @@ def _parse_base_url(text: str) -> str:
 def _parse_proxy(text: str) -> Secret:
     _check_url(text, with_user=True)
     return Secret(text)
+
+
+def _parse_smtp_url(text: str) -> Secret:
+    _check_url(text, with_user=True, schemes=("smtp", "smtps"))
+    return Secret(text)
+
+
+def _parse_address(text: str) -> str:
+    name, _, domain = text.strip().rpartition("@")
+    is_one = not any(char in ',;<>"()[]:\\@' or not char.isprintable() for char in name + domain)
+    if not (name and domain and is_one and text.isascii()) or " " in text.strip():
+        raise ValueError("not an e-mail address: write one such as crontify@example.com")
+    return text.strip()
 
 
 # Overriding these would break the request, or send another key than the settings name.
@@ -205,6 +220,8 @@ PATH = _text_kind("file", _parse_path)
 COMMAND = Kind("command", _read_command, _write_command)
 BASE_URL = _text_kind("URL", _parse_base_url)
 PROXY = _text_kind("URL", _parse_proxy)
+SMTP_URL = _text_kind("URL", _parse_smtp_url)
+ADDRESS = _text_kind("e-mail address", _parse_address)
 HEADERS = Kind("table", _read_headers, _one)
 DURATION = Kind("duration", _read_duration, _write_duration)
 PAUSE = Kind("duration", _read_pause, _write_duration)

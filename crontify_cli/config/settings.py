@@ -60,6 +60,8 @@ class Settings(NamedTuple):
     ca_bundle: str | None = None
     metrics_file: str | None = None
     headers: Mapping[str, Secret] = MappingProxyType({})
+    smtp_url: Secret | None = None
+    smtp_from: str | None = None
 
     def monitor(self, name: str) -> MonitorSettings:
         """Return the settings of a monitor by the name of its section, or by its id."""

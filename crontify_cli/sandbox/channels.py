@@ -2,9 +2,13 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from crontify_cli.sandbox.database import transaction
+from crontify_cli.sandbox.identity import new_id, now
+from crontify_cli.sandbox.outbox import Result, record_attempt
 from crontify_cli.sandbox.records import Account
-from crontify_cli.sandbox.targets import shorten
+from crontify_cli.sandbox.targets import Target, shorten
 from crontify_cli.sandbox.wire import Attempt, Channel, Delivery
 
 _CHANNEL = """
@@ -21,6 +25,64 @@ _ATTEMPTS = """
 SELECT at, duration, http_status, error FROM attempts WHERE delivery = ?
 ORDER BY row DESC LIMIT 10
 """
+
+
+def add_channel(
+    connection: sqlite3.Connection, account: Account, monitor_id: str, target: Target
+) -> str | None:
+    """Add a channel to an existing monitor and return its id, None if it has that one already."""
+    at = now()
+    channel_id = new_id(at)
+    added = connection.execute(
+        "INSERT OR IGNORE INTO channels (monitor, id, kind, url, created_at)"
+        " SELECT row, ?, ?, ?, ? FROM monitors WHERE account = ? AND id = ?",
+        (channel_id, *target, at, account.row, monitor_id),
+    )
+    return channel_id if added.rowcount else None
+
+
+def remove_channel(connection: sqlite3.Connection, account: Account, channel_id: str) -> bool:
+    """Remove a channel with its deliveries; False if the account has no such channel."""
+    return (
+        connection.execute(
+            "DELETE FROM channels WHERE id = ?"
+            " AND monitor IN (SELECT row FROM monitors WHERE account = ?)",
+            (channel_id, account.row),
+        ).rowcount
+        > 0
+    )
+
+
+class StoredChannel(NamedTuple):
+    """A channel with its whole URL."""
+
+    row: int
+    monitor_id: str
+    target: Target
+
+
+def find_channel(
+    connection: sqlite3.Connection, account: Account, channel_id: str
+) -> StoredChannel | None:
+    """Return one of the account's channels."""
+    found = connection.execute(
+        "SELECT c.row, m.id, c.kind, c.url FROM channels c JOIN monitors m ON m.row = c.monitor"
+        " WHERE c.id = ? AND m.account = ?",
+        (channel_id, account.row),
+    ).fetchone()
+    return StoredChannel(found[0], found[1], Target(*found[2:])) if found else None
+
+
+def record_test(connection: sqlite3.Connection, channel: StoredChannel, result: Result) -> None:
+    """Store the result of a test message; it is not tried again."""
+    with transaction(connection):
+        delivery = connection.execute(
+            "INSERT INTO deliveries (channel, status, created_at, next_attempt_at)"
+            " VALUES (?, ?, ?, ?)",
+            (channel.row, "abandoned" if result.error else "delivered", result.at, result.at),
+        ).lastrowid
+        assert delivery
+        record_attempt(connection, delivery, result)
 
 
 def channels_of(

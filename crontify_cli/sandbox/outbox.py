@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 from crontify_cli.sandbox.identity import new_id
 from crontify_cli.sandbox.records import AlertDraft, AlertKind, ChannelKind, Millis
 
+TIMEOUT = 30.0
+"""Seconds for an attempt as a whole: a receiver that answers later is told again."""
 KEEP_TRYING = 3 * 86_400_000
 """Milliseconds after which an alert that cannot be delivered is given up."""
 _FIRST_PAUSE = 1_000
@@ -81,6 +83,12 @@ JOIN runs r ON r.row = a.run
 JOIN monitors m ON m.row = c.monitor
 WHERE d.row IN (SELECT min(row) FROM deliveries WHERE status = 'pending' GROUP BY channel)
 """
+
+
+def has_pending(connection: sqlite3.Connection) -> bool:
+    """Tell whether there is anything to deliver."""
+    row = connection.execute("SELECT 1 FROM deliveries WHERE status = 'pending' LIMIT 1")
+    return row.fetchone() is not None
 
 
 def take_due(

@@ -94,3 +94,17 @@ class Detection(NamedTuple):
 
 Event = AcceptedPing | RefusedRequest | Detection
 OnEvent = Callable[[Event], None]
+
+
+def alerts_of(event: Event) -> Sequence[AlertDraft]:
+    """Return the alerts that an event has caused."""
+    if isinstance(event, AcceptedPing):
+        return event.result.alerts
+    return event.alerts if isinstance(event, Detection) else ()
+
+
+class SmtpServer(NamedTuple):
+    """Where e-mail is handed over: `smtp://USER:PASSWORD@HOST:PORT` or `smtps:`; the sender."""
+
+    url: str
+    sender: str

@@ -11,14 +11,17 @@ import signal
 import socket
 import threading
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
+from crontify_cli.sandbox.courier import Courier
 from crontify_cli.sandbox.database import default_path, open_database
 from crontify_cli.sandbox.detector import keep_detecting
 from crontify_cli.sandbox.events import EventHub
@@ -27,8 +30,11 @@ from crontify_cli.sandbox.identity import DEFAULT_DAYS, DEFAULT_SECONDS, make_to
 from crontify_cli.sandbox.live import EventPrinter, write_json, write_lines
 from crontify_cli.sandbox.page import page_link
 from crontify_cli.sandbox.protocol import Protocol
-from crontify_cli.sandbox.records import Detection, Millis
+from crontify_cli.sandbox.records import Detection, Event, Millis, SmtpServer, alerts_of
 from crontify_cli.sandbox.store import Store
+
+if TYPE_CHECKING:
+    from crontify_cli.sandbox.post import Sender
 
 _BUSY_TIMEOUT = 2.0  # seconds; every request waits while another program writes
 _GRACE = 2  # seconds that open requests have left when the server is stopped
@@ -41,6 +47,7 @@ def serve(
     name: str,
     plan: Millis | None,
     detect_every: float,
+    smtp: SmtpServer | None,
     *,
     as_json: bool,
     until_stdin_closes: bool,
@@ -48,7 +55,7 @@ def serve(
     """Serve until SIGTERM, SIGINT or, if requested, the end of stdin.
 
     name: the account's. plan: the minimum interval between two pings of a monitor, None to
-        leave it unchanged. detect_every: seconds.
+        leave it unchanged. detect_every: seconds. smtp: for e-mail, None if not configured.
     Raises CrontifyError if the port or the database cannot be used.
     """
     # Open the port before the key is created, which is shown only once.
@@ -69,11 +76,21 @@ def serve(
         url = base_url(listener, BASE)
         key = None if store.has_key(account) else store.rotate_key(account)
         token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
-        printer = EventPrinter(write_json if as_json else write_lines)
-        hub = EventHub()
-        app = make_app(store, path, hub, printer.show, known_hosts(listener, host))
-        server = _Server(app, hub)
         link = page_link(base_url(listener, ""), token)
+        printer, hub = EventPrinter(write_json if as_json else write_lines), EventHub()
+        courier = Courier(connection, path, partial(_make_sender, smtp))
+
+        def on_event(event: Event) -> None:
+            printer.show(event)
+            if alerts_of(event):
+                courier.wake()
+
+        def on_detection(detection: Detection) -> None:
+            hub.publish(detection)
+            on_event(detection)
+
+        server = _Server(make_app(store, path, hub, on_event, known_hosts(listener, host)), hub)
+        detecting = keep_detecting(connection, path, round(detect_every * 1000), on_detection)
         _stop_on_signals(server)
         if until_stdin_closes:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
@@ -82,14 +99,14 @@ def serve(
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
             print(_welcome(url, key, token, link, path), flush=True)
-
-        def on_detection(detection: Detection) -> None:
-            hub.publish(detection)
-            printer.show(detection)
-
-        detecting = keep_detecting(connection, path, round(detect_every * 1000), on_detection)
-        asyncio.run(_run(server, listener, [detecting]))
+        asyncio.run(_run(server, listener, [detecting, courier.run()]))
         printer.close()
+
+
+def _make_sender(smtp: SmtpServer | None) -> "Sender":
+    from crontify_cli.sandbox.post import Sender  # httpx is slow to import
+
+    return Sender(smtp)
 
 
 async def _run(

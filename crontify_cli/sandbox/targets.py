@@ -1,7 +1,7 @@
 """The targets of channels: which URLs are accepted, and how they are shown."""
 
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from crontify_cli.sandbox.records import ChannelKind
 
@@ -58,7 +58,7 @@ def shorten(url: str) -> str:
     if parts.scheme == "mailto":
         return parts.path
     host = parts.netloc.rpartition("@")[2]
-    secret = urlunsplit(("", "", *parts[2:])).removeprefix("/")
+    secret = f"{parts.path}?{parts.query}#{parts.fragment}".strip("/?#")
     # The end of a short secret would be much of it.
     end = secret[-_SHOWN:] if len(secret) >= 4 * _SHOWN else ""
     return f"{parts.scheme}://{host}/" + (f"…{end}" if secret else "")

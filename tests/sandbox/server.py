@@ -121,13 +121,17 @@ def sandbox(
 
 @contextlib.contextmanager
 def serving(
-    db: Path, *args: str, before: Sequence[str] = (), program: Sequence[str] = PROGRAM
+    db: Path,
+    *args: str,
+    before: Sequence[str] = (),
+    program: Sequence[str] = PROGRAM,
+    env: Mapping[str, str] = {},
 ) -> Iterator[Server]:
     """Yield a running sandbox on a free port, and end it."""
     command = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
     with subprocess.Popen(
         [*before, *program, *command, "--db", str(db), *args],
-        env=environment(),
+        env=environment() | env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

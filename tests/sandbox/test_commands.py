@@ -29,7 +29,7 @@ def _examples(group: Any, path: str) -> Iterator[tuple[str, str]]:
 
 def test_the_help_of_each_command_ends_with_an_example_of_it() -> None:
     examples = dict(_examples(typer.main.get_group(app), "crontify sandbox"))
-    assert len(examples) == 17
+    assert len(examples) == 22
     assert not [words for words, example in examples.items() if words not in example]
 
 

@@ -1,0 +1,142 @@
+"""Sends one alert to one channel: a request over HTTP, or an e-mail over SMTP.
+
+Only to the URL of the channel: redirects are not followed.
+"""
+
+import asyncio
+import json
+import smtplib
+import ssl
+import time
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from crontify_cli import __version__
+from crontify_cli.errors import one_line
+from crontify_cli.sandbox.identity import now
+from crontify_cli.sandbox.messages import to_email, to_json
+from crontify_cli.sandbox.outbox import TIMEOUT, Message, Result
+from crontify_cli.sandbox.records import ChannelKind, SmtpServer
+from crontify_cli.sandbox.targets import Target, shorten
+
+_CONNECT_TIMEOUT = 10.0
+_MAX_SHOWN = 200
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class _RefusedError(Exception):
+    """A receiver answered, but did not accept the alert."""
+
+    def __init__(self, reason: str, status: int | None = None, retry_after: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Sender:
+    """Sends alerts; made in a thread, since loading the CA certificates takes a while."""
+
+    def __init__(self, smtp: SmtpServer | None) -> None:
+        self._smtp = smtp
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=httpx.Timeout(TIMEOUT, connect=_CONNECT_TIMEOUT),
+            # The proxy of the environment, but not for this machine.
+            mounts={f"all://{'[::1]' if host == '::1' else host}": None for host in _LOOPBACK},
+            headers={"User-Agent": f"crontify-sandbox/{__version__}"},
+        )
+
+    async def send(self, kind: ChannelKind, url: str, message: Message) -> Result:
+        """Make one attempt, and return its result; raises nothing."""
+        at, began = now(), time.monotonic()
+        status: int | None = None
+        error: str | None = None
+        retry_after = 0
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                if kind == "email":
+                    await asyncio.to_thread(self._mail, url, message)
+                else:
+                    status = await self._post(kind, url, message)
+        except _RefusedError as refused:
+            status, error, retry_after = refused.status, str(refused), refused.retry_after
+        except TimeoutError:
+            error = f"no answer within {TIMEOUT:.0f} seconds"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException) as problem:
+            # Only the class names what has happened if there is no text.
+            words = one_line(str(problem).replace(url, shorten(url)), _MAX_SHOWN)
+            error = words or type(problem).__name__
+        duration = round((time.monotonic() - began) * 1000)
+        return Result(at, duration, status, error, retry_after * 1000)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _post(self, kind: ChannelKind, url: str, message: Message) -> int:
+        """Return the status of an answer that accepts the alert; raises _RefusedError otherwise."""
+        request = self._client.build_request(
+            "POST",
+            url,
+            content=json.dumps(to_json(kind, message)),
+            headers={
+                "Content-Type": "application/json",
+                "Idempotency-Key": message.id,
+                "Accept-Encoding": "identity",
+            },
+        )
+        answer = await self._client.send(request, stream=True)
+        try:
+            if answer.is_success:
+                return answer.status_code
+            beginning = b""
+            if not answer.is_redirect:
+                beginning = await anext(aiter(answer.aiter_raw(_MAX_SHOWN)), b"")
+        finally:
+            await answer.aclose()
+        words = one_line(beginning.decode("utf-8", "replace"), _MAX_SHOWN)
+        if answer.is_redirect:
+            words = "redirects are not followed"
+        asked = answer.headers.get("Retry-After", "")
+        raise _RefusedError(
+            f"HTTP {answer.status_code}" + (f": {words}" if words else ""),
+            answer.status_code,
+            int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 0,
+        )
+
+    def _mail(self, url: str, message: Message) -> None:
+        if not self._smtp:
+            raise _RefusedError(
+                "no SMTP server is configured: crontify config set smtp_url smtp://HOST"
+            )
+        server = urlsplit(self._smtp.url)
+        host, recipient = server.hostname or "", urlsplit(url).path
+        context = ssl.create_default_context()
+        with _connect(server.scheme, host, server.port, context) as smtp:
+            smtp.ehlo()
+            is_encrypted = server.scheme == "smtps"
+            if not is_encrypted and smtp.has_extn("starttls"):
+                smtp.starttls(context=context)
+                smtp.ehlo()
+                is_encrypted = True
+            if server.username:
+                if not is_encrypted and host not in _LOOPBACK:
+                    raise _RefusedError(f"{host} does not offer TLS: the password was not sent")
+                smtp.login(unquote(server.username), unquote(server.password or ""))
+            smtp.send_message(to_email(message, self._smtp.sender, recipient))
+
+
+def _connect(scheme: str, host: str, port: int | None, context: ssl.SSLContext) -> smtplib.SMTP:
+    if scheme == "smtps":
+        return smtplib.SMTP_SSL(host, port or 465, timeout=_CONNECT_TIMEOUT, context=context)
+    return smtplib.SMTP(host, port or 25, timeout=_CONNECT_TIMEOUT)
+
+
+async def send_once(smtp: SmtpServer | None, target: Target, message: Message) -> Result:
+    """Send one message with a sender of its own."""
+    sender = Sender(smtp)
+    try:
+        return await sender.send(*target, message)
+    finally:
+        await sender.close()
