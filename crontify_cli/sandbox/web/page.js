@@ -5,9 +5,9 @@ const API = "/api/v1";
 const PAGE = 100; // runs or alerts: the most that the API returns at once
 const MAX_CHARTS = 24;
 const MAX_PINGS = 50;
-const FOLDED = 60; // lines; of a longer log only the first and the last third of this are unfolded
+const FOLDED = 60; // lines; a longer log shows the first and the last third of this
 const RAPID = 1000; // milliseconds between two refreshes while pings arrive
-const REFRESH = 30000; // milliseconds after which words such as "2 minutes ago" are renewed
+const REFRESH = 30000; // milliseconds after which "2 minutes ago" is renewed
 const SILENCE = 40000; // milliseconds without a sign of life; the server sends one every 15 s
 const STATUSES = ["success", "failed", "missed", "hung", "overlapped", "running"];
 const OPERATORS = { lt: "<", gt: ">", eq: "=", ne: "≠" };
@@ -51,6 +51,8 @@ const section = (id, title, ...content) =>
 const table = (columns, rows) => h("table", {},
   h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
   h("tbody", {}, rows));
+const p = (...content) => h("p", {}, content);
+const code = (text) => h("code", {}, text);
 const minor = (...text) => h("span", { class: "minor" }, text);
 
 /** Make `old` like `fresh`, keeping the nodes that stay: with them focus and unfolded parts. */
@@ -96,8 +98,11 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const number = (value) => NUMBER.format(value);
 const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const words = (name) => name.replaceAll("_", " ");
-const time = (at, text) =>
-  at && h("time", { datetime: at, title: LONG.format(new Date(at)) }, text ?? LONG.format(new Date(at)));
+
+function time(at, text) {
+  const long = at && LONG.format(new Date(at));
+  return at && h("time", { datetime: at, title: long }, text ?? long);
+}
 
 function ago(at) {
   if (!at) return "never";
@@ -116,7 +121,8 @@ function duration(ms) {
 
 const badge = (word) => [h("span", { class: `badge ${word}` }, words(word)), " "];
 const statusOf = (run) => [badge(run.status), run.isDurationAnomaly && badge("slow")];
-const ruleText = (rule) => `alert if ${rule.field} ${OPERATORS[rule.operator]} ${number(rule.value)}`;
+const ruleText = ({ field, operator, value }) =>
+  `alert if ${field} ${OPERATORS[operator]} ${number(value)}`;
 const matches = ({ operator, value }, is) =>
   ({ lt: is < value, gt: is > value, eq: is === value, ne: is !== value })[operator];
 const monitorPath = (id) => `/monitors/${encodeURIComponent(id)}`;
@@ -132,7 +138,7 @@ function withQuery(path, parameters) {
 // Pictures. Numbers become attributes, and colours classes. The dots are lines without a length:
 // unlike circles they stay round when the picture is stretched.
 
-/** Draw a bar for each run, the newest on the right; failures are taller than successes. */
+/** Draw a bar for each run, the newest on the right, and failures taller than successes. */
 function strip(runs) {
   const count = (status) => runs.filter((run) => run.status === status).length;
   const present = STATUSES.filter(count);
@@ -155,8 +161,9 @@ function chart(name, points, format, rules = []) {
   const line = points.map(([at, value]) => `${x(at)},${y(value)}`);
   const dots = (kind) => line.map((at, i) => (points[i][2] === kind ? `M${at}h0` : "")).join("");
   const latest = format(points.at(-1)[1]);
-  const label = `${name} of ${many(points.length, "run")}: ${format(low)} to ${format(high)}, latest ${latest}`;
-  const box = { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": label };
+  const range = `${format(low)} to ${format(high)}`;
+  const box = { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img",
+    "aria-label": `${name} of ${many(points.length, "run")}: ${range}, latest ${latest}` };
   const moment = (at) => time(new Date(at).toISOString(), SHORT.format(at));
   return h("figure", { "data-key": name },
     h("figcaption", {}, h("strong", {}, name), ` ${latest} `,
@@ -182,14 +189,15 @@ function charts(runs, rules) {
   const chartOf = (field) => {
     const known = old.filter((run) => Object.hasOwn(run.meta ?? {}, field));
     return chart(field, known.map((run) => {
-      const fired = run.status === "success" && rulesOf(field).some((rule) => matches(rule, run.meta[field]));
-      return [at(run), run.meta[field], fired ? "silent_failure" : run.status];
+      const value = run.meta[field], fires = (rule) => matches(rule, value);
+      const fired = run.status === "success" && rulesOf(field).some(fires);
+      return [at(run), value, fired ? "silent_failure" : run.status];
     }), number, rulesOf(field));
   };
   return [h("div", { class: "charts" }, timed.length > 0
     && chart("Duration", timed.map((run) => [at(run), run.durationMs, run.status]), duration),
   own.slice(0, MAX_CHARTS).map(chartOf)),
-  own.length > MAX_CHARTS && h("p", {}, `${own.length - MAX_CHARTS} more numbers are not drawn.`),
+  own.length > MAX_CHARTS && p(`${own.length - MAX_CHARTS} more numbers are not drawn.`),
   minorFields.length > 0 && h("details", {}, h("summary", {}, "Numbers that crontify exec adds"),
     h("div", { class: "charts" }, minorFields.map(chartOf)))];
 }
@@ -214,7 +222,8 @@ function extended(codes) {
   const n = codes.shift() ?? 0;
   if (n < 16) return n;
   if (n > 231) return nearest(Array(3).fill(8 + (n - 232) * 10));
-  return nearest([36, 6, 1].map((unit) => [0, 95, 135, 175, 215, 255][Math.floor((n - 16) / unit) % 6]));
+  const level = (unit) => [0, 95, 135, 175, 215, 255][Math.floor((n - 16) / unit) % 6];
+  return nearest([36, 6, 1].map(level));
 }
 
 /** Apply the numbers of an SGR sequence (ECMA-48, 8.3.117) to `style`. */
@@ -284,13 +293,14 @@ async function monitorsView() {
   const failing = (monitor) => monitor.state === "failing";
   monitors.sort((a, b) => failing(b) - failing(a));
   return ["Monitors", h("div", { class: "overview" },
-    h("div", {}, monitors.length ? h("p", {}, many(monitors.length, "monitor"), `, ${monitors.filter(failing).length} failing`)
-      : h("p", {}, "No monitors yet: add one with ", h("code", {}, "crontify sandbox monitor add NAME")),
+    h("div", {}, monitors.length
+      ? p(many(monitors.length, "monitor"), `, ${monitors.filter(failing).length} failing`)
+      : p("No monitors yet: add one with ", code("crontify sandbox monitor add NAME")),
     h("ul", { class: "monitors" }, monitors.map((monitor) => h("li", { "data-key": monitor.id },
       link(monitorPath(monitor.id), monitor.id), h("span", {}, badge(monitor.state)),
       strip(monitor.lastRuns), minor("Last ping: ", ago(monitor.lastPingAt)))))),
     section("pings", "Pings as they arrive", pings.length ? h("ol", {}, pings.map(pingItem))
-      : h("p", {}, "None since this page was opened.")))];
+      : p("None since this page was opened.")))];
 }
 
 function pingItem(event) {
@@ -308,7 +318,8 @@ async function monitorView(id, query) {
     get(withQuery(`${path}/runs`, { limit: PAGE, cursor, status })),
     data(`${path}/alerts?limit=5`), data(`${path}/channels`)]);
   const { schedule, timezone, rules } = monitor;
-  const filters = ["", ...STATUSES].map((word) => h("a", { href: `#${withQuery(path, { status: word })}`,
+  const filters = ["", ...STATUSES].map((word) => h("a", {
+    href: `#${withQuery(path, { status: word })}`,
     "aria-current": word === (status ?? "") && "true" }, word || "all"));
   return [id, [
     facts(["State", badge(monitor.state)], ["Last ping", ago(monitor.lastPingAt)],
@@ -316,7 +327,8 @@ async function monitorView(id, query) {
       ["Tags", monitor.tags.join(", ")], ["Rules", rules.map(ruleText).join(", ")]),
     section("numbers", "Numbers", page.data.length ? charts(page.data, rules) : "No runs to draw."),
     section("runs", "Runs", h("nav", { "aria-label": "Status of the runs" }, filters),
-      page.data.length ? table(["Run", "Status", "Duration"], page.data.map(runRow)) : h("p", {}, "None."),
+      page.data.length
+        ? table(["Run", "Status", "Duration"], page.data.map(runRow)) : p("None."),
       pages(path, "runs", { status }, cursor, page.nextCursor)),
     alertSection(alerts), channelSection(channels)]];
 }
@@ -333,15 +345,19 @@ const pages = (path, what, parameters, cursor, next) => h("p", { class: "pages" 
 async function runView(id, runId) {
   const [run, { rules }] = await Promise.all([data(runPath(id, runId)), data(monitorPath(id))]);
   const fields = Object.entries(run.meta ?? {}).sort(([a], [b]) => OF_EXEC.has(a) - OF_EXEC.has(b));
+  const ruleOf = (value) => (rule) =>
+    h("div", { class: matches(rule, value) ? "limit" : "minor" }, ruleText(rule));
   const row = ([field, value]) => h("tr", {}, h("th", { scope: "row" }, field),
-    h("td", {}, number(value)), h("td", {}, rules.filter((rule) => rule.field === field).map((rule) =>
-      h("div", { class: matches(rule, value) ? "limit" : "minor" }, ruleText(rule)))));
+    h("td", {}, number(value)),
+    h("td", {}, rules.filter((rule) => rule.field === field).map(ruleOf(value))));
   return [`Run of ${id}`, [
-    h("p", {}, link(monitorPath(id), `All runs of ${id}`)),
-    facts(["Status", statusOf(run)], ["Message", run.errorMessage], ["Started", time(run.startedAt)],
-      ["Ended", time(run.finishedAt)], ["Duration", duration(run.durationMs)], ["Run", runId]),
+    p(link(monitorPath(id), `All runs of ${id}`)),
+    facts(["Status", statusOf(run)], ["Message", run.errorMessage],
+      ["Started", time(run.startedAt)], ["Ended", time(run.finishedAt)],
+      ["Duration", duration(run.durationMs)], ["Run", runId]),
     section("log", "Log", run.log ? log(run.log) : "This run has no log."),
-    fields.length > 0 && section("meta", "Metadata", table(["Field", "Number", "Rules"], fields.map(row))),
+    fields.length > 0
+      && section("meta", "Metadata", table(["Field", "Number", "Rules"], fields.map(row))),
     alertSection(run.alerts)]];
 }
 
@@ -351,19 +367,24 @@ const facts = (...pairs) => h("dl", {}, pairs.filter(([, value]) => value)
 async function alertsView(query) {
   const cursor = query.get("cursor");
   const page = await get(withQuery("/alerts", { limit: PAGE, cursor }));
-  return ["Alerts", [page.data.length ? alertList(page.data, true) : h("p", {}, "No alerts."),
-    pages("/alerts", "alerts", {}, cursor, page.nextCursor), channelSection(await data("/channels"))]];
+  return ["Alerts", [page.data.length ? alertList(page.data, true) : p("No alerts."),
+    pages("/alerts", "alerts", {}, cursor, page.nextCursor),
+    channelSection(await data("/channels"))]];
 }
 
-const alertList = (alerts, named) => h("ol", {}, alerts.map((alert) => h("li", { "data-key": alert.id },
-  badge(alert.kind), named && [link(monitorPath(alert.monitorId), alert.monitorId), ": "],
-  link(runPath(alert.monitorId, alert.runId), alert.message), " ", minor(time(alert.createdAt)))));
+const alertList = (alerts, named) => h("ol", {}, alerts.map((alert) =>
+  h("li", { "data-key": alert.id }, badge(alert.kind),
+    named && [link(monitorPath(alert.monitorId), alert.monitorId), ": "],
+    link(runPath(alert.monitorId, alert.runId), alert.message), " ",
+    minor(time(alert.createdAt)))));
 
-const alertSection = (alerts) => alerts.length > 0 && section("alerts", "Alerts", alertList(alerts));
+const alertSection = (alerts) =>
+  alerts.length > 0 && section("alerts", "Alerts", alertList(alerts));
 
 const channelSection = (channels) => channels.length > 0 && section("channels", "Channels",
   channels.map((channel) => [h("h3", {}, `${channel.monitorId}: ${channel.kind} ${channel.target}`),
-    channel.deliveries.length ? h("ol", {}, channel.deliveries.map(deliveryItem)) : h("p", {}, "Nothing sent.")]));
+    channel.deliveries.length
+      ? h("ol", {}, channel.deliveries.map(deliveryItem)) : p("Nothing sent.")]));
 
 const deliveryItem = ({ status, kind, createdAt, attempts }) => h("li", {}, badge(status),
   kind ? `alert: ${words(kind)} ` : "test ", minor(time(createdAt)),
@@ -391,13 +412,14 @@ async function show() {
     if (turn !== shown || (!arriving && !(error.status < 500))) return;
     if (error.status === 401) return signOut(error.message);
     title = "This cannot be shown";
-    content = h("p", {}, error.status ? error.message
+    content = p(error.status ? error.message
       : `The sandbox does not answer: is it still running? (${error.message})`);
   }
   if (turn !== shown) return; // a newer view is being loaded
   document.title = `${title} – Crontify sandbox`;
   const heading = h("h1", { tabindex: "-1" }, title);
-  update(main, h("main", { id: "main" }, h("div", { "data-key": location.hash }, heading, content)));
+  const fresh = h("div", { "data-key": location.hash }, heading, content);
+  update(main, h("main", { id: "main" }, fresh));
   for (const item of document.querySelectorAll("header nav a")) {
     item.setAttribute("aria-current", item.hash === location.hash ? "page" : "false");
   }
@@ -420,7 +442,7 @@ function refreshSoon() {
 
 // Signing in
 
-/** Begin: take the token out of the address, so that it does not stay in the history. */
+/** Begin, and take the token out of the address, so that it is not in the history. */
 function enter() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) sessionStorage.setItem("token", fragment.get("token"));
@@ -435,10 +457,11 @@ function enter() {
 }
 
 const signInView = () => ["Sign in", [h("p", { role: "alert" }, reason),
-  h("p", {}, "Open the link that ", h("code", {}, "crontify sandbox serve"), " prints, or paste what ",
-    h("code", {}, "crontify sandbox token"), " prints:"),
-  h("form", {}, h("label", {}, "Token ", h("input", { id: "token", autocomplete: "off", required: true })),
-    h("button", {}, "Sign in"))]];
+  p("Open the link that ", code("crontify sandbox serve"), " prints, or paste what ",
+    code("crontify sandbox token"), " prints:"),
+  h("form", {}, h("label", {}, "Token ",
+    h("input", { id: "token", autocomplete: "off", required: true })),
+  h("button", {}, "Sign in"))]];
 
 function signOut(why = "") {
   reason = why;
@@ -455,7 +478,7 @@ async function follow() {
   say("");
   pings.length = 0;
   for (let pause = 1; token && turn === following; pause = Math.min(pause * 2, 30)) {
-    if (!document.hidden) { // a browser shares six connections to a server among all its tabs
+    if (!document.hidden) { // all tabs share six connections to a server
       stream = new AbortController();
       try {
         const answer = await call("/events", { signal: stream.signal });
