@@ -1,6 +1,7 @@
 """The page in a real browser: signing in, watching a run, finding out why one failed."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from crontify_cli.sandbox.database import open_database, transaction
 from crontify_cli.sandbox.identity import now
 from tests.sandbox.browser import chromium, visiting
 from tests.sandbox.server import Server, serving
+from tests.waiting import until
 
 # One browser for all: it takes more memory than everything else in the tests.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -243,6 +245,29 @@ def test_what_fails_to_happen_is_shown_as_soon_as_it_is_detected(
             expect(tab.page.locator("h1")).to_have_text("Run of silent")
             tab.page.get_by_role("link", name="Alerts").click()
             expect(tab.page.locator("main .badge")).to_have_text(["missed", "hung"])
+
+
+def test_a_delivery_that_failed_is_shown_with_its_attempts(
+    browser: Browser, server: Server
+) -> None:
+    monitor = server.monitor()
+    with socket.socket() as unheard:  # bound, but nobody listens
+        unheard.bind(("127.0.0.1", 0))
+        hook = f"http://127.0.0.1:{unheard.getsockname()[1]}/hook"
+        server.command("channel", "add", monitor, hook)
+        server.send(monitor, "fail", {"errorMessage": "disk full"})
+
+        def attempts() -> int:
+            (channel,) = server.get(f"/monitors/{monitor}/channels").json()["data"]
+            return len(channel["deliveries"][0]["attempts"])
+
+        until(attempts, "an attempt is recorded")
+        with visiting(browser, f"{server.page}&view=/monitors/{monitor}") as tab:
+            channels = tab.page.locator("section[aria-labelledby=channels]")
+            expect(channels.locator("h3")).to_contain_text(f"{monitor}: webhook")
+            expect(channels.locator("ol > li").first).to_contain_text("pending")
+            expect(channels.locator("li li").first).to_contain_text("connection")
+            assert tab.accessibility_violations() == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
