@@ -146,6 +146,17 @@ def test_a_server_that_others_could_have_named_gets_nothing_and_nor_does_any_oth
     )
 
 
+def test_no_file_is_replaced_that_others_could_have_named(
+    crontify: Crontify, api: ApiServer, config: Path, tmp_path: Path
+) -> None:
+    write(config, f'metrics_file = "{tmp_path}/made.prom"\n', 0o622)
+    env = {"CRONTIFY_BASE_URL": api.url, "CRONTIFY_API_KEY": KEY}
+    done = crontify("exec", "backup", *JOB, env=env)
+    assert f"{config}: metrics_file is not used: others can write to {config}" in done.stderr
+    assert api.kinds() == ["start", "fail"]
+    assert not (tmp_path / "made.prom").exists()
+
+
 def test_what_others_can_write_but_names_no_command_and_no_server_is_a_warning(
     crontify: Crontify, api: ApiServer, config: Path
 ) -> None:

@@ -1,12 +1,17 @@
 """Whether a config file can be trusted: whose it is, and who can change it.
 
-A file that somebody else wrote could name commands that run as us, and servers that get our key.
+A file that somebody else wrote could name commands that run as us, servers that get our key, and
+files that we replace.
 """
 
 import os
 import stat
 
-UNTRUSTED = ("api_key_command", "token_command", "base_url", "proxy", "ca_bundle")
+UNTRUSTED = (
+    *("api_key_command", "token_command"),
+    *("base_url", "proxy", "ca_bundle"),
+    "metrics_file",
+)
 """The keys that are not used from a file that others can change."""
 
 
