@@ -268,7 +268,7 @@ def test_a_report_that_a_process_is_sending_is_not_discarded(
     from crontify_cli.delivery.journal import MonitorQueue
 
     past.run("a", "fail", code=1, report="queued", server=HERE)
-    past.journal.claim(MonitorQueue(HERE, "a", processes.identity()), 10)
+    past.journal.claim(MonitorQueue(HERE, "a", processes.identity()))
     assert listed(crontify)[0]["next_attempt"] == "now"
     done = crontify("queue", "discard", "--yes", env=AWAY)
     assert done.returncode == 75
