@@ -143,8 +143,10 @@ def test_root_in_the_home_of_another_user_uses_its_own_state(
     assert f"{bob.home} belongs to another user; the state is in {state}" in said
     assert "no record" not in said
     run("ping", "success", "backup")
-    run("flush")
-    run("logs", "backup", "--local")
+    for args in (["flush"], ["logs", "backup", "--local"], ["show", "backup"], ["metrics"]):
+        run(*args)
+    for args in (["status"], ["queue"]):
+        run(*args, code=None)
     assert "backup" in run("runs").stdout
     assert "backup" in run("__complete", "monitors").stdout
     checks = json.loads(run("doctor", "--json", code=None).stdout)
