@@ -1,5 +1,8 @@
 """`--help` of every command: a screenful, with an example, its options in panels."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,3 +82,27 @@ def test_the_real_program_shows_it_on_a_terminal_of_any_width_and_in_a_pipe(
     assert "\nSettings:\n  " in piped
     for env in ({"LC_ALL": "C"}, {"TERM": "dumb"}):
         assert screen(["--help"], env={"NO_COLOR": "1", **env}).isascii()
+
+
+def processor_seconds(*command: str) -> float:
+    """Return the processor time of a process, on which other processes have little influence."""
+    environ = {**os.environ}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile all anew
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, *command], env=environ, stdout=quiet, stderr=quiet)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_the_help_of_a_command_loads_little_more_than_typer() -> None:
+    for path in ALL:
+        if len(path) != 1:
+            continue
+        for _ in range(20):  # a busy machine has colder caches: the best of some pairs counts
+            typer_alone = processor_seconds("-c", "import typer")
+            if processor_seconds("-m", "crontify_cli", *path, "--help") <= 2.5 * typer_alone:
+                break
+        else:
+            pytest.fail(f"crontify {path[0]} --help takes too long")

@@ -4,17 +4,15 @@ Each fits a screen. Typer's own format has four columns per option, and 72 lines
 """
 
 import os
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from crontify_cli.errors import ExitCode
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 WIDEST = 100
 _NAMES = 28
@@ -72,23 +70,28 @@ def text(command: TyperCommand | TyperGroup, ctx: typer.Context, *, framed: bool
 
     framed: with a frame around each panel, instead of a heading.
     """
-    from rich.text import Text
+    # Without rich, which takes longer to load than most commands.
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    usage = textwrap.wrap(" ".join(("Usage:", ctx.command_path, *_usage(command))), width)
+    first = _styled("Usage:", "33") + _styled(usage[0].removeprefix("Usage:"), "1")
+    lines = [first, *(_styled(line, "1") for line in usage[1:])]
+    for paragraph in _paragraphs(command.help):
+        lines += ["", *textwrap.wrap(paragraph, width, break_on_hyphens=False)]
+    lines.append("")
+    for title, rows in _panels(command, ctx).items():
+        lines += _framed(title, rows, width) if framed else _headed(title, rows, width)
+    if command.epilog:
+        lines.append(_styled(command.epilog, "2"))
+    return "".join(f"{line}\n" for line in lines)
 
+
+def _styled(words: str, code: str) -> str:
+    """Return words in a style, by its SGR code, if stdout takes escape sequences."""
     from crontify_cli.cli import output
 
-    console = output.console()
-    width = min(console.width, WIDEST)
-    usage = " ".join((ctx.command_path, *_usage(command)))
-    with console.capture() as drawn:
-        console.print(Text.assemble(("Usage: ", "yellow"), (usage, "bold")))
-        for paragraph in _paragraphs(command.help):
-            console.print(Text(f"\n{textwrap.fill(paragraph, width)}"))
-        console.print()
-        for title, rows in _panels(command, ctx).items():
-            _print_panel(console, width, title, rows, framed=framed)
-        if command.epilog:
-            console.print(Text(command.epilog, "dim"), soft_wrap=True)
-    return "".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
+    if not words or not output.is_terminal() or output.is_without_escapes():
+        return words
+    return f"\x1b[{code}m{words}\x1b[0m"
 
 
 def short(command: TyperCommand | TyperGroup) -> str:
@@ -159,24 +162,34 @@ def _default(param: TyperArgument | TyperOption) -> str:
     return str(param.default)
 
 
-def _print_panel(
-    console: "Console", width: int, title: str, rows: list[Row], *, framed: bool
-) -> None:
-    from rich.padding import Padding
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
+def _headed(title: str, rows: list[Row], width: int) -> Iterator[str]:
+    """Yield the lines of a panel with a heading, and a blank line."""
+    yield _styled(f"{title}:", "1")
+    yield from (f"  {line}" for line, _ in _table(rows, width - 2))
+    yield ""
 
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for names, metavar, words, default in rows:
-        left = Text.assemble((names, "bold cyan"), " " if names and metavar else "")
-        left.append(metavar, "yellow")
-        right = Text.assemble(words, (f" [{default}]" if default else "", "dim"))
-        grid.add_row(left, right)
-    if not framed:
-        console.print(Text(f"{title}:", "bold"))
-        console.print(Padding(grid, (0, 0, 1, 2)), width=width)
-        return
-    console.print(Panel(grid, title=title, title_align="left", border_style="dim", width=width))
+
+def _framed(title: str, rows: list[Row], width: int) -> Iterator[str]:
+    """Yield the lines of a panel in a frame."""
+    side = _styled("│", "2")
+    yield f"{_styled('╭─', '2')} {title} {_styled('─' * (width - len(title) - 5) + '╮', '2')}"
+    for line, length in _table(rows, width - 4):
+        yield f"{side} {line}{' ' * (width - 4 - length)} {side}"
+    yield _styled(f"╰{'─' * (width - 2)}╯", "2")
+
+
+def _table(rows: list[Row], width: int) -> Iterator[tuple[str, int]]:
+    """Yield each line of a table of two columns, and its length without escape sequences."""
+    lefts = [" ".join(filter(None, row[:2])) for row in rows]
+    indent = max(map(len, lefts)) + 2
+    for (names, metavar, words, default), left in zip(rows, lefts, strict=True):
+        between = " " if names and metavar else ""
+        start = _styled(names, "1;36") + between + _styled(metavar, "33")
+        right = f"{words} [{default}]" if default else words
+        at, length = 0, len(left)
+        for line in textwrap.wrap(right, max(4, width - indent), break_on_hyphens=False) or [""]:
+            at = right.index(line, at)
+            plain = line[: max(0, len(words) - at)]
+            shown = plain + _styled(line[len(plain) :], "2")
+            yield f"{start}{' ' * (indent - length)}{shown}", indent + len(line)
+            at, start, length = at + len(line), "", 0

@@ -59,6 +59,18 @@ def test_runs_are_the_newest_first_of_one_monitor_or_of_all(
     assert crontify("__complete", "runs", "nobody").stdout == ""
 
 
+def test_reports_are_the_monitors_and_runs_that_wait(crontify: Crontify, state: Path) -> None:
+    write_run(state, "aaaaaaaaaaaa", "backup", NOON, "fail")
+    write_run(state, "bbbbbbbbbbbb", "backup", NOON + 60, "fail", is_queued=True)
+    write_run(state, "cccccccccccc", "other", NOON + 120, "success", is_queued=True)
+    assert crontify("__complete", "reports").stdout.splitlines() == [
+        "other\tqueued reports",
+        "backup\tqueued reports",
+        "cccccccccccc\t2026-09-21 14:15, other, success",
+        "bbbbbbbbbbbb\t2026-09-21 14:14, backup, fail",
+    ]
+
+
 def test_a_long_journal_is_cut_to_what_a_person_looks_through(
     crontify: Crontify, state: Path
 ) -> None:

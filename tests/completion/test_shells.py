@@ -45,6 +45,7 @@ def furnish(terminal: Terminal) -> None:
     write_run(state, "aaaaaaaaaaaa", "backup", NOON, "success")
     write_run(state, "abbbbbbbbbbb", "backup", NOON + 60, "fail")
     write_run(state, "cccccccccccc", "nightly", NOON + 120, "lost")
+    write_run(state, "dddddddddddd", "old-job", NOON + 180, "fail", is_queued=True)
     (terminal.cwd / "file one.txt").touch()
     (terminal.cwd / "mine.toml").write_text("[monitors.other]\n")
     for name in ("gizmo-one", "gizmo-two"):
@@ -139,6 +140,10 @@ DYNAMIC = [
     ("ping fail ba\tX", "ping|fail|backup|X", "monitors"),
     ("logs backup ab\tX", "logs|backup|abbbbbbbbbbb|X", "runs backup"),
     ("logs --raw nightly \tX", "logs|--raw|nightly|cccccccccccc|X", "runs nightly"),
+    ("queue discard old\tX", "queue|discard|old-job|X", "reports"),
+    ("queue retry backup dd\tX", "queue|retry|backup|dddddddddddd|X", "reports"),
+    ("show ab\tX", "show|abbbbbbbbbbb|X", "runs"),
+    ("runs backup db\tX", "runs|backup|db.example|X", "monitors"),
     ("config set monitors.backup.time\tX", "config|set|monitors.backup.timeout|X", "monitors"),
     ("--config mine.toml exec ot\tX", "--config|mine.toml|exec|other|X", "monitors"),
     ("exec --config=mine.toml ot\tX", "exec|--config=mine.toml|other|X", "monitors"),
