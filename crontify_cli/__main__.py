@@ -14,6 +14,12 @@ def main() -> int:
 
 def _run(args: "list[str]") -> int:
     try:
+        if sys.warnoptions:
+            _ignore_warnings()
+        if os.environ.get("PYTHONTRACEMALLOC"):  # it makes the start several times as long
+            import _tracemalloc
+
+            _tracemalloc.stop()
         _put_the_jobs_modules_last()
         if args and args[0] == "exec":
             from crontify_cli.job.options import scan
@@ -36,6 +42,17 @@ def _run(args: "list[str]") -> int:
         from crontify_cli.cli.boundary import tell_internal
 
         return tell_internal(error, "exec" if args[:1] == ["exec"] else "crontify")
+
+
+def _ignore_warnings() -> None:
+    """Undo PYTHONWARNINGS and PYTHONDEVMODE, which are meant for the job.
+
+    Otherwise a warning of one of our libraries appears in cron's mail, or becomes an exception.
+    """
+    import warnings  # loaded by the interpreter, because of the variable
+
+    warnings.resetwarnings()
+    warnings.simplefilter("ignore")
 
 
 def _put_the_jobs_modules_last() -> None:

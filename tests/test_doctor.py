@@ -36,6 +36,7 @@ from tests.waiting import until, until_exists
 CHECKS = [
     *("version", "config", "modes", "key", "base_url", "dns", "tls", "server", "clock", "token"),
     *("journal", "queue", "rate_limit", "disk", "cron_path", "cron_env", "crontab"),
+    "interpreter",
 ]
 
 

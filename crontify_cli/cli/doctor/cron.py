@@ -16,6 +16,7 @@ from crontify_cli.cli.crontab_check import findings
 from crontify_cli.cli.crontab_line import quoted_program
 from crontify_cli.cli.crontab_open import open_crontabs
 from crontify_cli.cli.doctor.check import Check, Result
+from crontify_cli.cli.doctor.interpreter import check_interpreter
 from crontify_cli.config import api_key, load
 from crontify_cli.crontab import lines
 from crontify_cli.crontab.place import Place, find_dialect, read
@@ -54,7 +55,7 @@ class Crontab(NamedTuple):
 
 
 def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
-    """Yield `cron_path`, `cron_env` and `crontab`.
+    """Yield `cron_path`, `cron_env`, `crontab` and `interpreter`.
 
     program: the absolute path of this one. has_key: whether an API key is available here.
     """
@@ -63,6 +64,7 @@ def check_cron(program: str, *, has_key: bool) -> Iterator[Check]:
     yield _path(crontab, environ, program)
     yield from _environment(environ, has_key)
     yield _surprises()
+    yield check_interpreter(environ, program)
 
 
 def _surprises() -> Check:
