@@ -29,7 +29,9 @@ SHARED = {
     "completions/crontify.fish": "fish/vendor_completions.d/crontify.fish",
 }
 SDIST = ("crontify_cli", "completions", "man", "docs", "scripts", "tests", "benchmarks")
-SDIST_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "pyproject.toml"}
+SDIST_FILES = {
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "pyproject.toml"),
+}
 
 
 class Built(NamedTuple):
