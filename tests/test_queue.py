@@ -74,7 +74,7 @@ def test_each_report_is_listed_with_its_server_its_error_and_its_next_attempt(
 
     shown = screen(["queue"], 120, {**AWAY, "NO_COLOR": "1"})
     assert re.search(r"backup +failed +1 +next run, in \d+h\d+m +http\S+ +no\n", shown)
-    assert "\n'CRONTIFY_BASE_URL=http://old/api crontify flush' sends it" in shown
+    assert "\n  'CRONTIFY_BASE_URL=http://old/api crontify flush' sends it" in shown
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140, 200])

@@ -93,7 +93,7 @@ def table(rows: Sequence[Row], base_url: str, view: View) -> "list[RenderableTyp
         Column("Why", 2, lambda each: text((_why(each), "dim")), least=_NARROWEST_ERROR),
     ]
     lines = [
-        f"{note.found}\n{note.sends}, 'crontify queue discard' gives {note.them} up"
+        f"{note.found}\n  {note.sends}, 'crontify queue discard' gives {note.them} up"
         for note in notes([each.waiting for each in rows], base_url, view.now)
     ]
     return [draw_table(rows, columns, view.width), *map(text, ["", *lines])]

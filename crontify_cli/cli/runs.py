@@ -131,7 +131,8 @@ def runs(
         def table(shown: Sequence[runs_rows.Entry], view: View) -> "list[RenderableType]":
             every = waiting(history.state, history.journal, settings)
             lines = [
-                f"{note.found}\n{note.advice}" for note in notes(every, settings.base_url, view.now)
+                f"{note.found}\n  {note.advice}"
+                for note in notes(every, settings.base_url, view.now)
             ]
             return runs_rows.runs_table(shown, view, lines)
 

@@ -69,7 +69,7 @@ def screen(every: Sequence[Standing], queued: Sequence[Note], view: View) -> "li
         parts += [*_title("Running", "cyan", running), _running(running[:_MOST], view)]
     if queued:
         parts += [text(""), text(("Queued", "yellow"))]
-        parts += [text(f"{note.found}\n{note.advice}") for note in queued]
+        parts += [text(f"{note.found}\n  {note.advice}") for note in queued]
     by = "By the journal of this machine alone; 'crontify crontab list' compares with the crontab."
     return [*parts, text(""), text((by, "dim"))]
 
