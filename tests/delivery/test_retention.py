@@ -129,8 +129,10 @@ def test_logs_are_bounded_in_bytes(crontify: Crontify, api: ApiServer, home: Pat
 def test_what_killed_processes_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
     live = tmp_path / "live"
     live.mkdir()
-    stays = [live / "a-m.rec", live / "a-m.meta", tmp_path / "journal.db", tmp_path / "other"]
-    goes = [live / "b-m.meta", tmp_path / "journal.db.new-1-2", tmp_path / "journal.db.new-1-2-wal"]
+    stays = [live / "aaaaaaaaaaaa-m.rec", live / "aaaaaaaaaaaa-m.meta", live / "not-ours.meta"]
+    stays += [tmp_path / "journal.db", tmp_path / "other"]
+    goes = [live / "bbbbbbbbbbbb-m.meta"]
+    goes += [tmp_path / "journal.db.new-1-2", tmp_path / "journal.db.new-1-2-wal"]
     aside = tmp_path / "journal.db.corrupt-1-2"
     for path in (*stays, *goes, aside):
         path.touch()
