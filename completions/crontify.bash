@@ -65,6 +65,7 @@ _crontify_table()
                 '--base-url other'
                 '--api-key-file file'
                 '-v,--verbose'
+                '--dry-run'
                 '-h,--help'
             )
             ;;

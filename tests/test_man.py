@@ -244,7 +244,7 @@ def test_each_option_of_exec_has_an_example_that_exec_understands() -> None:
         assert scan(line) is not None, line
         assert "%" not in " ".join(line)
     used = {word for line in lines for word in line}
-    by_hand = {"-v"}
+    by_hand = {"-v", "--dry-run"}
     for option in OPTIONS:
         assert used.union(by_hand) & set(option.flags), option.name
     for line in filter(None, crontab.splitlines()):

@@ -47,10 +47,11 @@ def list_(
     ] = False,
 ) -> None:
     """List all settings, their values and where they come from; secrets are masked."""
-    output.show_list(list_settings(load_settings()), _json, _cells, _draw, as_json=as_json)
+    output.show_list(list_settings(load_settings()), _json, cells, draw, as_json=as_json)
 
 
-def _draw(rows: Iterable[Row]) -> None:
+def draw(rows: Iterable[Row]) -> None:
+    """Print settings as a table."""
     from rich.table import Table
 
     table = Table("Key", "Value", "Source", box=None, pad_edge=False, header_style="bold")
@@ -58,7 +59,7 @@ def _draw(rows: Iterable[Row]) -> None:
         column.overflow = "fold"
     for row in rows:
         style = "dim" if row.source == "default" else ""
-        table.add_row(*(text(cell or "-") for cell in _cells(row)), style=style)
+        table.add_row(*(text(cell or "-") for cell in cells(row)), style=style)
     output.console().print(table)
 
 
@@ -194,7 +195,8 @@ def _plain(value: object) -> str:
     return one_line(str(value))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def cells(row: Row) -> tuple[str, str, str]:
+    """Return key, value and source of a setting as text."""
     source = f"{row.source}:{row.where}" if row.where else row.source
     return row.path, _plain(row.value), source
 

@@ -10,6 +10,7 @@ import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_by
 from crontify_cli.cli.help import Command
+from crontify_cli.errors import ExitCode
 from crontify_cli.job import options as table
 
 EPILOG = "In a crontab:  0 3 * * *  crontify exec backup -- python3 /srv/backup.py"
@@ -56,6 +57,11 @@ def _exec(*, monitor: str, command: list[str], **values: Any) -> int:
                 table.fill(options, option, value)
     if problem := table.finish(options):
         raise typer.BadParameter(problem, param_hint="COMMAND")
+    if options.dry_run:
+        from crontify_cli.cli.dry_run import show
+
+        show(options)
+        return ExitCode.OK
     from crontify_cli.job.wrapper import run
 
     raise typer.Exit(run(options))

@@ -52,6 +52,7 @@ class ExecOptions:
     base_url: str | None = None
     api_key_file: str | None = None
     verbose = False
+    dry_run = False
 
     def __init__(self, monitor: str, command: "list[str]") -> None:
         self.monitor = monitor
@@ -147,6 +148,7 @@ PANELS = {
         Option("--base-url URL", "Base URL of the API.", "https://api.crontify.com/api/v1"),
         Option("--api-key-file FILE", "File whose first line is the API key."),
         Option("-v --verbose", "Show on stderr what is sent and answered."),
+        Option("--dry-run", "Print the settings and the command; run and send nothing."),
     ),
 }
 """The options by the heading that they stand under in the help."""
@@ -208,7 +210,7 @@ def scan(args: "Sequence[str]") -> ExecOptions | None:
                 fill(options, option, True)
     except (ValueError, StopIteration):
         return None
-    return options if finish(options) is None else None
+    return options if finish(options) is None and not options.dry_run else None
 
 
 def fill(options: ExecOptions, option: Option, value: object) -> None:
