@@ -73,6 +73,7 @@ def by_typer(args: list[str], monkeypatch: pytest.MonkeyPatch) -> ExecOptions | 
 @example(args=["--", "--shell", ""])
 @example(args=["backup", "-qv", "echo"])
 @example(args=["backup", "--redact", "-qv", "echo"])
+@example(args=["backup", "--timeout", "soon", "--timeout", "5", "echo"])
 def test_what_the_scanner_understands_typer_understands_alike(args: list[str]) -> None:
     """And what the scanner hands over is what Typer has something to say about."""
     with pytest.MonkeyPatch.context() as monkeypatch:

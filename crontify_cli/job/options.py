@@ -199,15 +199,23 @@ def scan(args: "Sequence[str]") -> ExecOptions | None:
     try:
         parse_monitor(options.monitor)
         words = iter(ours)
+        last: dict[Option, str] = {}  # given twice, the last one counts, and only that is read
         for word in words:
             flag, equals, text = word.partition("=")
             option = BY_FLAG.get(flag)
             if not option or (equals and (not option.convert or flag[:2] != "--")):
                 return None
-            if option.convert:
-                fill(options, option, option.convert(text if equals else next(words)))
-            else:
+            if not option.convert:
                 fill(options, option, True)
+                continue
+            value = text if equals else next(words)
+            if option.repeat:
+                fill(options, option, option.convert(value))
+            else:
+                last[option] = value
+        for option, value in last.items():
+            if option.convert:
+                fill(options, option, option.convert(value))
     except (ValueError, StopIteration):
         return None
     return options if finish(options) is None and not options.dry_run else None
