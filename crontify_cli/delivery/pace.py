@@ -22,9 +22,10 @@ PROBE_EVERY = 86400.0
 """Seconds after which a limit is put to the test: the plan may have changed."""
 LONGEST_GAP = 86400.0
 """Seconds between two pings above which a 429 is not explained by the older one."""
-_GIVE_WAY = 1 / 6
-"""The part of the limit that a success may wait if the next run needs each slot, too."""
-_BRIEF = 2.0
+_JITTER, _MOST_JITTER = 1 / 20, 1 / 2
+"""Parts of the limit: by how much runs of the same duration differ in when they end, and for
+how long a success may wait at most, if the next run needs each slot as well."""
+_BRIEF = 10.0
 """Seconds that a failure waits without asking the server first. Its answer names whole seconds,
 so that a request that comes a moment too early costs a second."""
 
@@ -114,19 +115,20 @@ def start_due(limit: Limit, usual: Habits, started: float, now: float) -> float:
 def patience(kind: "PingKind", limit: Limit, usual: Habits, started: float, now: float) -> float:
     """Return for how long a final report may wait for a slot; what waits longer is queued.
 
-    Not until the next run is expected, which sends what is queued. If runs follow each other so
-    closely that each slot is needed, a success waits only for what the period leaves, or a sixth
-    of the limit; it would delay the reports after it, and the next one supersedes it. Unlimited
-    if nothing is known. started: when the run's job started.
+    Not until the next run is expected, which sends what is queued; unlimited if nothing is known.
+    If runs follow each other so closely that each slot is needed, the next run sends no queued
+    success, and one that waits delays the reports after it. Then it waits for what the period
+    leaves, or by how much the durations differ, at most for a third of the limit.
+    started: when the run's job started.
     """
-    most, period = math.inf, usual.period
+    interval, period = limit.interval, usual.period
     if period is None:
-        return most
-    if started + period > now:
-        most = started + period - now
-    if kind == "success" and limit.interval is not None and period < 2 * limit.interval:
-        most = min(most, max(_GIVE_WAY * limit.interval, period - limit.interval))
-    return most
+        return math.inf
+    if kind == "success" and interval is not None and period < 2 * interval:
+        spread = (usual.longest or 0.0) - (usual.shortest or 0.0)
+        spread = min(spread + _JITTER * interval, _MOST_JITTER * interval)
+        return max(spread, period - interval)
+    return started + period - now if started + period > now else math.inf
 
 
 def hold(kind: "PingKind", limit: Limit, most: float, now: float) -> float:
