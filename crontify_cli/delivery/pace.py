@@ -18,8 +18,11 @@ RATE_LIMIT_PAUSE = 60.0
 """Seconds to wait if a 429 does not say how long: the free plan's interval."""
 HISTORY = 20
 """How many of a monitor's newest runs tell what is usual for it."""
-PROBE_EVERY = 86400.0
-"""Seconds after which a limit is put to the test: the plan may have changed."""
+PROBE_EVERY, COSTLY_PROBE_EVERY = 86400.0, 7 * 86400.0
+"""Seconds after which a limit is put to the test: the plan may have changed. A test is costly
+if a start that is accepted takes the slot of an end for longer than that can wait."""
+SHORT_LIMIT = 90.0
+"""Seconds for which an end waits (the default of `rate_limit_wait`)."""
 LONGEST_GAP = 86400.0
 """Seconds between two pings above which a 429 is not explained by the older one."""
 _JITTER, _MOST_JITTER = 1 / 20, 1 / 2
@@ -101,7 +104,7 @@ def start_due(limit: Limit, usual: Habits, started: float, now: float) -> float:
     started: when the job started.
     """
     interval = limit.interval
-    if interval is None or not _is_current(limit, now):
+    if interval is None or _is_probe_due(limit, interval, now):
         return started
     slot = max(started, _next_slot(limit, now))
     shortest, longest, period = usual.shortest, usual.longest, usual.period
@@ -147,8 +150,11 @@ def hold(kind: "PingKind", limit: Limit, most: float, now: float) -> float:
     return wait if 0 < wait <= most else 0.0
 
 
-def _is_current(limit: Limit, now: float) -> bool:
-    return limit.learned_at is not None and 0 <= now - limit.learned_at < PROBE_EVERY
+def _is_probe_due(limit: Limit, interval: float, now: float) -> bool:
+    # While the slot is closed, a start that the limit applies to is refused and costs nothing.
+    is_cheap = interval <= SHORT_LIMIT or _next_slot(limit, now) > now
+    every = PROBE_EVERY if is_cheap else COSTLY_PROBE_EVERY
+    return limit.learned_at is None or not 0 <= now - limit.learned_at < every
 
 
 def _next_slot(limit: Limit, now: float) -> float:

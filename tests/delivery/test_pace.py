@@ -70,6 +70,18 @@ def test_the_limit_is_put_to_the_test_once_a_day() -> None:
 
 
 @pytest.mark.parametrize(
+    ("since", "days", "is_due"),
+    [(7200, 1, False), (7200, 7, True), (1800, 1, True), (1800, 0.9, False)],
+)
+def test_a_long_limit_is_put_to_the_test_daily_only_where_that_costs_no_end(
+    since: float, days: float, is_due: bool
+) -> None:
+    """A start that is refused costs nothing; one that is accepted takes the slot for an hour."""
+    hourly = Limit(3600.0, NOW - since, NOW - days * 86400)
+    assert (start_due(hourly, Habits(10, 10, 7200), NOW, NOW) == NOW) == is_due
+
+
+@pytest.mark.parametrize(
     ("told", "since", "interval"),
     [
         (60, 0.3, 60),
