@@ -154,7 +154,7 @@ class Api:
 
     def ping(self, ping: Ping, within: float = math.inf) -> Answer:
         """Send a ping to the simulated server."""
-        number = ping.meta.get("run")
+        number = ping.meta.get("output_bytes")
         job = self._own if ping.kind == "start" else self._jobs.get(int(number or 0))
         return self._server.ping(ping.kind, job)
 
@@ -211,7 +211,7 @@ class SimulatedReporter(Reporter):
     def _finish(self) -> Outcome:
         """Do what `job/closing.py` does at the end of a job."""
         job, prepared, now = self._job, self._prepared, self._world.now
-        ping = Ping("job", job.kind, {"run": job.number})
+        ping = Ping("job", job.kind, {"output_bytes": job.number})  # no number of the job's own
         outcome = "success" if job.kind == "success" else "fail"
         ending = Ending(outcome, "", 0, job.ended, job.ended - job.started, ping.meta)
         assert self._state
