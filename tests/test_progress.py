@@ -164,3 +164,23 @@ def test_a_wait_for_the_rate_limit_counts_down(patient: dict[str, str], api: Api
 def test_a_text_is_cut_to_the_columns_it_has(text: str, most: int) -> None:
     assert width(cut(text, most)) <= most
     assert cut(text, width(text)) == text
+
+
+def test_the_doctor_shows_each_result_as_it_arrives(
+    api: ApiServer, patient: dict[str, str]
+) -> None:
+    api.default = hang_after_reading
+    environ = {**os.environ, **patient, "TERM": "xterm-256color"}
+    with Terminal() as terminal:
+        process = terminal.start([*PROGRAM, "doctor"], env=environ)
+        terminal.read_until("base_url")  # while the server keeps the doctor waiting
+        terminal.read_until("checking")
+        api.wait_for(1)
+        assert process.poll() is None
+        assert "cron_path" not in terminal.unseen()
+        api.stopped.set()
+        shown = terminal.read_to_end()
+        process.wait(60)
+    assert "cron_path" in shown
+    last = shown.rstrip().rpartition("\n")[2]
+    assert "checking" not in last
