@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,9 +99,16 @@ def test_a_report_that_arrives_after_a_wait_is_the_result(
     assert left_on_screen(shown)[-1].startswith(f"crontify: {DONE[args]}")
 
 
-def test_a_short_wait_shows_nothing(env: dict[str, str]) -> None:
-    assert screen(EXEC, env=env) == "out\n"
-    assert screen(PING, env=env) == ""
+@pytest.mark.parametrize(("delay", "shown"), [(3600, ""), (0, f"\rwait\r{' ' * 79}\r")])
+def test_a_short_wait_shows_nothing(delay: int, shown: str) -> None:
+    script = (
+        f"from crontify_cli import progress; progress.DELAY = {delay}\n"
+        "line = progress.ProgressLine(); line.show('wait'); line.clear()"
+    )
+    with Terminal() as terminal:
+        process = terminal.start([sys.executable, "-c", script], env={**os.environ})
+        assert terminal.read_to_end() == shown
+        process.wait(60)
 
 
 @pytest.mark.parametrize("args", [EXEC, PING], ids=["exec", "ping"])
