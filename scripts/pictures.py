@@ -1,6 +1,6 @@
 """Draw the pictures in the README: real commands on a terminal, with invented runs, as SVG.
 
-    .venv/bin/python scripts/pictures.py            # docs/runs.svg, docs/stats.svg
+    .venv/bin/python scripts/pictures.py            # those of the README, in docs/
     .venv/bin/python scripts/pictures.py FOLDER     # all pictures, with 80 and 140 columns
 
 The clock is fixed and the runs come from a fixed random seed, so that the same code draws
@@ -55,11 +55,14 @@ CAUSE = "exited with code 1: decimal.InvalidOperation: [<class 'decimal.Conversi
 PICTURES = {
     "runs": ["runs"],
     "stats": ["runs", "--stats"],
+    "status": ["status"],
+    "show": ["show", "invoices"],
+    "queue": ["queue"],
     "logs": ["logs", "invoices", "--local"],
     "doctor": ["doctor"],
     "help": ["--help"],
 }
-README = (("runs", 84), ("stats", 84))
+README = (("status", 84), ("runs", 84), ("show", 84))
 
 # Without rich's web font: pictures in a README cannot load one.
 FORMAT = """\
