@@ -8,11 +8,12 @@ import random
 import re
 import string
 import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from crontify_cli.report.mask import MASKED, Masker, mask_words
@@ -267,6 +268,15 @@ def test_no_piece_of_a_secret_escapes(
         line for one in range(seed, seed + 50) for line in masking.problems(one, str(tmp_path))
     ]
     assert found == []
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=50, print_blob=True)
+def test_no_piece_of_a_secret_escapes_in_examples_of_hypothesis(seed: int) -> None:
+    note(f"python -m tests.masking --examples 1 --seed {seed}")
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRONTIFY_STATE_DIR", folder)
+        assert masking.problems(seed, folder) == []
 
 
 def _steps(masker: Masker, text: str) -> int:
