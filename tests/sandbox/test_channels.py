@@ -261,7 +261,16 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
 
 def test_a_channel_that_is_removed_gets_nothing_more(server: Server) -> None:
     monitor = server.monitor()
-    with receiving(refuse(500, "oops"), refuse(500)) as receiver:
+
+    def refuse_the_first_alert(request: Request) -> None:
+        body = request.read()
+        if body["message"] == "1":
+            request.answer(500, "oops")
+            return
+        request.server.accept(request.path, dict(request.headers), body)
+        request.answer(200)
+
+    with receiving(*[refuse_the_first_alert] * 50) as receiver:
         channel = _channel(server, monitor, receiver.url)
         _fail(server, monitor, "1")
         until(lambda: _attempts(server, monitor), "it was tried")
