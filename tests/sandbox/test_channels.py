@@ -191,6 +191,9 @@ def test_a_receiver_that_is_down_and_resets_and_is_slow_gets_each_alert_once_and
         for monitor in (one, other):
             until(lambda: _attempts(server, monitor), "it was tried")  # noqa: B023
         server.process.kill()
+    with open_database(db, create=False) as connection:
+        # As if the pause were over, and the lease of an attempt that was under way.
+        connection.execute("UPDATE deliveries SET next_attempt_at = 0")
     behaviours = (reset, refuse(503), reset_after_reading, accept, refuse(500), accept_slowly)
     with serving(db) as again, receiving(*behaviours, port=port) as receiver:
         key = {"X-API-Key": server.api_key}
