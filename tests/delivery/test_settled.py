@@ -147,7 +147,7 @@ def test_without_journal_and_record_one_file_is_made_at_the_end(
     command = [*PROGRAM, "exec", "backup", "--", "sh", "-c", job]
     need("strace")
     done = subprocess.run(
-        ["strace", "-f", "-o", str(trace), "-e", "trace=fsync,rename,connect", *command],
+        ["strace", "-f", "-o", str(trace), "-e", "trace=fsync,rename,renameat,connect", *command],
         env={**os.environ, **impatient},
         capture_output=True,
         text=True,
