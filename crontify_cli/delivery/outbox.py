@@ -141,9 +141,14 @@ class Outbox(NamedTuple):
         schedule = Schedule(self.queued_monitors(), delivery.deadlines)
         work(schedule, self.deliver, delivery, lambda _monitor, _backlog: None)
 
-    def awaits_outcome(self, monitor_id: str) -> bool:
-        """Tell whether another run of the monitor has ended here, but is not in the journal yet."""
-        return any(map(records.is_unstored, self._others(monitor_id)))
+    def awaits_report(self, monitor_id: str) -> bool:
+        """Tell whether another run of the monitor has ended here, and is about to be reported."""
+        if any(map(records.is_unstored, self._others(monitor_id))):
+            return True
+        queue = MonitorQueue(self.settings.base_url, monitor_id, self.owner, self.own_run)
+        with suppress(JournalError):
+            return self.journal.is_contested(queue)
+        return False
 
     def queued_monitors(self) -> list[str]:
         """Return the ids of the monitors that have queued reports, the longest waiting first."""

@@ -56,8 +56,7 @@ class Reporter(threading.Thread):
     tell: takes each event; called in this thread.
     load: reads the settings. make_mask: for a monitor's settings and our secrets, returns
         what masks the secrets in a text.
-    state: the state directory, None for none. start: when to send the start, as the flag says;
-        None leaves it to the settings.
+    state: the state directory, None for none. start: as the flag `--start`, None without it.
     """
 
     def __init__(
@@ -222,16 +221,15 @@ class Reporter(threading.Thread):
                 self._told.journal(error)
 
     def _await_outcomes(self, session: Session) -> None:
-        """Wait for runs of this monitor whose job has ended, until their reports are stored.
+        """Wait a moment for the reports of runs of this monitor that have just ended here.
 
         Sent after our start, such a report would close our run on the server.
         """
-        if session.outbox is None:
-            return
-        until = time.monotonic() + LATE_START
-        while session.outbox.awaits_outcome(session.prepared.monitor.id):
-            if time.monotonic() > until or not self._wait(0.05, rate_limited=False):
+        until = self._began + LATE_START
+        while session.outbox and session.outbox.awaits_report(session.prepared.monitor.id):
+            if self._stopped or time.monotonic() > until:
                 return
+            self._take_orders(0.05)
 
     def _clear_backlog(
         self,

@@ -43,14 +43,15 @@ def test_wait_runs_after_the_other_has_ended(
     launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
     first = launch("--overlap", "wait", "--", "sh", "-c", f"{HOLD}; echo first >> order")
-    until_exists(tmp_path / "holding")
+    until(lambda: api.kinds() == ["start"], "the first run's start came")
     second = launch("--overlap", "wait", "--", "sh", "-c", "echo second >> order")
     until(lambda: _waits_for_lock(second.pid), "the second waits")
     assert not (tmp_path / "order").exists()
     (tmp_path / "go").touch()
     assert first.wait(30) == second.wait(30) == 0
     assert (tmp_path / "order").read_text() == "first\nsecond\n"
-    assert api.kinds() == ["start", "success", "start", "success"]
+    # On a busy machine the second start is too late to be sent: its job has ended long before.
+    assert api.kinds() in (["start", "success"] * 2, ["start", "success", "success"])
 
 
 def _waits_for_lock(pid: int) -> bool:
