@@ -22,6 +22,7 @@ ELSEWHERE = {
     r"crontify demo": "tests/test_demo.py runs it",
     r"crontify sandbox serve": "the machine of these examples has one running",
     r"crontify systemd ": "tests/systemd has units to wrap",
+    r"crontify_last_\w+_seconds|\$labels": "rules for Prometheus; we have no server",
     r"apiVersion:": "test_man.py checks it; we have no cluster",
     r"cat > ~/.config/crontify/api-key": "what is then typed is no example",
     r"crontab wrap(?!.*--(yes|dry-run))": "asks at a terminal",
