@@ -75,13 +75,13 @@ def _from_records(
         standing, record = records.look(live)
         if standing == "running" or (standing == "unknown" and record):
             open_monitors.add(settings.monitor(live.monitor).id)
-        if standing not in ("ended", "died"):
-            continue
+        if standing not in ("ended", "died") or record is None:
+            continue  # what cannot be read may be a record that is just being made
         row = journal.run(live.run) if journal else None
         if row and row.outcome:
             continue  # its report is in the journal; the record was left behind
         outcome, since = "died", records.last_change(live)
-        if record and standing == "ended":
+        if standing == "ended":
             outcome = "success" if records.succeeded(record) else "fail"
             since = record.ended / 1e9
         address = (row.monitor_id, row.base_url) if row and row.base_url else None

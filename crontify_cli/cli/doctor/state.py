@@ -121,15 +121,14 @@ def _nearest(path: str) -> str:
 
 
 def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
-    if health.problem:
-        yield Check("queue", "skipped", "not checked: the journal is unusable")
-        return
+    problem, journal = "the journal is unusable" if health.problem else "", None
     try:
-        journal = Journal.open(state, create=False) if health.exists else None
+        if health.exists and not problem:
+            journal = Journal.open(state, create=False)
         every = waiting(state, journal, settings)
     except JournalError as error:
-        yield Check("queue", "skipped", f"not checked: {error}")
-        return
+        problem = str(error)
+        every = waiting(state, None, settings)
     if health.refused:
         reason = health.refusal or "no reason was given"
         found = f"the server refused {count(health.refused, 'report')}: {reason}"
@@ -137,7 +136,9 @@ def _queue(state: str, health: Health, settings: Settings) -> Iterator[Check]:
         yield Check("queue", "warning", found, advice)
     for note in notes(every, settings.base_url, time.time()):
         yield _judged(note, settings.keep_runs)
-    if not (every or health.refused):
+    if problem:
+        yield Check("queue", "skipped", f"only records of runs were counted: {problem}")
+    elif not (every or health.refused):
         yield Check("queue", "ok", "empty")
 
 
