@@ -157,7 +157,9 @@ class Api:
         self._base = request.base(base_url)
         self._network = Network(patience)
         self._observe = observe
-        self.answered_at = 0.0  # by `time.monotonic()`; 0.0 before the first answer
+        self.connected_at = self.answered_at = (
+            0.0  # by `time.monotonic()`; 0.0 before the first answer
+        )
         through = choose_proxy(self._base, proxy)
         pairs = sorted(f"{name}:{value}" for name, value in extra.items())
         self._identity = (str(self._base), self._key, proxy or "", *pairs)
@@ -318,6 +320,7 @@ class Api:
             nonlocal sent
             if event == "http11.send_request_headers.started":
                 sent = sent or info["request"].method != b"CONNECT"  # which is for the proxy
+                self.connected_at = time.monotonic() if sent else self.connected_at
                 self._observe(Trying(self._host, "answer" if sent else "connection"))
 
         try:

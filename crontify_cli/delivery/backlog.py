@@ -202,6 +202,8 @@ class Delivery(NamedTuple):
             if self.allowance and answer.status:
                 self.allowance.note(began, time.monotonic())
             attempts += 1
+            if answer.fate == "unsent" and attempts > 1 and self._left(rate_limited) <= 0:
+                return result  # why the one before failed says more than that time was up
             if answer.fate == "received":  # before anything that could fail: it must be known
                 return SendResult("delivered", answer, shortened)
             step = policy.decide(ping, self.earlier + attempts, answer, self.deadlines.left())

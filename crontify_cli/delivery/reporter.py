@@ -29,7 +29,7 @@ from crontify_cli.delivery.handover import (
     lost_to_loading,
 )
 from crontify_cli.delivery.session import Session, open_journal, open_session, prepare
-from crontify_cli.delivery.told import Notices, Told
+from crontify_cli.delivery.told import Notices, Told, error_words
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, PingKind, Run
 
@@ -112,7 +112,7 @@ class Reporter(threading.Thread):
         except CrontifyError as error:
             self._notices.say(error.message)
         except Exception as error:
-            self._notices.say(f"internal error, reporting failed: {_words(error)}")
+            self._notices.say(f"internal error, reporting failed: {error_words(error)}")
         finally:
             self._tell(done)
 
@@ -170,6 +170,8 @@ class Reporter(threading.Thread):
         outcome = self._outcome
         if outcome is None or (self._api and self._api.answered_at > outcome.ended):
             return math.inf
+        if self._api and self._api.connected_at > self._connecting_since:
+            self._connecting_since = 0.0  # it could be reached after all
         # From the first attempt: a busy machine must not use the time up before it.
         self._connecting_since = self._connecting_since or time.monotonic()
         return self._connecting_since + self._unsent_patience - time.monotonic()
@@ -389,12 +391,3 @@ class Reporter(threading.Thread):
             self._stopped = True
         else:
             self._outcome = order
-
-
-def _words(error: Exception) -> str:
-    try:
-        from crontify_cli.crash import keep
-        from crontify_cli.report.secrets import full_mask
-    except Exception:  # no memory, say; the error's own words may hold a secret
-        return type(error).__name__
-    return keep(error, "exec", full_mask)

@@ -44,3 +44,13 @@ class Told:
     def journal(self, error: "JournalError") -> None:
         """Say what went wrong with the journal: always if its file was set aside for it."""
         (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))
+
+
+def error_words(error: Exception) -> str:
+    """Keep the traceback of an internal error in a file; return what to say of it, on one line."""
+    try:
+        from crontify_cli.crash import keep
+        from crontify_cli.report.secrets import full_mask
+    except Exception:  # no memory, say; the error's own words may hold a secret
+        return type(error).__name__
+    return keep(error, "exec", full_mask)

@@ -10,7 +10,7 @@ from crontify_cli.delivery.api import Api
 from crontify_cli.delivery.policy import UNSENT_PATIENCE
 from crontify_cli.model import Ping
 from tests.conftest import Crontify
-from tests.faults import deaf, deaf_url
+from tests.faults import deaf, deaf_url, hang_after_reading
 from tests.server import KEY, PREFIX, ApiServer
 
 
@@ -59,3 +59,17 @@ def test_a_deaf_first_address_leaves_time_for_the_second(
         until = time.monotonic() + patience
         with Api(url, KEY, patience=lambda: until - time.monotonic()) as client:
             assert client.ping(Ping("m", "fail")).fate == "received"
+
+
+def test_a_server_that_hung_on_the_start_is_still_asked_to_take_the_end(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    """It was reached: the patience with one that cannot be is for something else."""
+    config = tmp_path / "brief.toml"
+    config.write_text(f"http_timeout = {UNSENT_PATIENCE + 1}\n")
+    config.chmod(0o600)
+    api.script(hang_after_reading, kind="start")
+    env = {**env, "CRONTIFY_CONFIG": str(config)}
+    assert crontify("exec", "backup", "--", "false", env=env).returncode == 1
+    assert api.kinds() == ["start", "fail"]
+    assert [request.kind for request in api.accepted] == ["fail"]

@@ -83,20 +83,20 @@ def test_what_fails_goes_on_failing_until_a_success(crontify: Crontify, api: Api
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "shown", "advice"),
     [
-        (b"/no\xffwhere", "/no\ufffdwhere"),
-        (b"/no\nwhere\x1b[31m", "/no where [31m"),
-        (b"", "''"),
+        (b"/no\xffwhere", "/no\ufffdwhere", ""),
+        (b"/no\nwhere\x1b[31m", "/no where [31m", "; to run it with a shell, add --shell"),
+        (b"", "''", ""),
     ],
 )
 def test_a_command_that_is_not_there_is_named_in_one_line_of_text(
-    launch: Launch, api: ApiServer, name: bytes, shown: str
+    launch: Launch, api: ApiServer, name: bytes, shown: str, advice: str
 ) -> None:
     process = launch("--", os.fsdecode(name))
     _, err = process.communicate(timeout=30)
     assert process.returncode == 127
-    assert err == f"crontify: could not be started: {shown}: command not found\n"
+    assert err == f"crontify: could not be started: {shown}: command not found{advice}\n"
     assert api.kinds() == ["start", "fail"]
     message = api.requests[-1].json["errorMessage"]
-    assert message == f"could not be started: {shown}: command not found"
+    assert message == f"could not be started: {shown}: command not found{advice}"
