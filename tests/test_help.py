@@ -1,6 +1,5 @@
 """`--help` of every command: a screenful, with an example, its options in panels."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from crontify_cli.cli import help as help_page
-from crontify_cli.cli.app import make_app
+from crontify_cli.cli.app import COMMANDS, DESCRIPTIONS, make_app
 from crontify_cli.job import options
 from tests.conftest import Crontify
 from tests.screen import screen
@@ -58,6 +57,13 @@ def test_it_fits_a_screen_and_has_an_example(
         assert odd not in "\n".join(lines)
 
 
+def test_the_list_of_commands_says_of_each_what_it_says_of_itself() -> None:
+    group: Any = typer.main.get_group(make_app())
+    found = {name: help_page.short(command) for name, command in group.commands.items()}
+    assert found == DESCRIPTIONS
+    assert set(COMMANDS) == set(DESCRIPTIONS)
+
+
 def test_every_option_and_every_command_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = shown(("exec",))
@@ -84,25 +90,17 @@ def test_the_real_program_shows_it_on_a_terminal_of_any_width_and_in_a_pipe(
         assert screen(["--help"], env={"NO_COLOR": "1", **env}).isascii()
 
 
-def processor_seconds(*command: str) -> float:
-    """Return the processor time of a process, on which other processes have little influence."""
-    environ = {**os.environ}
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile all anew
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen([sys.executable, *command], env=environ, stdout=quiet, stderr=quiet)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_utime + usage.ru_stime
+def modules(*command: str) -> int:
+    """Return how many modules a Python process loads."""
+    words = [sys.executable, "-X", "importtime", *command]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return done.stderr.count("import time:")
 
 
 def test_the_help_of_a_command_loads_little_more_than_typer() -> None:
+    """A count, and no time, which a busy machine would change: benchmarks/help.py measures."""
+    typer_alone = modules("-c", "import typer")
     for path in ALL:
-        if len(path) != 1:
-            continue
-        for _ in range(20):  # a busy machine has colder caches: the best of some pairs counts
-            typer_alone = processor_seconds("-c", "import typer")
-            if processor_seconds("-m", "crontify_cli", *path, "--help") <= 2.5 * typer_alone:
-                break
-        else:
-            pytest.fail(f"crontify {path[0]} --help takes too long")
+        if len(path) < 2:
+            loaded = modules("-m", "crontify_cli", *path, "--help")
+            assert loaded <= (2 if path else 1.25) * typer_alone, path

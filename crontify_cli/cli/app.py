@@ -11,16 +11,47 @@ from crontify_cli import __version__
 from crontify_cli.cli.boundary import guarded
 from crontify_cli.cli.help import App
 
-_NAMES = (
-    *("exec", "demo", "ping", "status", "runs", "show", "logs", "queue", "flush"),
-    *("crontab", "systemd", "config", "init", "doctor", "metrics", "completion", "sandbox"),
-)
-COMMANDS = {name: name for name in _NAMES} | {"doctor": "doctor.command"}
-"""The modules of the commands, in the order of the help; each has a function `register`."""
+DESCRIPTIONS = {
+    "exec": "Run a job, and report its start and how it ended.",
+    "demo": "Try everything on this machine, in a few seconds.",
+    "ping": "Report a job that runs without `exec`.",
+    "status": "Show what runs, failed last, is queued, or is overdue.",
+    "runs": "List the runs on this machine, the newest first.",
+    "show": "Show one run: its outcome, duration, numbers, message and log.",
+    "logs": "Show the log of a run, by default of the last run that failed.",
+    "queue": "List, retry or discard the reports that wait to be delivered.",
+    "flush": "Deliver queued reports, and report runs that died.",
+    "crontab": "List, check, wrap and unwrap the jobs of whole crontabs.",
+    "systemd": "List systemd's timers; wrap and unwrap the services that they start.",
+    "config": "Show, check and change the settings.",
+    "init": "Answer three questions to get a config file and a crontab line.",
+    "doctor": "Check whether jobs on this machine can be reported.",
+    "metrics": "Print metrics of runs and queue in Prometheus's text format.",
+    "completion": "Print the completion script for a shell.",
+    "sandbox": "Run the documented API on this machine, without an account.",
+}
+"""One line for each command, in the order of the help: to list them, none has to be loaded."""
+COMMANDS = {name: name for name in DESCRIPTIONS} | {"doctor": "doctor.command"}
+"""The modules of the commands; each has a function `register`."""
 
 
 def make_app(names: Iterable[str] = COMMANDS) -> App:
     """Return the app with these commands; only their modules are imported."""
+    app = _bare_app()
+    for name in names:
+        import_module(f"crontify_cli.cli.{COMMANDS[name]}").register(app)
+    return app
+
+
+def make_index() -> App:
+    """Return the app for its own help, with commands that have a description and do nothing."""
+    app = _bare_app()
+    for name, description in DESCRIPTIONS.items():
+        app.command(name, short_help=description)(lambda: None)
+    return app
+
+
+def _bare_app() -> App:
     app = App(
         name="crontify",
         help="Put `crontify exec MONITOR --` in front of a cron job and know when it fails.",
@@ -31,8 +62,6 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    for name in names:
-        import_module(f"crontify_cli.cli.{COMMANDS[name]}").register(app)
     return app
 
 
@@ -71,8 +100,11 @@ def run_app(args: list[str]) -> int:
     name = next((word for word in args if word in COMMANDS), "crontify")
 
     def run() -> None:
-        # All commands are needed for the help, and to correct a wrong name.
-        command = typer.main.get_group(make_app([name] if args[:1] == [name] else COMMANDS))
+        if args in ([], ["-h"], ["--help"]):
+            app = make_index()
+        else:  # all commands are needed to correct a wrong name
+            app = make_app([name] if args[:1] == [name] else COMMANDS)
+        command = typer.main.get_group(app)
         # Calling the app itself would print errors in Typer's own format.
         with command.make_context("crontify", args) as context:
             command.invoke(context)

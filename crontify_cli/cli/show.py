@@ -21,7 +21,8 @@ LINES = 20
 def register(app: typer.Typer) -> None:
     """Add `show` to the app."""
     epilog = "Examples: crontify show; crontify show -2; crontify show backup"
-    app.command("show", cls=RunCommand, epilog=epilog)(show)
+    short = "Show one run: its outcome, duration, numbers, message and log."
+    app.command("show", cls=RunCommand, short_help=short, epilog=epilog)(show)
 
 
 def show(
