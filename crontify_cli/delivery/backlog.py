@@ -355,9 +355,9 @@ def _deliver(
         sent = delivery._replace(wait=wait).send(ping)
         try:
             settle(journal, report_id, sent)
-        except JournalError:
-            raise
-        except Exception:  # an internal error; but it must not be sent again
+        except Exception as error:  # whatever it was: the report must not be sent again
+            if isinstance(error, JournalError) and error.is_set_aside:
+                raise
             settle(journal, report_id, sent)
         if sent.report_state == "delivered":
             total = total._replace(delivered=total.delivered + 1)
