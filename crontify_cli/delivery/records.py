@@ -6,6 +6,7 @@ has the right to report its run, and to remove it.
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -142,6 +143,20 @@ def may_report(found: record.Record, live: Live) -> bool:
     if not _is_foreign(found) and _has_living_wrapper(found):
         return False
     return standing(found, live) not in ("running", "unknown")
+
+
+def end(live: Live) -> float:
+    """Return when a run ended, in seconds since the epoch; else when its record was last written.
+
+    Never call it for our own record, as with `has_wrapper`.
+    """
+    at, data = record.AT_ENDED * 8, b""
+    with _opened(live.path) as fd, contextlib.suppress(OSError):
+        if fd is not None:
+            data = os.pread(fd, at + 8, 0)
+    is_whole = len(data) == at + 8 and data.startswith(record.MAGIC)
+    ended = int.from_bytes(data[at:], sys.byteorder) if is_whole else 0
+    return ended / 1e9 if ended else last_change(live)
 
 
 def succeeded(found: record.Record) -> bool:

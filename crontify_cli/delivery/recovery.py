@@ -15,6 +15,7 @@ from crontify_cli.config import MonitorSettings
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.records import (
     Live,
+    end,
     how_it_was_lost,
     last_change,
     live_runs,
@@ -59,9 +60,9 @@ def recover(
     Raises JournalError.
     """
     recovered = []
-    for live in live_runs(state):
-        if live.run == own or not is_wanted(live.monitor):
-            continue
+    others = [live for live in live_runs(state) if live.run != own and is_wanted(live.monitor)]
+    # The journal's newest report is to be that of the newest run.
+    for live in sorted(others, key=end):
         with locked(live) as lock:
             if lock is None or (lock.found and not may_report(lock.found, live)):
                 continue

@@ -153,6 +153,27 @@ def test_a_success_that_the_wrapper_saw_before_it_was_killed_is_one(
     assert api.requests[1].json["meta"]["exit_code"] == 0
 
 
+@pytest.mark.parametrize("older", ["000000000000", "ffffffffffff"])
+def test_dead_runs_are_reported_in_the_order_of_their_ends_and_not_of_their_ids(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path, older: str
+) -> None:
+    """The success of the newer run is the last word."""
+    path, job = kill_wrapper(state, env, api)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    content = path.read_bytes()
+    newer = older.translate(str.maketrans("0f", "f0"))
+    for run, outcome, minutes_ago in ((older, record.FAILED, 5), (newer, record.SUCCEEDED, 1)):
+        data = bytearray(content.replace(path.name.encode()[:12], run.encode()))
+        ended = time.time_ns() - minutes_ago * 60 * 10**9
+        for index, value in ((record.AT_STATE, outcome), (record.AT_ENDED, ended)):
+            struct.pack_into("<Q", data, index * 8, value)
+        path.with_name(record.file_name(run, "other")).write_bytes(data)
+    assert crontify("flush", env=env).returncode == 0
+    sent = [request for request in api.accepted if "/other/" in request.path]
+    assert [request.kind for request in sent] == ["fail", "success"]
+
+
 def test_what_is_no_record_is_in_nobodys_way(
     crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:
