@@ -94,8 +94,9 @@ def comment_above(lines: Sequence[Line], index: int) -> bytes:
 
 def slug_of_comment(comment: bytes) -> str:
     """Return a name from a comment, "" if it does not describe a job in a few words."""
-    text = comment.decode("utf-8", "replace").strip().strip("#=-*_~. \t")
-    is_job = re.match(r"@\w+ |([0-9*][0-9*/,-]* +){4}", text)
+    raw = comment.decode("utf-8", "replace")
+    text = raw.strip("#=-*_~. \t\n")
+    is_job = re.match(r"@\w+ |([0-9*][0-9*/,-]*\s+){4}", raw.lstrip("# \t"))
     if is_job or _NO_NAME.search(text) or len(text.split()) > 6 or len(text) > LONGEST:
         return ""
     found = slug(text)

@@ -66,6 +66,12 @@ def test_only_wrapped_lines_change_and_only_by_insertion(data: bytes, dialect: D
         assert len(line.command) <= MAX_COMMAND
 
 
+def test_a_job_is_not_named_after_the_line_that_explains_the_fields() -> None:
+    """That of Debian's /etc/crontab stands directly above the first job."""
+    lines = b"# *  *  *  *  * user-name command to be executed\n17 * * * * run-parts /etc/x\n"
+    assert b" exec run-parts -- " in wrapped(lines)
+
+
 def test_a_job_is_named_after_its_work_and_not_after_what_it_says() -> None:
     """`echo` before the command, or around it, is no name for a monitor."""
     line = b"0 3 * * * echo begin; date; /srv/bin/rotate.sh && printf done\n"
