@@ -97,6 +97,16 @@ def is_written(fd: int) -> bool:
     return False
 
 
+def is_taken(fd: int) -> bool:
+    """Tell whether another process is reporting the run of the open record of a dead wrapper."""
+    os.lseek(fd, 1, os.SEEK_SET)
+    try:
+        os.lockf(fd, os.F_TEST, 0)
+    except OSError:
+        return True
+    return False
+
+
 def take_over(fd: int) -> bool:
     """Lock the record of a dead wrapper; False if it is running or another process was faster."""
     os.lseek(fd, 1, os.SEEK_SET)

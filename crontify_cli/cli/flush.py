@@ -66,9 +66,10 @@ def flush(
                 journal.requeue_refused(base_url)
             seconds = WAIT if wait is None else wait
             _deliver(journal, client, seconds, verbose=verbose, quiet=quiet)
-            left = notes(
-                waiting(state_dir(), journal, client.settings), base_url, time.time(), tried=True
-            )
+            every = waiting(state_dir(), journal, client.settings)
+            # Another process that has the record of a dead run reports it right now.
+            ours = [each for each in every if not (each.is_recorded and each.held_by == "process")]
+            left = notes(ours, base_url, time.time(), tried=True)
         except OSError as error:
             raise CrontifyError(str(error)) from None
     for note in left if not quiet else ():

@@ -145,6 +145,15 @@ def may_report(found: record.Record, live: Live) -> bool:
     return standing(found, live) not in ("running", "unknown")
 
 
+def is_being_reported(live: Live) -> bool:
+    """Tell whether another process reports a dead run at this moment.
+
+    Never call it for our own record, as with `has_wrapper`.
+    """
+    with _opened(live.path) as fd:
+        return fd is not None and record.is_taken(fd)
+
+
 def end(live: Live) -> float:
     """Return when a run ended, in seconds since the epoch; else when its record was last written.
 

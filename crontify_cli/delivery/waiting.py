@@ -52,8 +52,10 @@ def waiting(state: str, journal: "Journal | None", settings: "Settings") -> list
 
     state: the state directory, which has the records. journal: None if there is none yet.
     """
+    # In this order: a record that another process turns into a queued report meanwhile is gone.
+    rows = list(journal.query(_QUEUED)) if journal else []
     recorded, open_monitors = _from_records(state, journal, settings)
-    queued = [_queued(row, open_monitors) for row in journal.query(_QUEUED)] if journal else []
+    queued = [_queued(row, open_monitors) for row in rows]
     return sorted([*queued, *recorded], key=lambda each: each.since)
 
 
@@ -87,9 +89,13 @@ def _from_records(
         address = (row.monitor_id, row.base_url) if row and row.base_url else None
         monitor_id, base_url = address or (settings.monitor(live.monitor).id, settings.base_url)
         entry = Waiting(live.run, live.monitor, monitor_id, base_url, outcome, since)
-        found.append(entry._replace(is_recorded=True))
+        is_held = records.is_being_reported(live)
+        found.append(entry._replace(is_recorded=True, held_by="process" if is_held else None))
     return [
-        each._replace(held_by="run" if each.monitor_id in open_monitors else None) for each in found
+        each._replace(held_by="run")
+        if each.held_by is None and each.monitor_id in open_monitors
+        else each
+        for each in found
     ], open_monitors
 
 

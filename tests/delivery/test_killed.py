@@ -227,3 +227,18 @@ def test_what_a_run_wanted_kept_out_of_its_log_stays_out_when_another_reports_it
     (fail,) = [request for request in api.accepted if request.kind == "fail"]
     assert fail.json.get("logOutput") == log
     assert b"tok-" not in fail.body
+
+
+def test_a_dead_run_that_another_process_reports_at_the_moment_keeps_no_flush_waiting(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    path, job = kill_wrapper(state, env, api)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    with path.open("r+b") as file:
+        assert record.take_over(file.fileno())
+        done = crontify("flush", env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert api.kinds() == ["start"]
+    assert crontify("flush", env=env).returncode == 0
+    assert api.kinds() == ["start", "fail"]
