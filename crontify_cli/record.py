@@ -89,19 +89,18 @@ def sent_path(path: str) -> str:
 
 def is_written(fd: int) -> bool:
     """Tell whether the wrapper that writes the open record, another process, is running."""
-    os.lseek(fd, 0, os.SEEK_SET)
-    try:
-        os.lockf(fd, os.F_TEST, 1)
-    except OSError:
-        return True
-    return False
+    return _is_locked(fd, 0, 1)
 
 
 def is_taken(fd: int) -> bool:
     """Tell whether another process is reporting the run of the open record of a dead wrapper."""
-    os.lseek(fd, 1, os.SEEK_SET)
+    return _is_locked(fd, 1, 0)
+
+
+def _is_locked(fd: int, start: int, length: int) -> bool:
+    os.lseek(fd, start, os.SEEK_SET)
     try:
-        os.lockf(fd, os.F_TEST, 0)
+        os.lockf(fd, os.F_TEST, length)
     except OSError:
         return True
     return False

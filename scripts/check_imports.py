@@ -12,7 +12,18 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
 FLOOR = (
-    *("errors", "values", "places", "state", "processes", "children", "record", "model", "crash"),
+    *(
+        "errors",
+        "values",
+        "places",
+        "state",
+        "processes",
+        "children",
+        "record",
+        "model",
+        "crash",
+        "files",
+    ),
     "progress",
 )
 ALLOWED = {

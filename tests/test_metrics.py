@@ -218,3 +218,23 @@ def test_prometheus_accepts_the_format_and_the_textfile_collector_the_file(
     assert found["node_textfile_scrape_error",] == 0
     for name in ODD:
         assert ("last_run_exit_code", name) in found
+
+
+@pytest.mark.parametrize("place", ["fifo", "link"])
+def test_only_a_regular_file_is_replaced(crontify: Crontify, tmp_path: Path, place: str) -> None:
+    """As root, `--output /dev/null` would replace the device; of a link the target is written."""
+    Past().run("nightly")
+    path, real = tmp_path / place, tmp_path / "real"
+    if place == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(real)
+        real.touch()
+    reader = subprocess.Popen(["cat", path if place == "fifo" else "/dev/null"], stdout=-1)
+    done = crontify("metrics", "--output", str(path))
+    read = reader.communicate(timeout=30)[0].decode()
+    assert done.returncode == 0, done.stderr
+    assert path.is_fifo() if place == "fifo" else path.is_symlink()
+    text = read if place == "fifo" else real.read_text()
+    assert ("last_run_exit_code", "nightly") in samples(text)
+    assert {each.name for each in tmp_path.iterdir()} <= {"fifo", "link", "real", "home"}

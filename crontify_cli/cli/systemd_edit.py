@@ -11,6 +11,7 @@ import typer
 from crontify_cli.cli import difference, person
 from crontify_cli.cli.crontab_line import program_words
 from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.files import replace
 from crontify_cli.systemd import manager
 from crontify_cli.systemd.dropin import RefusedError, Wish, compose
 from crontify_cli.systemd.units import Units
@@ -121,20 +122,10 @@ def _content(path: str | None) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """Write a drop-in, whole or not at all; raises CrontifyError."""
-    folder = os.path.dirname(path)
-    scratch = os.path.join(folder, ".crontify.new")  # systemd reads only what ends in .conf
+    """Write a drop-in; raises CrontifyError."""
     try:
-        os.makedirs(folder, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(scratch)
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            os.fchmod(fd, 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        os.rename(scratch, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        replace(path, text.encode("utf-8", "surrogateescape"), durable=True)
     except OSError as error:
         raise CrontifyError(f"{path} cannot be written: {error.strerror}") from None
 

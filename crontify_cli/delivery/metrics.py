@@ -17,6 +17,7 @@ from crontify_cli.delivery import records
 from crontify_cli.delivery.journal import Journal, journal_path
 from crontify_cli.delivery.waiting import Waiting, waiting
 from crontify_cli.errors import CrontifyError
+from crontify_cli.files import replace
 from crontify_cli.report.meta import BUILT_IN
 from crontify_cli.state import Folder
 
@@ -83,7 +84,7 @@ def write(path: str, state: str, settings: "Settings") -> None:
     """
     try:
         with _turn(state):  # or an older state of things could replace a newer one
-            _replace(path, render(state, settings))
+            replace(path, render(state, settings))
     except OSError as error:
         raise CrontifyError(f"no metrics in {path}: {error.strerror or error}") from None
 
@@ -97,23 +98,6 @@ def keep_current(state: str, settings: "Settings") -> str:
     except CrontifyError as error:
         return error.message
     return ""
-
-
-def _replace(path: str, content: bytes) -> None:
-    # The collector of node_exporter reads only files whose names end in .prom.
-    scratch = f"{path}.{os.getpid()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(scratch)
-    fd = os.open(scratch, flags, 0o644)
-    try:
-        with open(fd, "wb") as file:
-            os.fchmod(fd, 0o644)
-            file.write(content)
-        os.rename(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
 
 
 @contextlib.contextmanager
