@@ -36,6 +36,8 @@ SETTINGS_WAIT = 3.0
 """Seconds for which the job's output waits for the settings, which may say where it goes."""
 LATEST_SETTINGS = 20.0
 """Seconds after the job's end for which its report waits for the settings."""
+LEAST_FOR_KEY = 5.0
+"""Seconds that reading the API key has at least, however short `report_timeout` is."""
 SOON = 1.0
 """Seconds after which what the run's end needs is loaded, if the job still runs."""
 KILL_AFTER = 10.0
@@ -231,7 +233,8 @@ class Supervisor:
         line = ProgressLine(in_line=self._is_in_line())
         while not (self._inbox.prepared or self._inbox.done) and reporter.is_alive():
             settings = self._inbox.settings and self._inbox.settings.settings
-            patience = settings.report_timeout if settings else LATEST_SETTINGS
+            budget = settings.report_timeout if settings else LATEST_SETTINGS
+            patience = max(budget, LEAST_FOR_KEY)
             if time.monotonic() > ended + patience or self._process.stop_requests > stops:
                 break
             self._inbox.read(0.1)

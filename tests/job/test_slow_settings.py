@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.reporter import LATE_START
+from tests.conftest import Crontify
 from tests.job.conftest import Launch
 from tests.server import ApiServer
 
@@ -90,3 +92,16 @@ def test_no_start_is_sent_long_after_the_job_is_over(
     process = launch("--", "true", env=slowly("httpx", LATE_START + 0.5, tmp_path))
     assert process.wait(60) == 0
     assert api.kinds() == ["success"]
+
+
+def test_a_run_that_waits_for_no_report_still_knows_its_settings(
+    crontify: Crontify, api: ApiServer, home: Path, env: dict[str, str]
+) -> None:
+    """`report_timeout = 0` is about the server, and not about reading the file that says it."""
+    folder = home / ".config/crontify"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "config.toml").write_text("report_timeout = 0\n")
+    done = crontify("exec", "backup", "--no-start", "--", "false", env=env)
+    assert (done.returncode, done.stderr) == (1, "")
+    (row,) = Journal.open(str(home / ".local/state/crontify")).runs()
+    assert row.outcome == "fail"
