@@ -22,6 +22,7 @@ from playwright.sync_api import Browser
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+# Behind the line that makes this source tree importable:
 from crontify_cli.sandbox.database import open_database, transaction  # noqa: E402
 from crontify_cli.sandbox.identity import new_id, now  # noqa: E402
 from crontify_cli.sandbox.rules import parse_rule  # noqa: E402
