@@ -46,7 +46,12 @@ HOMES = {
     "httpx": ("delivery/http.py", "sandbox/post.py"),
     "httpcore": ("delivery/http.py",),
     # TAB completion has its own query, because importing the journal takes too long.
-    "sqlite3": ("delivery/journal_file.py", "complete.py", "sandbox/"),
+    "sqlite3": (
+        "delivery/journal_file.py",
+        "delivery/journal_health.py",
+        "complete.py",
+        "sandbox/",
+    ),
     "platformdirs": ("places.py",),
     "regex": ("values.py",),
     "prometheus_client": ("delivery/metrics.py",),

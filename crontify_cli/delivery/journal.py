@@ -105,7 +105,7 @@ class Journal(JournalQueue):
         except JournalError as error:
             if not error.is_set_aside:
                 raise
-            self.warning = f"{error}, begun anew"
+            self.warning = error.notice or None
             return self._finish(run, ending, ping, owner, is_sent)
 
     def _finish(

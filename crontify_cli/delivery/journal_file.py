@@ -1,16 +1,16 @@
 """The journal's file: its schema, how it is opened or made, and what is done with a broken one.
 
 Write-ahead logging lets readers and one writer work at once. A connection belongs
-to the thread that opened it. The only sqlite3 of reports.
+to the thread that opened it.
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
-from urllib.parse import quote
+from typing import Self
 
 from crontify_cli.errors import CrontifyError
 from crontify_cli.state import NEW, Folder, StateError
@@ -73,11 +73,13 @@ class JournalError(CrontifyError):
     """The journal cannot be used; the message names the file and what was done with it.
 
     is_set_aside: the file was corrupt, and is out of the way of a new one.
+    notice: what to tell a person about that, "" if another thread or process does so.
     """
 
-    def __init__(self, message: str, *, is_set_aside: bool = False) -> None:
+    def __init__(self, message: str, *, is_set_aside: bool = False, notice: bool = False) -> None:
         super().__init__(message)
         self.is_set_aside = is_set_aside
+        self.notice = f"{message}, begun anew" if notice else ""
 
 
 def journal_path(state: str) -> str:
@@ -125,31 +127,31 @@ class JournalFile:
 
     @classmethod
     def _open_in(cls, folder: Folder, path: str, wait: float, create: bool) -> Self:
-        _check(folder)
-        if not folder.stat(_NAME):
-            if not create:
-                raise JournalError(f"there is no journal yet at {path}")
-            _create(folder)
-        status = os.stat(path)
-        if not os.path.samestat(status, os.stat(_NAME, dir_fd=folder.fd)):
-            raise StateError(f"{path} is another file than a moment ago")
-        try:
-            return cls._open(path, wait)
-        except sqlite3.DatabaseError as error:
-            if not _is_corrupt(error):
-                raise
-            warning = f"{path}: {error}; {_set_aside(folder, status.st_ino)}, begun anew"
-            if not folder.stat(_NAME):
-                _create(folder)
-            journal = cls._open(path, wait)
-            journal.warning = warning
-            return journal
+        check_files(folder)
+        warning = None
+        for is_last in (*[False] * 4, True):
+            # While a file is opened, nobody renames it: SQLite opens its WAL by name.
+            with _locked(folder, fcntl.LOCK_SH, wait):
+                inode = _inode(folder, path, create)
+                try:
+                    journal = cls._open(path, wait, inode)
+                except sqlite3.DatabaseError as error:
+                    if is_last or not is_corrupt(error):
+                        raise
+                    failure = error
+                else:
+                    journal.warning = warning
+                    return journal
+            if aside := _set_aside(folder, inode, wait):
+                warning = f"{path}: {failure}; set aside as {aside}, begun anew"
+                create = True
+        raise AssertionError("the last attempt returns or raises")
 
     warning: str | None = None
     """What a person should know of how the journal was opened."""
 
     @classmethod
-    def _open(cls, path: str, wait: float) -> Self:
+    def _open(cls, path: str, wait: float, inode: int) -> Self:
         db = sqlite3.connect(f"file:{_quote(path)}?mode=rw", timeout=wait, uri=True)
         db.isolation_level = None  # transactions are begun by hand, and IMMEDIATE
         ours = db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
@@ -166,7 +168,7 @@ class JournalFile:
         db.execute("PRAGMA synchronous = NORMAL")
         # In KiB, instead of 2 MiB for each of the connections of a flush.
         db.execute("PRAGMA cache_size = -256")
-        return cls(path, db, os.stat(path).st_ino, wait)
+        return cls(path, db, inode, wait)
 
     def close(self) -> None:
         """Close the connection."""
@@ -226,14 +228,17 @@ class JournalFile:
             raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.Error) -> JournalError:
-        if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
-            try:
-                with Folder(os.path.dirname(self.path)) as folder:
-                    what = f"{self.path}: {error}; {_set_aside(folder, self._inode)}"
-            except OSError as failure:  # the disk fails, or has become read-only
-                return JournalError(f"{self.path}: {error}; it cannot be set aside: {failure}")
-            return JournalError(what, is_set_aside=True)
-        return JournalError(f"{self.path}: {error}")
+        what = f"{self.path}: {error}"
+        if not isinstance(error, sqlite3.DatabaseError) or not is_corrupt(error):
+            return JournalError(what)
+        try:
+            with Folder(os.path.dirname(self.path)) as folder:
+                aside = _set_aside(folder, self._inode, self._wait)
+        except OSError as failure:  # the disk fails, or has become read-only
+            return JournalError(f"{what}; it cannot be set aside: {failure}")
+        if not aside:
+            return JournalError(f"{what}; it is set aside already", is_set_aside=True)
+        return JournalError(f"{what}; set aside as {aside}", is_set_aside=True, notice=True)
 
     def _follow(self) -> None:
         """Write to the file that has the journal's name now: ours may have been set aside."""
@@ -245,7 +250,7 @@ class JournalFile:
         self._db, self._inode = renewed._db, renewed._inode
 
 
-def _check(folder: Folder) -> None:
+def check_files(folder: Folder) -> None:
     """Raise StateError if SQLite, which opens them by path, would open files that are not ours."""
     for suffix in _SUFFIXES:
         folder.check(_NAME + suffix, scratch=_NAME + _SCRATCH)
@@ -281,88 +286,69 @@ def remains(folder: Folder) -> Iterator[tuple[str, bool]]:
             yield name, name.startswith(_NAME + _ASIDE)
 
 
-def _set_aside(folder: Folder, inode: int) -> str:
-    """Rename the corrupt journal that is the file `inode`, and say so in words.
+def _inode(folder: Folder, path: str, create: bool) -> int:
+    """Return which file the journal is; make it if it is not there and `create` says so."""
+    if not folder.stat(_NAME):
+        if not create:
+            raise JournalError(f"there is no journal yet at {path}")
+        _create(folder)
+    status = os.stat(path)
+    if not os.path.samestat(status, os.stat(_NAME, dir_fd=folder.fd)):
+        raise StateError(f"{path} is another file than a moment ago")
+    return status.st_ino
 
-    Another thread or process may have done so, and begun a good one in its place.
+
+def _set_aside(folder: Folder, inode: int, wait: float) -> str:
+    """Rename the corrupt journal that is the file `inode`; return its new path.
+
+    Returns "" if another thread or process has done so, and begun a good one in its place.
     """
     aside = f"{_NAME}{_ASIDE}{int(time.time())}-{os.getpid()}"
-    status = folder.stat(_NAME)
-    if status is None or status.st_ino != inode:
-        return "set aside already"
-    for suffix in _SUFFIXES:
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(_NAME + suffix, aside + suffix)
-    return f"set aside as {os.path.join(folder.path, aside)}"
+    with _locked(folder, fcntl.LOCK_EX, wait):
+        status = folder.stat(_NAME)
+        if status is None or status.st_ino != inode:
+            return ""
+        # The file itself last: a WAL that stayed behind would be taken for the new one's.
+        for suffix in reversed(_SUFFIXES):
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(_NAME + suffix, aside + suffix)
+    return os.path.join(folder.path, aside)
+
+
+@contextlib.contextmanager
+def _locked(folder: Folder, how: int, wait: float) -> Iterator[None]:
+    """Lock the folder for opening (LOCK_SH) or renaming (LOCK_EX) its journal.
+
+    Raises TimeoutError after `wait` seconds. Without locks where the file system has none.
+    """
+    until = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(folder.fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError("another process is setting it aside") from None
+            time.sleep(0.01)
+        except OSError:
+            yield
+            return
+        else:
+            break
+    try:
+        yield
+    finally:
+        fcntl.flock(folder.fd, fcntl.LOCK_UN)
 
 
 class _Foreign(sqlite3.DatabaseError):
     """A database, but none of ours."""
 
 
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Tell whether the file is no journal of ours, or a broken one."""
     codes = sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB
     return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def _quote(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-_PATIENCE = 2.0
-
-
-class Health(NamedTuple):
-    """The journal at `path`.
-
-    problem: why it cannot be used, "" if it can; the rest is empty then.
-    is_corrupt: whether the next run will set it aside and begin a new one.
-    refused: reports that the server refused for good; refusal: why the newest of them was.
-    """
-
-    path: str
-    exists: bool
-    problem: str = ""
-    is_corrupt: bool = False
-    runs: int = 0
-    refused: int = 0
-    refusal: str | None = None
-
-
-def examine(state: str) -> Health:
-    """Return how the journal in the state directory `state` stands; raises nothing."""
-    path = journal_path(state)
-    if not os.path.lexists(path):
-        return Health(path, exists=False)
-    try:
-        with Folder(state) as folder:
-            _check(folder)
-    except OSError as error:
-        return Health(path, True, str(error))
-    try:
-        db = sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=_PATIENCE, uri=True)
-        try:
-            return _look(path, db)
-        finally:
-            db.close()
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        corrupt = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        return Health(path, True, str(error), corrupt)
-
-
-def _look(path: str, db: sqlite3.Connection) -> Health:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        return Health(path, True, "not a journal", is_corrupt=True)
-    if version != VERSION:
-        return Health(path, True, f"of version {version}, and this crontify knows {VERSION}")
-    verdict = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if verdict != "ok":
-        return Health(path, True, " ".join(verdict.split()), is_corrupt=True)
-    refused, refusal = db.execute(
-        "SELECT count(*), (SELECT last_error FROM reports WHERE state = 'refused'"
-        " ORDER BY settled_at DESC LIMIT 1) FROM reports WHERE state = 'refused'"
-    ).fetchone()
-    runs = db.execute("SELECT count(*) FROM runs").fetchone()[0]
-    return Health(path, True, "", False, runs, refused, refusal)

@@ -94,5 +94,6 @@ def open_journal(state: str, run: Run, prepared: Prepared, notices: Notices) -> 
                 # The main thread meets the same error with the final report, and says so.
                 notices.trace(str(error))
                 return None
-            notices.say(f"{error}, begun anew")
+            if error.notice:
+                notices.say(error.notice)
     return None

@@ -42,8 +42,11 @@ class Told:
             self._notices.trace(f"{what}: received{run}")
 
     def journal(self, error: "JournalError") -> None:
-        """Say what went wrong with the journal: always if its file was set aside for it."""
-        (self._notices.say if error.is_set_aside else self._notices.trace)(str(error))
+        """Say what went wrong with the journal: always if its file was set aside."""
+        if error.notice:
+            self._notices.say(error.notice)
+        else:
+            self._notices.trace(str(error))
 
 
 def error_words(error: Exception) -> str:

@@ -8,8 +8,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,32 @@ def test_a_file_that_is_no_journal_is_set_aside_and_the_run_stands_in_a_new_one(
     assert f"set aside as {aside}, begun anew" in line
     (row,) = Journal.open(str(state)).runs()
     assert (row.outcome, row.report) == ("fail", "delivered")
+
+
+@pytest.mark.parametrize("damage", [emptied, noise, noise_behind_the_first_page])
+def test_a_broken_file_is_set_aside_once_by_all_who_find_it_at_once(
+    state: Path, damage: Callable[[Path], None]
+) -> None:
+    """One of them says so, and nobody sets the new file aside, with what stands in it by then."""
+    finders = 6
+    together = threading.Barrier(finders, timeout=60)
+
+    def find(home: Path, monitor: str) -> str | None:
+        together.wait()
+        journal = Journal.open(str(home), wait=60)
+        finish(home, monitor, "fail", journal=journal)
+        warning = journal.warning
+        journal.close()
+        return warning
+
+    monitors = [f"job-{number}" for number in range(finders)]
+    with ThreadPoolExecutor(finders) as threads:
+        for home in (state / str(at) for at in range(8)):
+            damage(filled(home))
+            said = [words for words in threads.map(find, [home] * finders, monitors) if words]
+            assert len(said) == 1
+            rows = Journal.open(str(home)).runs()
+            assert sorted(row.monitor for row in rows) == monitors
 
 
 def test_an_outcome_is_not_lost_with_a_file_that_breaks_under_an_open_connection(

@@ -13,7 +13,7 @@ from crontify_cli.cli.queue_notes import Note, notes
 from crontify_cli.config import Settings
 from crontify_cli.config.file import plain
 from crontify_cli.delivery.journal import Journal, JournalError
-from crontify_cli.delivery.journal_file import Health, examine
+from crontify_cli.delivery.journal_health import Health, examine
 from crontify_cli.delivery.limits import limits
 from crontify_cli.delivery.pace import Limit
 from crontify_cli.delivery.waiting import waiting
