@@ -56,6 +56,12 @@ def printable(text: str) -> str:
     return "\n".join(map(one_line, text.split("\n")))
 
 
+def in_words(error: BaseException) -> str:
+    """Return the text of an error without the `[Errno N]` that Python puts before it."""
+    text = str(error)
+    return text.partition("] ")[2] if text.startswith("[Errno ") else text
+
+
 def say(line: str) -> None:
     """Write `crontify: LINE` to stderr; errors are ignored, as there is nowhere to report them."""
     try:

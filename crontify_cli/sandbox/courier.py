@@ -51,8 +51,7 @@ class Courier:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
         finally:
-            if self._tasks:
-                await asyncio.wait(self._tasks.values(), timeout=_CLOSING)
+            await self._end_deliveries()
             if self._sender:
                 await self._sender.close()
 
@@ -72,9 +71,23 @@ class Courier:
             return _LONGEST_SLEEP
         return min(max(0.0, (next_at - now()) / 1000), _LONGEST_SLEEP)
 
+    async def _end_deliveries(self) -> None:
+        """Give the deliveries in progress a moment, then interrupt them; they stay queued."""
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks.values(), timeout=_CLOSING)
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_CLOSING)
+
     async def _deliver(self, job: Job) -> None:
+        began = now()
         try:
-            await self._settle(job, await self._send(job))
+            try:
+                result = await self._send(job)
+            except asyncio.CancelledError:
+                result = Result(began, now() - began, None, "interrupted: the sandbox was stopped")
+            await self._settle(job, result)
         finally:
             del self._tasks[job.channel]
             self._wake.set()

@@ -5,18 +5,18 @@ Only to the URL of the channel: redirects are not followed.
 
 import asyncio
 import json
-import smtplib
-import ssl
 import time
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from crontify_cli import __version__
 from crontify_cli.errors import one_line
 from crontify_cli.sandbox.identity import now
+from crontify_cli.sandbox.mail import MailError, hand_over
 from crontify_cli.sandbox.messages import to_email, to_json
 from crontify_cli.sandbox.outbox import TIMEOUT, Message, Result
+from crontify_cli.sandbox.reasons import reason_of
 from crontify_cli.sandbox.records import ChannelKind, SmtpServer
 from crontify_cli.sandbox.targets import Target, shorten
 
@@ -56,17 +56,19 @@ class Sender:
         try:
             async with asyncio.timeout(TIMEOUT):
                 if kind == "email":
-                    await asyncio.to_thread(self._mail, url, message)
+                    await self._mail(url, message)
                 else:
                     status = await self._post(kind, url, message)
         except _RefusedError as refused:
             status, error, retry_after = refused.status, str(refused), refused.retry_after
         except TimeoutError:
             error = f"no answer within {TIMEOUT:.0f} seconds"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException) as problem:
-            # Only the class names what has happened if there is no text.
-            words = one_line(str(problem).replace(url, shorten(url)), _MAX_SHOWN)
-            error = words or type(problem).__name__
+        except httpx.ConnectTimeout:
+            error = f"no connection within {_CONNECT_TIMEOUT:.0f} seconds"
+        except MailError as problem:
+            error = one_line(str(problem), _MAX_SHOWN)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            error = one_line(reason_of(problem).replace(url, shorten(url)), _MAX_SHOWN)
         duration = round((time.monotonic() - began) * 1000)
         return Result(at, duration, status, error, retry_after * 1000)
 
@@ -105,32 +107,13 @@ class Sender:
             int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 0,
         )
 
-    def _mail(self, url: str, message: Message) -> None:
+    async def _mail(self, url: str, message: Message) -> None:
         if not self._smtp:
-            raise _RefusedError(
+            raise MailError(
                 "no SMTP server is configured: crontify config set smtp_url smtp://HOST"
             )
-        server = urlsplit(self._smtp.url)
-        host, recipient = server.hostname or "", urlsplit(url).path
-        context = ssl.create_default_context()
-        with _connect(server.scheme, host, server.port, context) as smtp:
-            smtp.ehlo()
-            is_encrypted = server.scheme == "smtps"
-            if not is_encrypted and smtp.has_extn("starttls"):
-                smtp.starttls(context=context)
-                smtp.ehlo()
-                is_encrypted = True
-            if server.username:
-                if not is_encrypted and host not in _LOOPBACK:
-                    raise _RefusedError(f"{host} does not offer TLS: the password was not sent")
-                smtp.login(unquote(server.username), unquote(server.password or ""))
-            smtp.send_message(to_email(message, self._smtp.sender, recipient))
-
-
-def _connect(scheme: str, host: str, port: int | None, context: ssl.SSLContext) -> smtplib.SMTP:
-    if scheme == "smtps":
-        return smtplib.SMTP_SSL(host, port or 465, timeout=_CONNECT_TIMEOUT, context=context)
-    return smtplib.SMTP(host, port or 25, timeout=_CONNECT_TIMEOUT)
+        mail = to_email(message, self._smtp.sender, urlsplit(url).path)
+        await hand_over(self._smtp.url, mail)
 
 
 async def send_once(smtp: SmtpServer | None, target: Target, message: Message) -> Result:

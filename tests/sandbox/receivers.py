@@ -1,14 +1,11 @@
-"""Receivers of alerts on loopback: a webhook that can misbehave, and an SMTP server."""
+"""A receiver of alerts on loopback: a webhook that can misbehave."""
 
 import contextlib
-import email
-import email.policy
 import json
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -134,66 +131,3 @@ def free_port() -> int:
     """Return a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-class MailServer:
-    """An SMTP server for one client after the other (RFC 5321); refuses the first ones."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.mails: list[tuple[str, list[str], EmailMessage]] = []
-        self._refusals = refusals
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> "MailServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.settimeout(30)
-            with connection, contextlib.suppress(OSError):
-                self._talk(connection)
-
-    def _talk(self, connection: socket.socket) -> None:
-        lines = connection.makefile("rb")
-        sender, recipients = "", list[str]()
-
-        def say(line: str) -> None:
-            connection.sendall(f"{line}\r\n".encode())
-
-        say("220 ready")
-        for raw in lines:
-            line = raw.decode().strip()
-            verb = line[:4].upper()
-            if verb == "MAIL" and self._refusals:
-                self._refusals -= 1
-                say("451 try again later")
-            elif verb == "MAIL":
-                sender = line.partition("<")[2].partition(">")[0]
-                say("250 ok")
-            elif verb == "RCPT":
-                recipients.append(line.partition("<")[2].partition(">")[0])
-                say("250 ok")
-            elif verb == "DATA":
-                say("354 go on")
-                body = b"".join(iter(lines.readline, b".\r\n"))
-                mail = email.message_from_bytes(body, policy=email.policy.default)
-                assert isinstance(mail, EmailMessage)
-                self.mails.append((sender, recipients, mail))
-                say("250 ok")
-            elif verb == "QUIT":
-                say("221 bye")
-                return
-            else:
-                say("250 ok")

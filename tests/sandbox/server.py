@@ -85,6 +85,21 @@ class Server(NamedTuple):
         assert isinstance(found, dict)
         return found
 
+    def channels(self, monitor_id: str) -> list[dict[str, Any]]:
+        """Return the monitor's channels with their latest deliveries."""
+        data = self.get(f"/monitors/{monitor_id}/channels").json()["data"]
+        assert isinstance(data, list)
+        return data
+
+    def attempts(self, monitor_id: str) -> list[tuple[int | None, str | None]]:
+        """Return status and error of each attempt of the only channel, oldest first."""
+        (channel,) = self.channels(monitor_id)
+        return [
+            (attempt["httpStatus"], attempt["error"])
+            for delivery in channel["deliveries"][::-1]
+            for attempt in delivery["attempts"][::-1]
+        ]
+
     def alerts(self, monitor_id: str) -> list[dict[str, Any]]:
         """Return the monitor's alerts, the newest first."""
         with open_database(self.db, create=False) as connection:

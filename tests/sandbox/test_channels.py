@@ -2,11 +2,8 @@
 
 import contextlib
 import json
-import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,12 +14,10 @@ from crontify_cli.sandbox.channels import add_channel
 from crontify_cli.sandbox.database import open_database, transaction
 from crontify_cli.sandbox.outbox import KEEP_TRYING, Result, pause_after, settle, take_due
 from crontify_cli.sandbox.pings import record_ping
-from crontify_cli.sandbox.records import Account
-from crontify_cli.sandbox.schema import MIGRATIONS
 from crontify_cli.sandbox.store import Store
 from crontify_cli.sandbox.targets import parse_target, shorten
+from tests.sandbox.outbox import outbox
 from tests.sandbox.receivers import (
-    MailServer,
     Request,
     accept,
     free_port,
@@ -40,22 +35,6 @@ LONG_LOG = "\x1b[31mred\x1b[0m <script> @everyone ``` & \x07" + "x" * 2_000
 def _channel(server: Server, monitor: str, url: str, *args: str) -> str:
     words = server.command("channel", "add", monitor, url, *args).split()
     return words[1]
-
-
-def _channels(server: Server, monitor: str) -> list[dict[str, Any]]:
-    data = server.get(f"/monitors/{monitor}/channels").json()["data"]
-    assert isinstance(data, list)
-    return data
-
-
-def _attempts(server: Server, monitor: str) -> list[tuple[int | None, str | None]]:
-    """Return status and error of each attempt of the monitor's only channel, oldest first."""
-    (channel,) = _channels(server, monitor)
-    return [
-        (attempt["httpStatus"], attempt["error"])
-        for delivery in channel["deliveries"][::-1]
-        for attempt in delivery["attempts"][::-1]
-    ]
 
 
 def _fail(server: Server, monitor: str, *messages: str) -> None:
@@ -122,48 +101,12 @@ def test_slack_and_discord_get_text_in_which_nothing_of_the_log_has_a_meaning(
     assert len(to_discord["content"]) <= 2_000
 
 
-def _with_mail(tmp_path: Path, mail: MailServer) -> dict[str, str]:
-    config = tmp_path / "mail.toml"
-    config.write_text(
-        f'smtp_url = "smtp://127.0.0.1:{mail.port}"\nsmtp_from = "watch@example.com"\n'
-    )
-    config.chmod(0o600)
-    return {"CRONTIFY_CONFIG": str(config)}
-
-
-def test_an_e_mail_is_handed_to_the_configured_server_until_it_takes_it(
-    tmp_path: Path,
-) -> None:
-    with (
-        MailServer(refusals=1) as mail,
-        serving(tmp_path / "sandbox.db", env=_with_mail(tmp_path, mail)) as server,
-    ):
-        monitor = server.monitor()
-        _channel(server, monitor, "mailto:ops@example.com")
-        body = {"errorMessage": "why", "logOutput": "the\x1b[1mlog"}
-        run = server.send(monitor, "fail", body)
-        until(lambda: mail.mails, "the mail has arrived")
-        ((sender, recipients, message),) = mail.mails
-        until(lambda: len(_attempts(server, monitor)) == 2, "both attempts are recorded")
-        (_, refused), (_, error) = _attempts(server, monitor)
-    assert refused is not None
-    assert "try again later" in refused
-    assert error is None
-    assert (sender, recipients) == ("watch@example.com", ["ops@example.com"])
-    assert message["Subject"] == f"crontify: {monitor}: failure"
-    assert message["From"] == "watch@example.com"
-    text = message.get_content()
-    for words in ("why", run, monitor, "the log begins with", "thelog"):
-        assert words.lower() in text.lower()
-    assert "\x1b" not in text
-
-
 def test_without_an_smtp_server_the_attempt_says_how_to_name_one(server: Server) -> None:
     monitor = server.monitor()
     _channel(server, monitor, "mailto:ops@example.com")
     _fail(server, monitor, "why")
-    until(lambda: _attempts(server, monitor), "an attempt is recorded")
-    error = _attempts(server, monitor)[0][1]
+    until(lambda: server.attempts(monitor), "an attempt is recorded")
+    error = server.attempts(monitor)[0][1]
     assert error is not None
     assert "crontify config set smtp_url" in error
 
@@ -189,7 +132,7 @@ def test_a_receiver_that_is_down_and_resets_and_is_slow_gets_each_alert_once_and
         _fail(server, one, "1", "2", "3")
         _fail(server, other, "1", "2")
         for monitor in (one, other):
-            until(lambda: _attempts(server, monitor), "it was tried")  # noqa: B023
+            until(lambda: server.attempts(monitor), "it was tried")  # noqa: B023
         server.process.kill()
     with open_database(db, create=False) as connection:
         # As if the pause were over, and the lease of an attempt that was under way.
@@ -215,11 +158,11 @@ def test_a_receiver_that_is_down_and_resets_and_is_slow_gets_each_alert_once_and
                 if path == f"/{monitor}"
             ]
             assert [body["message"] for body in arrived] == messages
-            (channel,) = _channels(again, monitor)
+            (channel,) = again.channels(monitor)
             assert [each["status"] for each in channel["deliveries"]] == ["delivered"] * len(
                 messages
             )
-        errors = [error for monitor in (one, other) for _, error in _attempts(again, monitor)]
+        errors = [error for monitor in (one, other) for _, error in again.attempts(monitor)]
         assert sum(error is None for error in errors) == 6
         assert sum(error is not None for error in errors) >= 2 + 4
         assert "HTTP 503" in errors
@@ -254,12 +197,26 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
         _channel(server, monitor, receiver.url)
         _fail(server, monitor, "1")
         receiver.until_accepted(1)  # tried again, at the same place
-        until(lambda: len(_attempts(server, monitor)) == 2, "both attempts are recorded")
+        until(lambda: len(server.attempts(monitor)) == 2, "both attempts are recorded")
         assert elsewhere.count == 0
-    assert _attempts(server, monitor) == [
+    assert server.attempts(monitor) == [
         (307, "HTTP 307: redirects are not followed"),
         (200, None),
     ]
+
+
+def test_an_attempt_says_in_words_why_there_was_no_answer(server: Server) -> None:
+    refusing, resetting = server.monitor(), server.monitor()
+    with receiving(reset_after_reading) as receiver:
+        _channel(server, resetting, receiver.url)
+        _channel(server, refusing, f"http://localhost:{free_port()}/")
+        for monitor, reason in (
+            (resetting, "Connection reset by peer"),
+            (refusing, "Connection refused"),
+        ):
+            _fail(server, monitor, "why")
+            until(lambda: server.attempts(monitor), "it was tried")  # noqa: B023
+            assert server.attempts(monitor)[0] == (None, reason)
 
 
 def test_a_channel_that_is_removed_gets_nothing_more(server: Server) -> None:
@@ -276,28 +233,13 @@ def test_a_channel_that_is_removed_gets_nothing_more(server: Server) -> None:
     with receiving(*[refuse_the_first_alert] * 50) as receiver:
         channel = _channel(server, monitor, receiver.url)
         _fail(server, monitor, "1")
-        until(lambda: _attempts(server, monitor), "it was tried")
-        assert _attempts(server, monitor)[0] == (500, "HTTP 500: oops")
+        until(lambda: server.attempts(monitor), "it was tried")
+        assert server.attempts(monitor)[0] == (500, "HTTP 500: oops")
         assert server.command("channel", "remove", channel) == f"channel {channel} removed"
-        assert _channels(server, monitor) == []
+        assert server.channels(monitor) == []
         _channel(server, monitor, receiver.url)
         _fail(server, monitor, "2")
         assert [body["message"] for body in receiver.until_accepted(1)] == ["2"]
-
-
-@contextlib.contextmanager
-def _outbox(monitors: Sequence[str]) -> Iterator[tuple[sqlite3.Connection, Account]]:
-    """Yield a database in memory in which each monitor has one channel."""
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for statements in MIGRATIONS:
-            connection.executescript(statements)
-        store = Store(connection)
-        account = store.get_or_create_account("default")
-        for monitor in monitors:
-            store.add_monitor(account, monitor)
-            target = parse_target(f"http://127.0.0.1/{monitor}")
-            add_channel(connection, account, monitor, target)
-        yield connection, account
 
 
 steps = st.lists(
@@ -311,7 +253,7 @@ def test_whatever_happens_alerts_are_accepted_in_order_and_none_is_left_out(
     course: list[str | int],
 ) -> None:
     now, made, accepted = 10**12, {"a": 0, "b": 0}, dict[str, list[int]](a=[], b=[])
-    with _outbox(["a", "b"]) as (connection, account):
+    with outbox(a="http://127.0.0.1/a", b="http://127.0.0.1/b") as (connection, account):
 
         def deliver(outcome: str) -> None:
             jobs, _ = take_due(connection, now, 60_000, ())
@@ -349,7 +291,7 @@ def test_pauses_grow_up_to_an_hour_and_an_alert_is_given_up_after_three_days() -
     assert [pause_after(failures) for failures in (1, 2, 3, 4)] == [1_000, 2_000, 4_000, 8_000]
     assert pause_after(13) == pause_after(1_000) == 3_600_000
     now, attempts = 10**12, 0
-    with _outbox(["a"]) as (connection, account):
+    with outbox(a="http://127.0.0.1/a") as (connection, account):
         record_ping(connection, account, Ping("a", "fail", error_message="old"), now)
         began = now
         while jobs := take_due(connection, now, 60_000, ())[0]:
@@ -377,9 +319,9 @@ def test_a_secret_url_is_nowhere_shown_in_full(server: Server) -> None:
     url = f"http://me:pass@127.0.0.1:{free_port()}/services/{secret}?key=Hidden"
     added = server.command("channel", "add", monitor, url)
     _fail(server, monitor, "1")
-    until(lambda: _attempts(server, monitor), "it was tried")
+    until(lambda: server.attempts(monitor), "it was tried")
     listed = server.command("channel", "list", monitor, "--json")
-    assert json.loads(listed)[0]["target"] == _channels(server, monitor)[0]["target"]
+    assert json.loads(listed)[0]["target"] == server.channels(monitor)[0]["target"]
     tested = sandbox("channel", "test", added.split()[1], "--db", str(server.db))
     assert tested.returncode == 1
     for text in (added, server.command("channel", "list"), listed, tested.stderr):
@@ -398,7 +340,7 @@ def test_a_test_message_is_sent_at_once_and_recorded(server: Server) -> None:
         assert (refused.returncode, refused.stdout) == (1, "")
         assert "HTTP 404: no_service" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
-        assert _attempts(server, monitor) == [(200, None), (404, "HTTP 404: no_service")]
+        assert server.attempts(monitor) == [(200, None), (404, "HTTP 404: no_service")]
         (line,) = server.command("channel", "list", monitor).splitlines()
         assert line.split("\t")[:3] == [channel, monitor, "webhook"]
         assert line.split("\t")[-1] == "HTTP 404: no_service"
@@ -424,7 +366,7 @@ def test_only_web_and_mail_addresses_are_channels(
     done = sandbox("channel", "add", monitor, url, *args, "--db", str(server.db))
     assert done.returncode == 2, done.stdout
     assert len(done.stderr.splitlines()) == 1
-    assert _channels(server, monitor) == []
+    assert server.channels(monitor) == []
 
 
 def test_the_host_tells_the_kind_of_channel() -> None:
