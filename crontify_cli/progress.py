@@ -3,7 +3,6 @@
 import os
 import time
 from contextlib import suppress
-from unicodedata import category, east_asian_width
 
 from crontify_cli.errors import one_line
 
@@ -69,6 +68,8 @@ def cut(text: str, most: int) -> str:
 
 
 def _cells(char: str) -> int:
+    from unicodedata import category, east_asian_width  # nothing is drawn without a terminal
+
     if category(char) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if east_asian_width(char) in "WF" else 1

@@ -23,6 +23,7 @@ FLOOR = (
         "model",
         "crash",
         "files",
+        "urls",
     ),
     "progress",
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crontify_cli import children
+from crontify_cli import children, urls
 from crontify_cli.config.secret import LONGEST, Credential, Secret, parse_secret
 from crontify_cli.config.settings import Settings
 from crontify_cli.errors import CrontifyError
@@ -161,22 +161,29 @@ def check_base_url(settings: Settings) -> None:
         raise CrontifyError("base_url: unknown until the settings are corrected")
     if settings.allow_http or not settings.base_url.lower().startswith("http://"):
         return
-    from urllib.parse import urlsplit
-
-    if not is_loopback(urlsplit(settings.base_url).hostname or ""):
+    if not is_loopback(_host(settings.base_url)):
         raise CrontifyError(
             f"base_url: {settings.base_url} would send the API key unencrypted;"
             " use https://, or set allow_http = true"
         )
 
 
+def _host(url: str) -> str:
+    if simple := urls.simple(url):
+        return simple.host
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname or ""
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether `host` is an address of loopback, or the name `localhost`."""
-    from ipaddress import ip_address
-
     if host.lower() == "localhost":
         return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
+    if ":" in host:
+        from ipaddress import ip_address
+
+        with suppress(ValueError):
+            return ip_address(host).is_loopback
         return False
+    return urls.is_ipv4(host) and host.startswith("127.")

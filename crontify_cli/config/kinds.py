@@ -8,6 +8,7 @@ a message for the user, never with a secret in it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from crontify_cli import urls
 from crontify_cli.config.secret import Secret, parse_secret
 from crontify_cli.values import (
     LONGEST,
@@ -151,6 +152,8 @@ def _write_command(words: Sequence[str]) -> object:
 
 def _check_url(text: str, *, with_user: bool, schemes: Sequence[str] = ("http", "https")) -> None:
     """Raise ValueError for a bad URL. The URL is not in the message: it may hold a password."""
+    if (simple := urls.simple(text)) and simple.scheme in schemes:
+        return
     from urllib.parse import urlsplit
 
     if not text.isprintable() or " " in text:  # urlsplit would remove some of these

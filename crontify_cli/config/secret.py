@@ -1,7 +1,5 @@
 """Secrets: API keys, user tokens and other values that must not be shown."""
 
-import base64
-import json
 import math
 from typing import NamedTuple
 
@@ -97,6 +95,9 @@ def expires_at(token: str) -> float | None:
     None if `token` is no such token or does not expire. The signature is not checked:
     only the server has the key for that.
     """
+    import base64
+    import json
+
     parts = token.split(".")
     if len(parts) != 3:
         return None

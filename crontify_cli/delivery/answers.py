@@ -6,8 +6,6 @@ The bytes are a stranger's: anything may stand in them.
 import json
 import math
 import re
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import Literal
 
 from crontify_cli.report.excerpt import LONGEST_LINE, Mask, one_line, unmasked
@@ -86,6 +84,8 @@ def _words(whole: dict[object, object]) -> str:
 
 
 def _phrase(status: int) -> str:
+    from http import HTTPStatus
+
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -145,6 +145,10 @@ def _in_field(field: str, date: str | None, now: float) -> float | None:
 
 def moment(date: str) -> float | None:
     """Return the moment that an HTTP date names, in seconds since the epoch; None for none."""
+    if not date:
+        return None
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

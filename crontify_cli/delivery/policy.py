@@ -3,7 +3,6 @@
 Pure: no clock and no network, and random numbers are passed in.
 """
 
-import random
 import re
 from collections.abc import Callable
 from math import inf
@@ -62,13 +61,19 @@ class Decision(NamedTuple):
     waits_for_rate_limit: bool = False
 
 
+def _random() -> float:
+    from random import random  # not loaded before a failure: it loads OpenSSL's hashes
+
+    return random()  # noqa: S311 - a pause is no secret
+
+
 def decide(
     ping: Ping,
     attempts: int,
     answer: Answer,
     left: Remaining = UNLIMITED,
     *,
-    jitter: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = _random,
 ) -> Decision:
     """Return what to do after attempt number `attempts` (from 1) was answered with `answer`.
 

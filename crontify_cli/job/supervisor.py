@@ -4,8 +4,9 @@ Everything slow happens here, while the job runs. Our own failures are reported 
 stderr and cost the job nothing.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # see job/process.py
+import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -39,7 +40,8 @@ LATEST_SETTINGS = 20.0
 LEAST_FOR_KEY = 5.0
 """Seconds that reading the API key has at least, however short `report_timeout` is."""
 SOON = 1.0
-"""Seconds after which what the run's end needs is loaded, if the job still runs."""
+"""Seconds after which what the run's end needs is loaded, if the job still runs. The garbage
+collector, which would only search what is being loaded, is disabled until then."""
 KILL_AFTER = 10.0
 
 
@@ -178,6 +180,8 @@ class Supervisor:
             if loads_at and time.monotonic() > loads_at:
                 loads_at = 0.0
                 self._load_the_rest()
+                gc.freeze()
+                gc.enable()
         self._run.release_lock()
         self._relay.leave()
 

@@ -46,6 +46,9 @@ def run(options: ExecOptions) -> int:
             launched.warnings.append(odd_shell)
         process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)
         _spawn(launched)
+        import gc
+
+        gc.disable()  # what is loaded from here on stays; `Supervisor` enables it again
         from crontify_cli.job.supervisor import supervise
 
         return supervise(launched)

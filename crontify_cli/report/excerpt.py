@@ -68,7 +68,10 @@ def clean(data: bytes) -> str:
     before it, a backspace the character before it.
     """
     text = data.decode("utf-8", "replace")
-    text = re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text)).replace("\r\n", "\n")
+    if "\x1b" in text:
+        text = re.sub(_ESCAPES, "", text)
+    if not text.replace("\n", "").isprintable():
+        text = re.sub(_CONTROLS, "", text).replace("\r\n", "\n")
     if "\r" in text or "\b" in text:
         text = "\n".join(map(_visible, text.split("\n")))
     return text

@@ -119,6 +119,8 @@ def _tokens(data: bytes) -> Iterator[Span]:
 
 def _web_tokens(data: bytes) -> Iterator[Span]:
     """Yield JSON Web Tokens, from the middle, which is where one begins for certain."""
+    if b".eyJ" not in data:
+        return
     for match in re.finditer(rb"\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+", data):
         before = data[max(0, match.start() - _LONGEST_HEADER) : match.start()]
         header = before[len(before.rstrip(_TOKEN_CHARACTERS)) :]
@@ -142,7 +144,7 @@ def _ends_of_keys(data: bytes) -> Iterator[Span]:
 
 def password_spans(data: bytes) -> Iterator[Span]:
     """Yield the passwords in URLs, as in `postgres://app:PASSWORD@db`."""
-    if b"://" not in data:
+    if b"://" not in data or b"@" not in data:
         return
     for match in re.finditer(rb"(?<=://)[^\s\"'<>\\`]++", data):
         start = match.start()

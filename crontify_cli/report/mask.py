@@ -54,6 +54,8 @@ class Masker:
         self._needles: Needles | None = None
 
     def __call__(self, text: str) -> str:
+        if len(text) < _SHORTEST_OWN and text.isascii():
+            return text
         errors = "surrogateescape"  # as in the words of a command
         try:
             data = text.encode("utf-8", errors)

@@ -151,7 +151,7 @@ class Needles:
         """Search as it stands, and with escape sequences decoded."""
         bare = data.translate(None, _QUOTES)
         yield from _outer(self._in_bare(bare, depth), data, _QUOTES)
-        if rounds and re.search(_ESCAPED, data):
+        if rounds and _may_be_escaped(data) and re.search(_ESCAPED, data):
             padded = re.sub(_ESCAPED, _unescaped, data)
             plain = padded.translate(None, _FILLING)
             yield from _outer(self._in_escaped(plain, depth, rounds - 1), padded, _FILLING)
@@ -278,6 +278,11 @@ class _Places:
         return self._places[position - self._first]
 
 
+def _may_be_escaped(data: bytes) -> bool:
+    """Tell whether it is worth compiling `_ESCAPED`."""
+    return b"\\" in data or b"%" in data or b"&" in data
+
+
 def _unescaped(match: re.Match[bytes]) -> bytes:
     """Return what an escape sequence stands for, filled to the same length."""
     code, byte, octal, percent, number, name = match.groups()
@@ -325,10 +330,13 @@ def _lines(value: str) -> Iterator[bytes]:
 
     The frame of a PEM and the host of a URL are no secrets, and occur in harmless texts.
     """
-    lines = [re.sub(_FRAME, "", line).strip() for line in value.strip().splitlines()]
+    lines = value.strip().splitlines()
+    if "-----" in value:
+        lines = [re.sub(_FRAME, "", line) for line in lines]
+    lines = [line.strip() for line in lines]
     lines = [line for line in lines if line]
     whole = "".join(lines)
-    if place := re.match(_PLACE, whole):
+    if "://" in whole and (place := re.match(_PLACE, whole)):
         rest = whole[place.end() :]
         whole = rest if len(rest) >= 8 else whole
     pieces = {whole, *(line for line in lines if 8 <= len(line) < PIECE)}

@@ -4,26 +4,36 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from crontify_cli.report.mask import Masker
 
 _SHORTEST = 8
 
-# Any word of a variable's name, as in NPM_TOKEN, PGPASSWORD, PASSWORD1, SECRET_KEY_BASE.
-_SECRET_WORD = r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|APIKEY|CREDENTIAL|WEBHOOK)S?[0-9]*+$"
-# Its last word, as in SMTP_PASS, SSHPASS, LDAP_BINDPW, but not SSH_ASKPASS.
-_SECRET_LAST = (
-    r"(?:PWD?|(?<!ASK)(?<!BY)(?<!COM)PASS|^KEYS?|^PAT|^AUTH|^AUTHORIZATION|^COOKIE|^JWT)[0-9]*+$"
+# What a word of a variable's name ends with, as in NPM_TOKEN, PGPASSWORD, SECRET_KEY_BASE.
+# Digits and a plural S may follow.
+_SECRET_WORDS = (
+    *("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL"),
+    "WEBHOOK",
 )
-_SECRET_END = r"(?:^|_)(?:SECRET_ID|AUTH_CONFIG|CONNECTION_STRING|CONN_?STR|CONNECTIONSTRING)$"
-_SECRET_PART = r"(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION)_KEY"
+# What its last word ends with, as in SMTP_PASS, SSHPASS, LDAP_BINDPW, but not SSH_ASKPASS.
+_SECRET_ENDS = ("PW", "PWD", "PASS")
+_OTHER_PASS = ("ASKPASS", "BYPASS", "COMPASS")
+_SECRET_LAST = frozenset(("KEY", "KEYS", "PAT", "AUTH", "AUTHORIZATION", "COOKIE", "JWT"))
+_SECRET_NAMES = (
+    *("_SECRET_ID", "_AUTH_CONFIG", "_CONNECTION_STRING", "_CONN_STR", "_CONNSTR"),
+    "_CONNECTIONSTRING",
+)
+_SECRET_PARTS = ("API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "SIGNING_KEY", "ENCRYPTION_KEY")
 # The last word of a variable whose value is not a secret, but something about one.
-_ABOUT = (
-    r"(?:^|_)(?:FILES?|PATH|DIR|DIRECTORY|SOCK|SOCKET|INFO|TTL|LIFETIME|EXPIRY|EXPIRES|TIMEOUT|NAME"
-    r"|TYPE|ID|HOST|PORT|USER|USERNAME|ENABLED|COMMAND|CMD|HELPER|METHOD|ALGORITHM|VERSION)$"
+_ABOUT = frozenset(
+    (
+        *("FILE", "FILES", "PATH", "DIR", "DIRECTORY", "SOCK", "SOCKET", "INFO", "TTL", "LIFETIME"),
+        *("EXPIRY", "EXPIRES", "TIMEOUT", "NAME", "TYPE", "ID", "HOST", "PORT", "USER", "USERNAME"),
+        *("ENABLED", "COMMAND", "CMD", "HELPER", "METHOD", "ALGORITHM", "VERSION"),
+    )
 )
+_DIGITS = "0123456789"
 _PATH = (
     r"(?:~|\.{1,2}|/(?:bin|dev|etc|home|mnt|nix|opt|private|proc|root|run|srv|sys|tmp|usr|Users|var))"
     r"(?:/[^\n]*)?"
@@ -43,7 +53,7 @@ def secret_values(environ: Mapping[str, str]) -> list[str]:
     found: dict[str, None] = {}
     for name, value in environ.items():
         value = value.strip()
-        if _names_a_secret(name) and not re.fullmatch(_PATH, value):
+        if _names_a_secret(name) and not _is_path(value):
             found[value] = None
         found |= dict.fromkeys(_inside(value))
     return [value for value in found if len(value) >= _SHORTEST and value.lower() not in _HARMLESS]
@@ -72,15 +82,22 @@ def full_mask() -> "Masker":
 def _names_a_secret(name: str) -> bool:
     name = name.upper().replace("-", "_").strip("_")
     words = name.split("_")
-    if re.search(_SECRET_END, name):
+    if f"_{name}".endswith(_SECRET_NAMES):
         return True
-    if re.search(_ABOUT, name) or name in ("PWD", "OLDPWD"):
+    if words[-1] in _ABOUT or name in ("PWD", "OLDPWD"):
         return False
     if words[-1] in ("URL", "URI"):
         return "WEBHOOK" in words
-    if re.search(_SECRET_LAST, words[-1]) or re.search(_SECRET_PART, name):
+    words = [word.rstrip(_DIGITS) for word in words]
+    if words[-1] in _SECRET_LAST or any(part in name for part in _SECRET_PARTS):
         return True
-    return any(re.search(_SECRET_WORD, word) for word in words)
+    if words[-1].endswith(_SECRET_ENDS) and not words[-1].endswith(_OTHER_PASS):
+        return True
+    return any(word.removesuffix("S").endswith(_SECRET_WORDS) for word in words)
+
+
+def _is_path(value: str) -> bool:
+    return value.startswith(("~", ".", "/")) and bool(re.fullmatch(_PATH, value))
 
 
 def _inside(value: str) -> Iterator[str]:
@@ -91,7 +108,15 @@ def _inside(value: str) -> Iterator[str]:
 
     data = value.encode("utf-8", "surrogateescape")
     for start, end in (*password_spans(data), *named_spans(data)):
-        secret = data[start:end].decode("utf-8", "surrogateescape")
-        yield from (secret, unquote(secret))
-    if match := re.match(_TOKEN_AS_USER, value):
-        yield from (match[1], unquote(match[1]))
+        yield from _quoted_and_not(data[start:end].decode("utf-8", "surrogateescape"))
+    if "@" in value and (match := re.match(_TOKEN_AS_USER, value)):
+        yield from _quoted_and_not(match[1])
+
+
+def _quoted_and_not(secret: str) -> Iterator[str]:
+    """Yield a part of a URL, and the secret that it stands for if it is percent-encoded."""
+    yield secret
+    if "%" in secret:
+        from urllib.parse import unquote
+
+        yield unquote(secret)

@@ -1,7 +1,6 @@
 """Whether a run counts as a success, and the words for how it ended."""
 
 import os
-import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +91,8 @@ def exit_code(status: int) -> int:
 
 def signal_name(number: int) -> str:
     """Return `SIGTERM` for 15; realtime signals have no names of their own."""
+    import signal
+
     try:
         return signal.Signals(number).name
     except ValueError:
