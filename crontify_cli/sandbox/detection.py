@@ -73,7 +73,7 @@ def next_watch(last: Watch | None, now: Millis, interval: Millis) -> Watch:
 
 
 def detect(facts: MonitorFacts, watching_since: Millis, now: Millis) -> Iterator[Finding]:
-    """Yield what is to be detected of a monitor."""
+    """Yield what is to be detected of a monitor; may raise UnknownZoneError."""
     if finding := _find_hung(facts, watching_since, now):
         yield finding
     elif facts.schedule and facts.open_status != "running":

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from crontify_cli.sandbox.detection import Finding, MonitorFacts, Watch, detect,
 from crontify_cli.sandbox.identity import new_id, now
 from crontify_cli.sandbox.outbox import add_alert
 from crontify_cli.sandbox.records import AlertDraft, Detection, Millis
+from crontify_cli.sandbox.schedule import UnknownZoneError
 
 _FACTS = """
 SELECT m.account, m.row, m.id, r.row, r.id,
@@ -29,35 +30,49 @@ async def keep_detecting(
     on_detection: Callable[[Detection], None],
 ) -> None:
     """Run detection every `interval` until cancelled; `path` is the database's."""
-    problem = None
+    said: Collection[str] = ()
     while True:
         await asyncio.sleep(interval / 1000)
+        detections: Sequence[Detection] = ()
         try:
             async with exclusive(connection):
-                detections = run_detection(connection, now(), interval)
+                detections, problems = run_detection(connection, now(), interval)
         except sqlite3.Error as error:
-            previous, problem = problem, describe_error(error, path)
-            if problem != previous:
-                say(f"warning: detection is not working: {problem}")
-            continue
-        problem = None
+            problems = [f"detection is not working: {describe_error(error, path)}"]
+        for problem in problems:
+            if problem not in said:
+                say(f"warning: {problem}")
+        said = problems
         for detection in detections:
             on_detection(detection)
 
 
-def run_detection(
-    connection: sqlite3.Connection, at: Millis, interval: Millis
-) -> Sequence[Detection]:
+class Round(NamedTuple):
+    """What one round of detection has found, and why some monitors could not be judged."""
+
+    detections: Sequence[Detection]
+    problems: Sequence[str]
+
+
+def run_detection(connection: sqlite3.Connection, at: Millis, interval: Millis) -> Round:
     """Detect and store what is missed or hung `at` that time; within a transaction."""
     row = connection.execute("SELECT seen_at, watching_since FROM detection").fetchone()
     watch = next_watch(row and Watch(*row), at, interval)
     connection.execute("DELETE FROM detection")
     connection.execute("INSERT INTO detection VALUES (?, ?)", watch)
-    return [
-        _store(connection, _Monitor(*row[:5]), finding, at)
-        for row in connection.execute(_FACTS).fetchall()
-        for finding in detect(MonitorFacts(*row[5:]), watch.since, at)
-    ]
+    detections, problems = [], []
+    for row in connection.execute(_FACTS).fetchall():
+        monitor, facts = _Monitor(*row[:5]), MonitorFacts(*row[5:])
+        try:
+            for finding in detect(facts, watch.since, at):
+                detections.append(_store(connection, monitor, finding, at))
+        except UnknownZoneError:
+            problems.append(
+                f"missed runs of monitor {monitor.id} are not detected: this machine does not"
+                f" know its time zone {facts.timezone}; install it, or set another one with:"
+                f" crontify sandbox monitor set {monitor.id} --timezone ZONE"
+            )
+    return Round(detections, problems)
 
 
 class _Monitor(NamedTuple):

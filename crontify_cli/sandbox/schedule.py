@@ -26,6 +26,10 @@ _NICKNAMES = {
 }
 
 
+class UnknownZoneError(ValueError):
+    """This machine does not know a time zone, or no longer."""
+
+
 def parse_schedule(text: str) -> str:
     """Return a cron expression with its five fields separated by single spaces.
 
@@ -47,21 +51,24 @@ def parse_schedule(text: str) -> str:
 
 def parse_timezone(name: str) -> str:
     """Return the name of a time zone of this machine; raises ValueError for any other."""
-    try:
-        _zone(name)
-    except (OSError, ValueError, LookupError):  # also for absolute paths and directories
-        raise ValueError(f"not a time zone such as Europe/Berlin: {name!r}") from None
+    _zone(name)
     return name
 
 
 def _zone(name: str) -> tzinfo:
     # The default must also work on machines without a time zone database.
-    return UTC if name == "UTC" else ZoneInfo(name)
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (OSError, ValueError, LookupError):  # also for absolute paths and directories
+        raise UnknownZoneError(f"not a time zone such as Europe/Berlin: {name!r}") from None
 
 
 @lru_cache(maxsize=4096)
 def period(schedule: str, timezone: str, at: Millis) -> Millis:
-    """Return the time from the run that a ping `at` belongs to until the next one is due."""
+    """Return the time from the run that a ping `at` belongs to until the next one is due.
+
+    Raises UnknownZoneError.
+    """
     from cronsim import CronSim
 
     expression = _NICKNAMES.get(schedule, schedule)

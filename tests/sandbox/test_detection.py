@@ -372,6 +372,36 @@ def test_a_silence_is_shown_as_a_missed_run_until_the_next_ping(tmp_path: Path) 
         }
 
 
+def test_a_time_zone_that_has_vanished_concerns_its_monitor_alone(tmp_path: Path) -> None:
+    db, stderr = tmp_path / "sandbox.db", tmp_path / "stderr"
+    names = ("lost", "silent")
+    with serving(db) as server:
+        for name in names:
+            added = ("monitor", "add", name, "--schedule", "0 * * * *", "--grace", "1s")
+            server.command(*added)
+            server.send(name, "start")
+        server.send("silent", "success")
+    now = time.time_ns() // 1_000_000
+    _prepare(
+        db,
+        f"UPDATE monitors SET last_ping_at = {now - DAY}, watched_from = 0",
+        "UPDATE monitors SET timezone = 'Europe/Atlantis' WHERE id = 'lost'",
+        "DELETE FROM detection",
+        f"INSERT INTO detection VALUES ({now}, {now - DAY})",
+    )
+    redirected = ("sh", "-c", f'exec "$@" 2>{stderr}', "sh")
+    with serving(db, "--detect-every", "0.2s", before=redirected) as server:
+        until(lambda: server.runs("silent")[0]["status"] == "missed", "the run is missed")
+        until(lambda: server.runs("lost")[0]["status"] == "hung", "the other one is hung")
+        seen = _seen_at(db)
+        until(lambda: _seen_at(db) > seen + SECOND, "detection has run again")
+        assert [alert["kind"] for alert in server.alerts("lost")] == ["hung"]
+    (line,) = stderr.read_text().splitlines()
+    assert line.startswith("crontify: warning: missed runs of monitor lost are not detected: ")
+    assert "Europe/Atlantis" in line
+    assert "crontify sandbox monitor set lost --timezone" in line
+
+
 def test_a_paused_monitor_records_pings_and_has_no_alerts(tmp_path: Path) -> None:
     with serving(tmp_path / "sandbox.db", "--detect-every", "0.2s") as server:
         server.command("monitor", "add", "quiet", "--grace", "1s")
