@@ -11,6 +11,7 @@ from crontify_cli.errors import one_line, say
 from crontify_cli.sandbox.database import describe_error, exclusive
 from crontify_cli.sandbox.identity import now
 from crontify_cli.sandbox.outbox import TIMEOUT, Job, Result, has_pending, settle, take_due
+from crontify_cli.sandbox.records import Attempt
 
 if TYPE_CHECKING:
     from crontify_cli.sandbox.post import Sender
@@ -25,14 +26,20 @@ class Courier:
     """Sends what is due, at most one alert at a time to each channel.
 
     make_sender: called in a thread when there is something to send for the first time.
+    on_attempt: called after an attempt has been recorded.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, make_sender: "Callable[[], Sender]"
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        make_sender: "Callable[[], Sender]",
+        on_attempt: Callable[[Attempt], None],
     ) -> None:
         self._connection = connection
         self._path = path
         self._make_sender = make_sender
+        self._on_attempt = on_attempt
         self._sender: Sender | None = None
         self._making_sender = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -107,7 +114,8 @@ class Courier:
         while True:
             try:
                 async with exclusive(self._connection):
-                    settle(self._connection, job, result)
-                return
+                    attempt = settle(self._connection, job, result)
+                break
             except sqlite3.Error:
                 await asyncio.sleep(_RETRY)
+        self._on_attempt(attempt)

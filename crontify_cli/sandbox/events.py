@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
 from crontify_cli.sandbox.live import as_json
-from crontify_cli.sandbox.records import Account, Event, RefusedRequest
+from crontify_cli.sandbox.records import Account, Attempt, Event, RefusedRequest
 
 _INTERVAL = 0.2  # seconds between two batches
 _MAX_QUEUED = 50  # events per batch, the newest: nobody reads more
@@ -23,7 +23,7 @@ class EventHub:
     def __init__(self) -> None:
         self._streams: set[_Stream] = set()
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event | Attempt) -> None:
         """Queue the event for the streams of its account; never blocks."""
         # A refused request belongs to no account: most were refused for lack of a valid key.
         if not isinstance(event, RefusedRequest):
@@ -52,11 +52,11 @@ class _Stream:
     def __init__(self, account: int) -> None:
         self.account = account
         self.closed = False
-        self._events: deque[Event] = deque(maxlen=_MAX_QUEUED)
+        self._events: deque[Event | Attempt] = deque(maxlen=_MAX_QUEUED)
         self._lost = 0
         self._wake = asyncio.Event()
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event | Attempt) -> None:
         self._lost += len(self._events) == _MAX_QUEUED
         self._events.append(event)
         self._wake.set()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from crontify_cli.errors import one_line
 from crontify_cli.model import Meta
 from crontify_cli.sandbox.identity import timestamp
-from crontify_cli.sandbox.records import AlertDraft, Detection, Event, RefusedRequest
+from crontify_cli.sandbox.records import AlertDraft, Attempt, Detection, Event, RefusedRequest
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -95,8 +95,18 @@ def write_json(events: Sequence[Event], dropped: int) -> None:
     sys.stdout.flush()
 
 
-def as_json(event: Event) -> dict[str, object]:
+def as_json(event: Event | Attempt) -> dict[str, object]:
     """Return the event's JSON object, documented in docs/output.md."""
+    if isinstance(event, Attempt):
+        return {
+            "event": "delivery",
+            "timestamp": timestamp(event.at),
+            "monitor": event.monitor_id,
+            "channel": event.channel_id,
+            "alert": event.alert_id,
+            "status": event.status,
+            "error": event.error,
+        }
     if isinstance(event, RefusedRequest):
         return {
             "event": "refused",

@@ -9,7 +9,14 @@ from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 from crontify_cli.sandbox.identity import new_id
-from crontify_cli.sandbox.records import AlertDraft, AlertKind, ChannelKind, Millis
+from crontify_cli.sandbox.records import (
+    AlertDraft,
+    AlertKind,
+    Attempt,
+    ChannelKind,
+    DeliveryStatus,
+    Millis,
+)
 
 TIMEOUT = 30.0
 """Seconds for an attempt as a whole: a receiver that answers later is told again."""
@@ -35,7 +42,9 @@ class Job(NamedTuple):
     """A delivery whose turn it is; `failures` is the number of attempts before."""
 
     row: int
+    account: int
     channel: int
+    channel_id: str
     kind: ChannelKind
     url: str
     created_at: Millis
@@ -73,7 +82,7 @@ def add_alert(
 
 
 _HEADS = """
-SELECT d.row, c.row, c.kind, c.url, d.created_at,
+SELECT d.row, m.account, c.row, c.id, c.kind, c.url, d.created_at,
     (SELECT count(*) FROM attempts WHERE delivery = d.row),
     a.id, a.kind, m.id, r.id, a.message, a.log_head, a.created_at, d.next_attempt_at
 FROM deliveries d
@@ -101,9 +110,8 @@ def take_due(
     busy: the rows of the channels to leave out.
     """
     jobs, times = [], []
-    heads = connection.execute(_HEADS).fetchall()
-    for row, channel, kind, url, created, failures, *message, following in heads:
-        job = Job(row, channel, kind, url, created, failures, Message(*message))
+    for *head, following in connection.execute(_HEADS).fetchall():
+        job = Job._make([*head[:8], Message(*head[8:])])
         if job.channel in busy:
             continue
         if following > now:
@@ -116,10 +124,11 @@ def take_due(
     return jobs, min(times, default=None)
 
 
-def settle(connection: sqlite3.Connection, job: Job, result: Result) -> None:
+def settle(connection: sqlite3.Connection, job: Job, result: Result) -> Attempt:
     """Record an attempt, and what follows from it: success, a pause, or giving up."""
     record_attempt(connection, job.row, result)
-    status, following = "pending", result.at + result.duration
+    status: DeliveryStatus = "pending"
+    following = result.at + result.duration
     if result.error is None:
         status = "delivered"
     elif result.at - job.created_at > KEEP_TRYING:
@@ -129,6 +138,15 @@ def settle(connection: sqlite3.Connection, job: Job, result: Result) -> None:
     connection.execute(
         "UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE row = ?",
         (status, following, job.row),
+    )
+    return Attempt(
+        result.at,
+        job.account,
+        job.message.monitor_id,
+        job.channel_id,
+        job.message.id,
+        status,
+        result.error,
     )
 
 

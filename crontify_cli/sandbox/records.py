@@ -92,6 +92,21 @@ class Detection(NamedTuple):
     alerts: Sequence[AlertDraft]
 
 
+class Attempt(NamedTuple):
+    """An attempt to deliver an alert to a channel; `account`: as for a ping.
+
+    error: None if the alert was accepted.
+    """
+
+    at: Millis
+    account: int
+    monitor_id: str
+    channel_id: str
+    alert_id: str
+    status: DeliveryStatus
+    error: str | None
+
+
 Event = AcceptedPing | RefusedRequest | Detection
 OnEvent = Callable[[Event], None]
 

@@ -78,7 +78,7 @@ def serve(
         token = make_token(store.signing_secret(), account, now(), DEFAULT_SECONDS)
         link = page_link(base_url(listener, ""), token)
         printer, hub = EventPrinter(write_json if as_json else write_lines), EventHub()
-        courier = Courier(connection, path, partial(_make_sender, smtp))
+        courier = Courier(connection, path, partial(_make_sender, smtp), hub.publish)
 
         def on_event(event: Event) -> None:
             printer.show(event)

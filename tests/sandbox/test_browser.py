@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,8 +13,9 @@ from playwright.sync_api import Browser, expect
 from crontify_cli.sandbox.database import open_database, transaction
 from crontify_cli.sandbox.identity import now
 from tests.sandbox.browser import chromium, visiting
+from tests.sandbox.receivers import Request, accept, receiving
 from tests.sandbox.server import Server, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # One browser for all: it takes more memory than everything else in the tests.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -266,8 +268,32 @@ def test_a_delivery_that_failed_is_shown_with_its_attempts(
             channels = tab.page.locator("section[aria-labelledby=channels]")
             expect(channels.locator("h3")).to_contain_text(f"{monitor}: webhook")
             expect(channels.locator("ol > li").first).to_contain_text("pending")
-            expect(channels.locator("li li").first).to_contain_text("connection")
+            expect(channels.locator("li li").first).to_contain_text("Connection refused")
             assert tab.accessibility_violations() == []
+
+
+def test_the_result_of_a_delivery_is_shown_as_soon_as_it_is_known(
+    browser: Browser, server: Server
+) -> None:
+    monitor, release = server.monitor(), threading.Event()
+
+    def hold(request: Request) -> None:
+        release.wait(PATIENCE)
+        accept(request)
+
+    with receiving(hold) as receiver, visiting(browser, server.page) as tab:
+        server.command("channel", "add", monitor, receiver.url)
+        tab.context.add_init_script("window.setInterval = () => 0")  # no refresh by the clock
+        tab.page.reload()
+        tab.open(f"/monitors/{monitor}")
+        expect(tab.page.locator("#connection")).to_have_text("Live")
+        server.send(monitor, "fail")
+        delivery = tab.page.locator("section[aria-labelledby=channels] ol > li").first
+        expect(delivery).to_contain_text("pending")
+        release.set()
+        expect(delivery).to_contain_text("delivered")
+        tab.open("/")
+        expect(tab.page.locator("section[aria-labelledby=pings] li")).to_have_count(1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,6 +12,7 @@ import pytest
 from crontify_cli.model import Ping
 from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.records import AcceptedPing, Account, PingResult
+from tests.sandbox.receivers import receiving, refuse
 from tests.sandbox.server import Server, serving
 
 
@@ -50,6 +51,22 @@ def test_each_ping_arrives_as_serve_prints_it(tmp_path: Path) -> None:
         assert events == [json.loads(server.process.stdout.readline()) for _ in events]
     assert [event["kind"] for event in events] == ["start", "success", "fail"]
     assert [alert["kind"] for alert in events[1]["alerts"]] == ["silent_failure"]
+
+
+def test_each_attempt_to_deliver_an_alert_arrives(server: Server) -> None:
+    monitor = server.monitor()
+    with receiving(refuse(503)) as receiver, stream(server) as lines:
+        channel = server.command("channel", "add", monitor, receiver.url).split()[1]
+        server.send(monitor, "fail")
+        _, refused, accepted = following(lines, 3)
+    (alert,) = server.alerts(monitor)
+    for event in (refused, accepted):
+        assert event.pop("timestamp")
+        assert event.pop("event") == "delivery"
+        assert (event.pop("monitor"), event.pop("channel")) == (monitor, channel)
+        assert event.pop("alert") == alert["id"]
+    assert refused == {"status": "pending", "error": "HTTP 503"}
+    assert accepted == {"status": "delivered", "error": None}
 
 
 def test_a_stream_carries_only_pings_of_the_token_s_account(server: Server) -> None:

@@ -15,7 +15,7 @@ from crontify_cli.sandbox.identity import now
 from crontify_cli.sandbox.outbox import Message, Result
 from crontify_cli.sandbox.pings import record_ping
 from crontify_cli.sandbox.post import Sender, send_once
-from crontify_cli.sandbox.records import SmtpServer
+from crontify_cli.sandbox.records import Attempt, SmtpServer
 from crontify_cli.sandbox.targets import Target
 from tests.faults import self_signed
 from tests.programs import need
@@ -199,9 +199,11 @@ def test_a_sandbox_that_stops_does_not_wait_for_a_server_that_hangs(
         ),
     ):
         record_ping(connection, account, Ping("a", "fail"), now())
+        seen: list[Attempt] = []
         server = SmtpServer(f"smtp://127.0.0.1:{port}", "crontify@example.com")
-        courier = Courier(connection, Path("unused"), lambda: Sender(server))
+        courier = Courier(connection, Path("unused"), lambda: Sender(server), seen.append)
         asyncio.run(stop_while_sending(courier))
+        assert [attempt.status for attempt in seen] == ["pending"]
         assert is_silent.is_set()
         (channel,) = channels_of(connection, account)
     (delivery,) = channel.deliveries

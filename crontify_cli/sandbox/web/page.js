@@ -510,12 +510,13 @@ async function read(reader) {
 }
 
 function receive(event) {
+  refreshSoon();
+  if (event.event === "delivery") return;
   pings.unshift(event);
-  pings.length = Math.min(pings.length, MAX_PINGS);
+  pings.splice(MAX_PINGS);
   for (const { kind, message } of event.alerts ?? []) { // the rest is too much to be read aloud
     $("announcement").textContent = plain(`${event.monitor}: ${words(kind)}: ${message}`);
   }
-  refreshSoon();
 }
 
 addEventListener("hashchange", () => {
