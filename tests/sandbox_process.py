@@ -47,4 +47,4 @@ def running(tmp_path: Path) -> Iterator[Sandbox]:
         yield Sandbox(ready["url"], ready["api_key"], ready["token"])
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)

@@ -19,6 +19,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.waiting import PATIENCE
+
 KEY = "ck_test_0123456789abcdef"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlLW9mLXRoZS10ZXN0cw"
 PREFIX = "/api/v1"
@@ -133,8 +135,9 @@ class ApiServer:
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(tls.certificate, tls.key)
-        self._listener = bound()
-        self.port: int = self._listener.getsockname()[1]
+        self._reserved = bound()  # nobody else gets the port, not even between down and up
+        self.port: int = self._reserved.getsockname()[1]
+        self._listener = bound(self.port)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}{PREFIX}"
 
     def __enter__(self) -> "ApiServer":
@@ -144,6 +147,7 @@ class ApiServer:
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
         self._close_all()
+        self._reserved.close()
         for thread in self._threads:
             thread.join(10)
 
@@ -162,7 +166,7 @@ class ApiServer:
         """Return the kinds of all requests so far, in order of arrival."""
         return [request.kind for request in self.requests]
 
-    def wait_for(self, count: int, timeout: float = 20) -> list[Request]:
+    def wait_for(self, count: int, timeout: float = PATIENCE) -> list[Request]:
         """Return the requests once there are `count` of them; AssertionError after `timeout` s."""
         with self._changed:
             done = self._changed.wait_for(lambda: len(self.requests) >= count, timeout)

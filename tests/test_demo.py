@@ -82,7 +82,7 @@ def test_kept_the_demo_shows_the_failed_run_until_ctrl_c_and_then_deletes_everyt
             assert "ValueError: could not convert" in run["log"]
             assert len(list(temporary.iterdir())) == 1
             os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             process.kill()
     with pytest.raises(httpx.ConnectError):

@@ -480,7 +480,7 @@ def test_a_queue_is_a_blip_an_outage_or_about_to_be_lost(
     folder = home / ".local/state/crontify"
     at(api.url)
     assert state(home)["queue"] == "ok: empty -> None"
-    queue(folder, api.url, 3, 7300, "no answer from x within 10s")
+    queue(folder, api.url, 3, 7261, "no answer from x within 10s")
     found = doctor()
     assert (found.code, found.warnings()) == (0, {"queue"})
     assert "3 reports queued, the oldest for 2h1m: no answer from x" in found["queue"]
@@ -497,7 +497,7 @@ def test_a_queue_is_a_blip_an_outage_or_about_to_be_lost(
 
 def test_reports_for_another_server_are_pointed_out(at: At, home: Path) -> None:
     at("https://new.example/api")
-    queue(home / ".local/state/crontify", "https://old.example/api", 2, 7300)
+    queue(home / ".local/state/crontify", "https://old.example/api", 2, 7261)
     found = state(home)["queue"]
     assert (
         "2 reports queued for another server, https://old.example/api, the oldest for 2h1m"

@@ -219,7 +219,7 @@ def test_ctrl_c_is_130_without_a_word(broken: Broken, home: Path, tmp_path: Path
     )
     fifo.read_bytes()  # it waits
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, b"")
     assert tracebacks(home) == []
 

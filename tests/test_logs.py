@@ -204,8 +204,8 @@ def test_follow_shows_a_line_as_soon_as_it_is_printed_and_the_outcome(
     (tmp_path / "go").touch()
     assert reader.stdout.readline() == "red\n"  # while the job waits for `end`
     (tmp_path / "end").touch()
-    out, err = reader.communicate(timeout=30)
-    assert job.wait(30) == 7
+    out, err = reader.communicate(timeout=60)
+    assert job.wait(60) == 7
     assert (out, reader.returncode) == ("last\n", 0)
     assert "m: failed: exited with code 7" in err
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import time
@@ -17,7 +16,7 @@ from tests.conftest import Crontify
 from tests.faults import answer
 from tests.past import Past
 from tests.programs import PROGRAM
-from tests.server import ApiServer, right
+from tests.server import ApiServer, bound, right
 from tests.waiting import until, until_exists
 
 ODD = ("a.b~c", "_", "9", "x" * 128)
@@ -186,9 +185,8 @@ def test_prometheus_accepts_the_format_and_the_textfile_collector_the_file(
     folder = tmp_path / "textfile"
     folder.mkdir()
     assert crontify("metrics", "--output", str(folder / "crontify.prom")).returncode == 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    reserved = bound()
+    port = reserved.getsockname()[1]
     daemon = subprocess.Popen(
         [
             exporter,
@@ -214,7 +212,8 @@ def test_prometheus_accepts_the_format_and_the_textfile_collector_the_file(
         found = samples(scraped())
     finally:
         daemon.terminate()
-        daemon.wait(30)
+        daemon.wait(60)
+        reserved.close()
     assert found["node_textfile_scrape_error",] == 0
     for name in ODD:
         assert ("last_run_exit_code", name) in found
@@ -232,7 +231,7 @@ def test_only_a_regular_file_is_replaced(crontify: Crontify, tmp_path: Path, pla
         real.touch()
     reader = subprocess.Popen(["cat", path if place == "fifo" else "/dev/null"], stdout=-1)
     done = crontify("metrics", "--output", str(path))
-    read = reader.communicate(timeout=30)[0].decode()
+    read = reader.communicate(timeout=60)[0].decode()
     assert done.returncode == 0, done.stderr
     assert path.is_fifo() if place == "fifo" else path.is_symlink()
     text = read if place == "fifo" else real.read_text()

@@ -5,16 +5,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.records import live_runs
+from crontify_cli.record import Record
 from tests import faults
 from tests.conftest import Crontify
 from tests.programs import PROGRAM
 from tests.server import ApiServer, Behaviour, answer
-from tests.waiting import until_exists
+from tests.waiting import until
 
 PYTHON = sys.executable
 
@@ -110,9 +111,9 @@ def test_a_refusing_server_does_not_cost_the_whole_patience(
 
 
 def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
-    crontify: Crontify, api: ApiServer, env: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path, tmp_path: Path
 ) -> None:
-    script = "echo before; touch begun; until [ -e go ]; do sleep .01; done"
+    script = "echo before; until [ -e go ]; do sleep .01; done"
     wrapper = subprocess.Popen(
         [*PROGRAM, "exec", "backup", "--", "sh", "-c", script],
         cwd=tmp_path,
@@ -120,15 +121,19 @@ def test_a_run_whose_wrapper_was_killed_is_reported_by_the_next(
         stdout=subprocess.DEVNULL,
     )
     api.wait_for(1)
-    until_exists(tmp_path / "begun")
+    (live,) = live_runs(str(state))
+    until(lambda: Record(Path(live.path).read_bytes()).total, "the output is recorded")
     wrapper.send_signal(signal.SIGKILL)
     wrapper.wait()
     crontify("exec", "backup", "--", "true", env=env)
     assert api.kinds() == ["start", "start", "success"]  # the job itself still lives
     (tmp_path / "go").touch()
-    deadline = time.monotonic() + 20
-    while "fail" not in api.kinds() and time.monotonic() < deadline:
+
+    def is_reported() -> bool:
         crontify("exec", "backup", "--", "true", env=env)
+        return "fail" in api.kinds()
+
+    until(is_reported, "the run is reported")
     fails = [request for request in api.requests if request.kind == "fail"]
     assert len(fails) == 1
     assert "the wrapper was killed, the job's outcome is unknown" in fails[0].json["errorMessage"]

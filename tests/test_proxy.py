@@ -40,7 +40,7 @@ class Proxy:
     def close(self) -> None:
         with socket.create_connection(self._listener.getsockname()) as connection:
             connection.sendall(b"stop")
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=60)
         self._listener.close()
 
 

@@ -177,7 +177,7 @@ def test_retry_sends_the_reports_of_what_is_named_and_no_others(
 def test_retry_says_why_a_report_is_still_queued(
     crontify: Crontify, past: Past, api: ApiServer, impatient: dict[str, str]
 ) -> None:
-    past.run("a", "fail", ago=90, code=1, report="queued", server=api.url)
+    past.run("a", "fail", ago=75, code=1, report="queued", server=api.url)
     past.run("b", "fail", ago=80, code=1, report="queued", server="http://old/api")
     api.down()
     done = crontify("queue", "retry", env=impatient)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.records import live_runs
 from crontify_cli.errors import say
 from crontify_cli.report.excerpt import clean
 from tests.completion.journal import write_run
@@ -118,7 +119,9 @@ def test_a_log_shows_text_only(hostile: dict[str, str], crontify: Crontify) -> N
         )
 
 
-def test_the_live_view_shows_text_only(hostile: dict[str, str], tmp_path: Path) -> None:
+def test_the_live_view_shows_text_only(
+    hostile: dict[str, str], state: Path, tmp_path: Path
+) -> None:
     environ = {**os.environ, **hostile, "OUTPUT": f"printed {HOSTILE}"}
     script = f"printf '%s\\n' \"$OUTPUT\"; until test -e {tmp_path}/go; do sleep 0.05; done"
     with (
@@ -131,7 +134,7 @@ def test_the_live_view_shows_text_only(hostile: dict[str, str], tmp_path: Path) 
         Terminal(columns=200) as terminal,
     ):
         try:
-            until(lambda: list(Path(environ["HOME"]).rglob("*-live.rec")), "the record exists")
+            until(lambda: "live" in [run.monitor for run in live_runs(str(state))], "it runs")
             watching = terminal.start([*PROGRAM, "logs", "live", "-f"], env=environ)
             terminal.read_until("end")
         finally:

@@ -207,7 +207,7 @@ def dead_record(launch: Launch, tmp_path: Path, state: Path) -> Path:  # noqa: F
     assert process.stdout.readline() == "out\n"
     (path,) = (state / "live").glob("*.rec")
     process.kill()
-    process.wait(30)
+    process.wait(60)
     job = record.Record(path.read_bytes()).job[0]
     (tmp_path / "go").touch()
     until_gone(job)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds: far beyond what anything takes on a loaded machine."""
 
 
@@ -26,10 +26,28 @@ def until_gone(pid: int) -> None:
     until(lambda: not is_running(pid), f"process {pid} has ended")
 
 
+def until_idle(pid: int, seconds: float) -> None:
+    """Return once no thread of a process has wanted the processor for so many seconds."""
+    since = time.monotonic()
+
+    def is_idle() -> bool:
+        nonlocal since
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        if any(_state(task / "stat") != "S" for task in tasks):
+            since = time.monotonic()
+        return time.monotonic() - since >= seconds
+
+    until(is_idle, f"process {pid} sleeps")
+
+
 def is_running(pid: int) -> bool:
     """Tell whether `pid` is a process that is not a zombie."""
+    return _state(Path(f"/proc/{pid}/stat")) not in ("", "Z", "X")
+
+
+def _state(stat: Path) -> str:
+    """Return the letter that proc(5) has for the state of a process; "" if there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+        return ""

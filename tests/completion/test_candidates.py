@@ -148,7 +148,7 @@ def test_a_broken_config_has_no_aliases_and_nothing_is_said(
 
 def test_a_fifo_as_config_does_not_hold_the_shell_up(crontify: Crontify, config: Path) -> None:
     os.mkfifo(config)
-    assert crontify("__complete", "monitors", timeout=20).stdout == ""
+    assert crontify("__complete", "monitors", timeout=60).stdout == ""
 
 
 def test_asking_makes_no_file(crontify: Crontify, home: Path) -> None:

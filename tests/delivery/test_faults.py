@@ -168,7 +168,7 @@ def test_a_signal_during_a_wait_for_the_rate_limit_leaves_the_report_queued(
     )
     until(lambda: "fail" in api.kinds(), "the fail is answered 429")
     run.send_signal(signum)
-    _, said = run.communicate(timeout=30)
+    _, said = run.communicate(timeout=60)
     assert (run.returncode, said) == (3, "")
     assert crontify("flush", env=env).returncode == 0
     assert [request.kind for request in api.accepted] == ["start", "fail"]

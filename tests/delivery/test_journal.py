@@ -220,18 +220,18 @@ def test_a_lock_that_others_take_in_turn_is_waited_for(state: Path) -> None:
     path = filled(state)
     script = (
         "import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-        "for at in range(8):\n"
+        "for at in range(5):\n"
         "    db.execute('BEGIN EXCLUSIVE')\n"
         "    db.execute('INSERT INTO chores VALUES (?, 1)', (str(at),))\n"
         "    print('locked', flush=True)\n"
-        "    time.sleep(0.5)\n"
+        "    time.sleep(1)\n"
         "    db.execute('COMMIT')\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as others:
         assert others.stdout
         assert others.stdout.readline() == b"locked\n"
-        journal = Journal.open(str(state), wait=0.7)
+        journal = Journal.open(str(state), wait=3)
         assert finish(state, "backup", "fail", journal=journal)
 
 

@@ -76,11 +76,17 @@ def test_a_machine_without_an_id_gets_one_that_stays(
     if subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("no mount namespace here")
     ids = []
+    # The record has it a moment after the spawn, from when it is made.
+    script = tmp_path / "job.sh"
+    script.write_text(
+        f"until [ -s {state}/machine-id ] && grep -qF $(cat {state}/machine-id) $1; do sleep .05;"
+        " done; cp $1 copy"
+    )
+    job = f'timeout 30 sh {script} "{state}/live/$CRONTIFY_RUN-backup.rec"'
     with refusing_url() as url:
         env = {**os.environ, "CRONTIFY_API_KEY": KEY, "CRONTIFY_BASE_URL": url}
         for _ in range(2):
-            script = f"cp {state}/live/$CRONTIFY_RUN-backup.rec copy"
-            command = [*inside, *PROGRAM, "exec", "backup", "--", "sh", "-c", f"sleep 1; {script}"]
+            command = [*inside, *PROGRAM, "exec", "backup", "--", "sh", "-c", job]
             environ = {**env, "PYTHONPATH": str(Path(__file__).parents[2])}
             subprocess.run(command, env=environ, cwd=tmp_path, check=True, capture_output=True)
             ids.append(record.Record((tmp_path / "copy").read_bytes()).machine)
@@ -121,5 +127,5 @@ def test_many_processes_that_make_the_id_at_once_agree(state: Path, tmp_path: Pa
         assert maker.stderr
         until(maker.stderr.readline, "it is ready")
     go.touch()
-    (made,) = {maker.communicate(timeout=30)[0] for maker in makers}
+    (made,) = {maker.communicate(timeout=60)[0] for maker in makers}
     assert len(made.strip()) == 32

@@ -51,7 +51,7 @@ def containers() -> Iterator[list["subprocess.Popen[str]"]]:
     for process in started:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
@@ -100,7 +100,7 @@ def test_it_is_pid_1_and_the_runtimes_term_reaches_the_job_and_is_reported(
     process = start(containers, api, tmp_path, script)
     until_exists(tmp_path / "parent")
     os.kill(entrypoint(process), signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (9, "stopping\n"), err
     assert (tmp_path / "parent").read_text() == "1\n"
     assert api.kinds() == ["start", "fail"]
@@ -114,7 +114,7 @@ def test_a_job_without_a_handler_dies_of_the_term(
     process = start(containers, api, tmp_path, "touch begun; sleep 60; echo unreached")
     until_exists(tmp_path / "begun")
     os.kill(entrypoint(process), signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (143, "")
     assert api.requests[-1].json["errorMessage"].startswith("terminated by SIGTERM")
 
@@ -140,7 +140,7 @@ def test_orphans_are_reaped(
 ) -> None:
     orphans = "for n in 1 2 3 4 5; do (sleep 0.0$n & ) ; done; echo orphan $n; sleep 0.2;"
     process = start(containers, api, tmp_path, orphans + COUNT_CHILDREN)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "orphan 5\nchildren of PID 1: 1\n"), err
 
 
@@ -148,7 +148,7 @@ def test_a_state_dir_in_a_read_only_file_system_costs_a_warning_only(
     containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
 ) -> None:
     process = start(containers, api, tmp_path, "echo ran; exit 4", root=READ_ONLY_HOME)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (4, "ran\n"), err
     assert "no record on disk of this run" in err
     assert "Read-only file system" in err
@@ -161,7 +161,7 @@ def test_a_state_dir_that_cannot_be_costs_a_warning_only(
     containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path, state: str
 ) -> None:
     process = start(containers, api, tmp_path, "echo ran; exit 4", CRONTIFY_STATE_DIR=state)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (4, "ran\n"), err
     assert "no record on disk of this run" in err
     assert api.kinds() == ["start", "fail"]
@@ -175,9 +175,9 @@ def test_what_a_container_left_queued_its_successor_delivers(
     until_exists(tmp_path / "begun")
     until(lambda: api.kinds() == ["start"], "the start came")
     os.kill(entrypoint(first), signal.SIGKILL)
-    first.wait(20)
+    first.wait(60)
     second = start(containers, api, tmp_path, "echo again")
-    second.communicate(timeout=30)
+    second.communicate(timeout=60)
     assert api.kinds() == ["start", "fail", "start", "success"]
     assert "the wrapper was killed" in api.requests[1].json["errorMessage"]
 
@@ -194,7 +194,7 @@ def test_a_key_command_that_fails_is_not_taken_for_one_that_went_well(
     process = start(
         containers, api, tmp_path, script, CRONTIFY_API_KEY="", CRONTIFY_CONFIG=str(config)
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "ran\n"), err
     assert "exited with code 3" in err
     assert api.requests == []

@@ -105,7 +105,7 @@ def test_a_state_dir_of_another_user(crontify: Crontify, api: ApiServer, tmp_pat
 def test_hardly_any_descriptors(launch: Launch, api: ApiServer) -> None:
     limit = (16, 16)
     process = launch(*JOB, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "out\n"), err
     assert "Traceback" not in err
     assert api.kinds() == ["start", "fail"]
@@ -116,7 +116,7 @@ def test_no_file_may_grow(launch: Launch, api: ApiServer) -> None:
         *("--overlap", "skip", *JOB),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "out\n"), err
     assert "no record on disk of this run" in err
     assert "Traceback" not in err
@@ -128,7 +128,7 @@ def test_a_working_folder_that_was_removed(api: ApiServer, tmp_path: Path) -> No
     shell = ["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *command]
     environ = {**os.environ, **settings(api), "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        shell, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30
+        shell, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
     assert api.kinds() == ["start", "success"]
@@ -136,7 +136,7 @@ def test_a_working_folder_that_was_removed(api: ApiServer, tmp_path: Path) -> No
 
 def test_a_careless_umask_opens_nothing_of_ours(launch: Launch, home: Path) -> None:
     process = launch(*JOB[:3], "umask; exit 7", preexec_fn=lambda: os.umask(0) and None)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "0000\n")
     made = [home / ".local", *(home / ".local").rglob("*")]
     assert any(path.name == "journal.db" for path in made)

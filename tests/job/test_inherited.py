@@ -25,7 +25,7 @@ def test_the_jobs_environment_is_as_it_was(
     job = ["env", "-0"]
     alone = subprocess.run(job, env=environ, cwd=tmp_path, capture_output=True, check=True)
     command = [*PROGRAM, "exec", "backup", "--", *job]
-    wrapped = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, timeout=30)
+    wrapped = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, timeout=60)
     words = wrapped.stdout.decode().split("\0")
     theirs = [word for word in words if word.partition("=")[0] not in OURS]
     assert sorted(theirs) == sorted(alone.stdout.decode().split("\0"))
@@ -39,7 +39,7 @@ def test_a_blocked_sigchld_does_not_hide_the_jobs_end(launch: Launch, api: ApiSe
     process = launch(
         *("--", "sh", "-c", "sleep .5; exit 3"), preexec_fn=partial(block, signal.SIGCHLD)
     )
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 3
     assert api.kinds() == ["start", "fail"]
 
@@ -48,7 +48,7 @@ def test_a_blocked_sigalrm_does_not_hold_up_the_timeout(launch: Launch) -> None:
     process = launch(
         *("--timeout", "0.5s", "--", "sleep", "60"), preexec_fn=partial(block, signal.SIGALRM)
     )
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 124
 
 
@@ -57,7 +57,7 @@ def test_the_job_has_the_signal_mask_that_we_were_given(launch: Launch) -> None:
     process = launch(
         *("--", "grep", "^SigBlk", "/proc/self/status"), preexec_fn=partial(block, *blocked)
     )
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert int(out.split()[1], 16) == sum(1 << number - 1 for number in blocked)
 
 
@@ -66,7 +66,7 @@ def test_an_alarm_set_by_who_started_us_is_the_jobs(launch: Launch, api: ApiServ
     process = launch(
         *("--", "sleep", "60"), preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 1)
     )
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGALRM
     assert api.requests[-1].json["errorMessage"].startswith("terminated by SIGALRM")
 
@@ -75,7 +75,7 @@ def test_python_inspect_is_the_jobs(launch: Launch, tmp_path: Path) -> None:
     first = launch("--overlap", "skip", "--", "sh", "-c", "touch begun; read line", stdin=-1)
     until_exists(tmp_path / "begun")
     second = launch("--overlap", "skip", "--", "true", env={"PYTHONINSPECT": "1"})
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=60)
     assert second.returncode == 75
     assert "Traceback" not in err
-    first.communicate("\n", timeout=30)
+    first.communicate("\n", timeout=60)

@@ -52,7 +52,7 @@ def test_a_signal_during_the_wait_ends_the_run_without_a_job(
     other = launch("--overlap", "skip", "--", "true")
     assert other.wait(60) == 0
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert err == "crontify: backup: stopped before the job was started\n"
     assert not (tmp_path / "ran").exists()
@@ -68,7 +68,7 @@ def test_other_signals_do_not_shorten_the_wait(launch: Launch, tmp_path: Path) -
     time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert not (tmp_path / "ran").exists()
 

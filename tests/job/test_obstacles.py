@@ -1,5 +1,6 @@
 """A setting that is wrong for now costs no outcome, and sends nothing to the wrong place."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,10 @@ def config(home: Path) -> Path:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> dict[str, str]:
+def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Let the default base URL, should it be used, be found at a proxy where nobody answers."""
     with bound() as sock:
-        return {"https_proxy": f"http://127.0.0.1:{sock.getsockname()[1]}"}
+        yield {"https_proxy": f"http://127.0.0.1:{sock.getsockname()[1]}"}
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=list(BROKEN))

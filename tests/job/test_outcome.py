@@ -94,7 +94,7 @@ def test_a_command_that_is_not_there_is_named_in_one_line_of_text(
     launch: Launch, api: ApiServer, name: bytes, shown: str, advice: str
 ) -> None:
     process = launch("--", os.fsdecode(name))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 127
     assert err == f"crontify: could not be started: {shown}: command not found{advice}\n"
     assert api.kinds() == ["start", "fail"]

@@ -39,7 +39,7 @@ def test_on_failure_keeps_the_order_of_the_two_streams(launch: Launch, api: ApiS
     process = launch(
         *("--output", "on-failure", "--", *paced(*BOTH, code=3)), stderr=subprocess.STDOUT
     )
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert out == "out1\nerr1\nout2\n"
 
 
@@ -91,7 +91,7 @@ def test_a_full_stdout_costs_only_what_is_shown(launch: Launch, api: ApiServer) 
     script = "echo one; echo two >&2; yes | head -c 3000000; echo the end; exit 6"
     with open("/dev/full", "w") as full:
         process = launch("--", "sh", "-c", script, stdout=full)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 6
     assert err.splitlines() == [
         "two",
@@ -108,7 +108,7 @@ def test_a_reader_that_leaves_early_does_not_end_the_job(
     assert process.stdout
     process.stdout.readline()
     process.stdout.close()
-    process.wait(30)
+    process.wait(60)
     assert process.returncode == 4
     assert (tmp_path / "ended").exists()
     assert api.requests[-1].json["meta"]["output_bytes"] == 900_000
@@ -123,7 +123,7 @@ def test_closed_standard_streams_are_none_of_the_jobs_business(
     shell = ["sh", "-c", f'"$@" {closing}', "sh", *command]
     environ = {**os.environ, **settings(api)}
     done = subprocess.run(
-        shell, env=environ, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        shell, env=environ, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
     )
     assert done.returncode == 5
     assert sorted(api.requests[-1].json["logOutput"].split()) == ["err", "out"]
@@ -142,7 +142,7 @@ def test_a_nonblocking_stdout_that_is_full_loses_nothing(launch: Launch) -> None
     while block := os.read(read, 65536):
         size += len(block)
     os.close(read)
-    process.wait(30)
+    process.wait(60)
     assert (process.returncode, size) == (0, 2_000_000)
 
 
@@ -154,7 +154,7 @@ def test_a_grandchild_at_the_pipe_neither_delays_the_end_nor_dies(
         " echo late && echo late >&2 && touch survived) & echo $! > grandchild; echo done; exit 3"
     )
     process = launch("--", "bash", "-c", script)
-    process.wait(20)  # the grandchild holds its pipes until we say so, after this
+    process.wait(60)  # the grandchild holds its pipes until we say so, after this
     assert process.returncode == 3
     assert api.requests[-1].json["logOutput"] == "done\n"
     assert is_running(int((tmp_path / "grandchild").read_text()))
@@ -177,7 +177,7 @@ def test_endless_output_leaves_memory_and_disk_as_they_were(
     disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
     assert disk < 4 * 2**20
     process.terminate()
-    process.wait(30)
+    process.wait(60)
 
 
 def _peak(pid: int) -> int:

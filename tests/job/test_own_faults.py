@@ -14,6 +14,7 @@ import crontify_cli
 from tests.job.conftest import Launch
 from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
+from tests.waiting import until_idle
 
 INSTALLED = str(Path(sys.executable).with_name("crontify"))
 SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx", "regex")
@@ -33,7 +34,7 @@ def test_a_module_of_the_jobs_python_path_is_none_of_ours(
         env={**os.environ, **settings(api), "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, f"{tmp_path}\n", "")
     assert api.kinds() == ["start", "fail"]
@@ -58,10 +59,17 @@ def run_from(copy: Path, api: ApiServer, script: str) -> "subprocess.CompletedPr
     )
 
 
-def test_an_upgrade_during_the_run_costs_nothing(copy: Path, api: ApiServer) -> None:
+def test_an_upgrade_during_the_run_costs_nothing(
+    launch: Launch, copy: Path, api: ApiServer
+) -> None:
     """What a run's end needs is loaded soon, not hours later from another version's files."""
-    done = run_from(copy, api, "sleep 4; rm -r crontify_cli; echo out; exit 3")
-    assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "")
+    script = "until [ -e go ]; do sleep .05; done; rm -r crontify_cli; echo out; exit 3"
+    process = launch("--", "sh", "-c", script, cwd=copy)
+    api.wait_for(1)
+    until_idle(process.pid, 1.5)
+    (copy / "go").touch()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (3, "out\n", "")
     assert api.kinds() == ["start", "fail"]
 
 
@@ -99,6 +107,6 @@ def test_too_few_descriptors_even_for_the_spawn(launch: Launch, descriptors: int
         *("--", "sh", "-c", "echo out; exit 7"),
         preexec_fn=partial(resource.setrlimit, resource.RLIMIT_NOFILE, limit),
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "out\n"), err
     assert "Traceback" not in err

@@ -244,7 +244,7 @@ def test_a_second_copy_is_refused_with_already_running(
     assert second.returncode == 75
     assert "backup is already running" in second.stderr
     (tmp_path / "go").touch()
-    assert first.wait(30) == 0
+    assert first.wait(60) == 0
 
 
 # cronutils. Partial output at a time-out (test_timeout.py), the lock (test_overlap.py).

@@ -127,7 +127,7 @@ def test_a_sigkill_of_the_wrapper_leaves_every_byte_it_had_relayed(
         process = launch("--", "sh", "-c", script, stdout=out, text=False)
         until(lambda: (tmp_path / "out").stat().st_size == 2 * record.RING, "all came through")
     process.kill()
-    process.wait(30)
+    process.wait(60)
     content = record.Record(records(home)[0].read_bytes())
     assert content.total == 2 * record.RING
     assert content.head == DATA[: record.HEAD]
@@ -145,7 +145,7 @@ def test_a_sigkill_at_the_spawn_leaves_a_record_of_which_job_it_was(
 ) -> None:
     """The job itself kills its parent with its first instruction."""
     process = launch("--", "sh", "-c", "kill -9 $PPID; touch ran")
-    process.wait(30)
+    process.wait(60)
     assert process.returncode == -signal.SIGKILL
     until_exists(tmp_path / "ran")
     content = record.Record(records(home)[0].read_bytes())
@@ -166,5 +166,5 @@ def test_the_record_is_private_and_gone_after_the_run(
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     (tmp_path / "go").touch()
-    process.wait(30)
+    process.wait(60)
     assert list(path.parent.iterdir()) == []

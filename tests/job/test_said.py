@@ -116,7 +116,7 @@ def test_a_job_that_we_must_not_signal_is_named_at_once(api: ApiServer, shared: 
     job = [str(as_root), "--reuid", "0", "timeout", "30", "sh", "-c", "read line < go"]
     os.mkfifo(shared / "go")
     process = subprocess.Popen(
-        [*us, *PROGRAM, "exec", "--timeout", "1", "--kill-after", "1", "backup", "--", *job],
+        [*us, *PROGRAM, "exec", "--timeout", "3", "--kill-after", "1", "backup", "--", *job],
         env={**os.environ, **settings(api), "HOME": "/nonexistent"},
         cwd=shared,
         stdin=subprocess.DEVNULL,
@@ -132,4 +132,4 @@ def test_a_job_that_we_must_not_signal_is_named_at_once(api: ApiServer, shared: 
         (shared / "go").write_text("end\n")
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 124
-    assert "timed out after 1s" in rest
+    assert "timed out after 3s" in rest

@@ -22,7 +22,7 @@ def test_term_reaches_grandchildren_and_the_report_names_it(
     process = launch("--", "bash", "-c", script)
     until_exists(tmp_path / "begun")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "unreached" not in out
     until_gone(int((tmp_path / "grandchild").read_text()))
@@ -38,7 +38,7 @@ def test_the_jobs_own_handler_decides(launch: Launch, api: ApiServer, tmp_path: 
     process = launch("--", "bash", "-c", script)
     until_exists(tmp_path / "begun")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "cleaned up\n")
     message = api.requests[-1].json["errorMessage"]
     assert message.startswith("exited with code 7 (the wrapper was asked to stop by SIGTERM)")
@@ -51,7 +51,7 @@ def test_a_job_that_ends_well_when_asked_to_stop_is_a_success(
     process = launch("--", "bash", "-c", script)
     until_exists(tmp_path / "begun")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert api.kinds() == ["start", "success"]
 
@@ -65,7 +65,7 @@ def test_each_signal_arrives_as_itself(launch: Launch, tmp_path: Path, name: str
     process = launch("--", "bash", "-c", script)
     until_exists(tmp_path / "begun")
     process.send_signal(getattr(signal, f"SIG{name}"))
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 9
     assert [path.name for path in tmp_path.glob("got-*")] == [f"got-{name}"]
 
@@ -80,7 +80,7 @@ def test_a_signal_is_passed_on_again_and_again(launch: Launch, tmp_path: Path) -
     for number in (1, 2, 3):
         process.send_signal(signal.SIGHUP)
         until_exists(tmp_path / f"got{number}")
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 3
 
 
@@ -93,7 +93,7 @@ def test_a_signal_at_any_moment_of_the_way_to_the_spawn_ends_the_job_too(
         process = launch("--", "sh", "-c", f"echo $$ > {marker}; exec sleep 60")
         until(partial(_grown, process.pid, moment), "the wrapper got that far")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
         if marker.exists() and (pid := marker.read_text()):
             assert not is_running(int(pid))
@@ -119,7 +119,7 @@ def test_stop_and_continue_reach_the_job(launch: Launch, tmp_path: Path) -> None
     process.send_signal(signal.SIGCONT)
     until(lambda: _state(job) != "T", "the job goes on")
     (tmp_path / "go").write_text("\n")
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 5
 
 
@@ -133,7 +133,7 @@ def test_an_ignored_signal_stays_ignored_for_the_job(launch: Launch, tmp_path: P
         *("--", "sh", "-c", "kill -HUP $$; echo survived; exit 4"),
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (4, "survived\n")
 
 
@@ -141,7 +141,7 @@ def test_the_job_inherits_no_signal_setting_of_ours(launch: Launch) -> None:
     """Python ignores PIPE and XFSZ for itself; a job must die of them as it would alone."""
     job = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"]
     alone = subprocess.run(job, capture_output=True, text=True, check=True).stdout
-    out, _ = launch("--", *job).communicate(timeout=30)
+    out, _ = launch("--", *job).communicate(timeout=60)
     assert _classic(out) == _classic(alone)
 
 
@@ -154,7 +154,7 @@ def test_term_ends_us_though_a_reader_takes_nothing(launch: Launch, api: ApiServ
     process = launch("--", "yes")
     until(lambda: api.kinds() == ["start"], "the start is reported")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
     assert api.kinds() == ["start", "fail"]
 
 
@@ -167,5 +167,5 @@ def test_after_the_end_a_reader_may_take_its_time_until_we_are_asked_to_stop(
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(4)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 5
+    assert process.wait(60) == 5
     assert api.kinds() == ["start", "fail"]

@@ -99,7 +99,7 @@ def shell(
     terminal.read_until("ready> ")
     yield process
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def test_ctrl_z_and_fg(

@@ -83,7 +83,7 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, *behaviours: Behaviour, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Request)
+        super().__init__(("127.0.0.1", port), Request)  # it has SO_REUSEADDR
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
@@ -125,9 +125,3 @@ def receiving(*behaviours: Behaviour, port: int = 0) -> Iterator[Receiver]:
         finally:
             receiver.shutdown()
             thread.join()
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -155,11 +155,11 @@ def serving(
             assert process.stdout
             ready = json.loads(process.stdout.readline())
             key = ready.get("api_key", "")
-            with httpx.Client(base_url=ready["url"], timeout=30) as http:
+            with httpx.Client(base_url=ready["url"], timeout=60) as http:
                 yield Server(process, db, ready["url"], key, ready["token"], ready["page"], http)
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
 
 def as_printed(answer: httpx.Response) -> str:

@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -330,10 +329,10 @@ def test_what_the_policy_forbids_is_noticed_here(browser: Browser, server: Serve
 
 
 def test_the_page_recovers_when_the_network_and_the_server_come_back(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, port: int
 ) -> None:
     db = tmp_path / "sandbox.db"
-    with serving(db) as server:
+    with serving(db, "--port", str(port)) as server:
         server.command("monitor", "add", "backup")
         with visiting(browser, server.page) as tab:
             connection, item = tab.page.locator("#connection"), tab.page.locator(".monitors li")
@@ -347,9 +346,9 @@ def test_the_page_recovers_when_the_network_and_the_server_come_back(
             expect(item).to_contain_text("active")
 
             server.process.terminate()
-            server.process.wait(timeout=30)
+            server.process.wait(timeout=60)
             expect(connection).to_have_text("Offline, trying again")
-            with serving(db, "--port", str(urlsplit(server.url).port)) as again:
+            with serving(db, "--port", str(port)) as again:
                 key = {"X-API-Key": server.api_key}
                 assert again.ping("backup", "fail", headers=key).status_code == 200
                 expect(connection).to_have_text("Live")

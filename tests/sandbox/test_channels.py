@@ -20,7 +20,6 @@ from tests.sandbox.outbox import outbox
 from tests.sandbox.receivers import (
     Request,
     accept,
-    free_port,
     receiving,
     refuse,
     reset,
@@ -115,14 +114,14 @@ def test_without_an_smtp_server_the_attempt_says_how_to_name_one(server: Server)
 
 
 def test_a_receiver_that_is_down_and_resets_and_is_slow_gets_each_alert_once_and_in_order(
-    tmp_path: Path,
+    tmp_path: Path, port: int
 ) -> None:
     """And the sandbox is killed in the meantime."""
-    port, db = free_port(), tmp_path / "sandbox.db"
+    db = tmp_path / "sandbox.db"
     slowly = threading.Event()
 
     def accept_slowly(request: Request) -> None:
-        slowly.wait(30)
+        slowly.wait(60)
         accept(request)
 
     with serving(db) as server:
@@ -174,7 +173,7 @@ def test_a_delivery_holds_up_neither_pings_nor_other_channels(server: Server) ->
     release = threading.Event()
 
     def hold(request: Request) -> None:
-        release.wait(30)
+        release.wait(60)
         accept(request)
 
     with receiving(hold) as slow, receiving() as quick:
@@ -205,11 +204,11 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
     ]
 
 
-def test_an_attempt_says_in_words_why_there_was_no_answer(server: Server) -> None:
+def test_an_attempt_says_in_words_why_there_was_no_answer(server: Server, port: int) -> None:
     refusing, resetting = server.monitor(), server.monitor()
     with receiving(reset_after_reading) as receiver:
         _channel(server, resetting, receiver.url)
-        _channel(server, refusing, f"http://localhost:{free_port()}/")
+        _channel(server, refusing, f"http://localhost:{port}/")
         for monitor, reason in (
             (resetting, "Connection reset by peer"),
             (refusing, "Connection refused"),
@@ -313,10 +312,10 @@ def test_pauses_grow_up_to_an_hour_and_an_alert_is_given_up_after_three_days() -
 # The commands
 
 
-def test_a_secret_url_is_nowhere_shown_in_full(server: Server) -> None:
+def test_a_secret_url_is_nowhere_shown_in_full(server: Server, port: int) -> None:
     monitor = server.monitor()
     secret = "T0123456/B0123456/aVerySecretToken9876"
-    url = f"http://me:pass@127.0.0.1:{free_port()}/services/{secret}?key=Hidden"
+    url = f"http://me:pass@127.0.0.1:{port}/services/{secret}?key=Hidden"
     added = server.command("channel", "add", monitor, url)
     _fail(server, monitor, "1")
     until(lambda: server.attempts(monitor), "it was tried")

@@ -89,7 +89,7 @@ def test_open_streams_end_in_order_when_the_server_stops(tmp_path: Path) -> None
         server.process.terminate()
         # Cut off instead of ended, the answer would be incomplete: an error of httpx.
         assert list(lines) == [""]
-        assert server.process.wait(timeout=30) == 0
+        assert server.process.wait(timeout=60) == 0
 
 
 def _accepted(number: int) -> AcceptedPing:

@@ -21,7 +21,7 @@ ONE_BYTE_CHUNK = b"1\r\nx\r\n"
 IMPATIENT = """\
 import sys
 from crontify_cli.sandbox import protocol
-protocol.REQUEST_SECONDS = 1.0
+protocol.REQUEST_SECONDS = 2.0
 from crontify_cli.__main__ import main
 sys.exit(main())
 """
@@ -133,7 +133,7 @@ def test_a_length_above_the_limit_is_refused_before_the_body_is_sent(server: Ser
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A sandbox that gives a request one second instead of ten."""
+    """A sandbox that gives a request two seconds instead of ten."""
     program = [sys.executable, "-c", IMPATIENT]
     with serving(tmp_path_factory.mktemp("impatient") / "sandbox.db", program=program) as running:
         yield running
@@ -176,7 +176,7 @@ def test_a_complete_request_has_as_much_time_as_its_answer_takes(impatient: Serv
     with contextlib.closing(connection):
         connection.connect()
         first = connection.sock
-        for _ in range(5):
+        for _ in range(7):
             connection.request("GET", f"{url.path}/monitors")
             assert connection.getresponse().read()
             time.sleep(0.4)

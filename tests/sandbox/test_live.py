@@ -30,7 +30,7 @@ class Serve(NamedTuple):
 
     def ping(self, kind: str, body: object = None, key: str | None = None) -> None:
         headers = {"X-API-Key": key or self.key}
-        httpx.post(f"{self.url}/ping/backup/{kind}", headers=headers, json=body or {}, timeout=30)
+        httpx.post(f"{self.url}/ping/backup/{kind}", headers=headers, json=body or {}, timeout=60)
 
     def lines(self, count: int) -> str:
         """Wait for that many more whole lines, and return them."""
@@ -59,7 +59,7 @@ def serve_on(folder: Path, columns: int, env: Mapping[str, str] = {}) -> Iterato
             yield Serve(found[1], key, terminal)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def _width(line: str) -> int:

@@ -31,7 +31,7 @@ def _ping(server: Server, monitor: str, answered: list[Answered], stop: threadin
     """Ping over one connection until told to stop or cut off, and keep every 200."""
     url = urlsplit(server.url)
     assert url.hostname
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
     headers = {"X-API-Key": server.api_key, "Content-Type": "application/json"}
     for number in itertools.count():
         kind = KINDS[number % len(KINDS)]
@@ -103,7 +103,7 @@ def test_what_was_answered_is_there_after_a_sigkill_in_the_middle_of_the_load(
     db = tmp_path / "sandbox.db"
     with serving(db) as server:
         answered = _load(server, 500, kill=True)
-        assert server.process.wait(timeout=30) == -9
+        assert server.process.wait(timeout=60) == -9
     with serving(db) as again:
         _check(db, answered)
         monitor = again.monitor()  # and it goes on as if nothing had been

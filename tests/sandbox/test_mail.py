@@ -21,7 +21,6 @@ from tests.faults import self_signed
 from tests.programs import need
 from tests.sandbox.mailserver import MailServer, silent
 from tests.sandbox.outbox import outbox
-from tests.sandbox.receivers import free_port
 from tests.sandbox.server import serving
 from tests.server import Certificate
 from tests.waiting import PATIENCE, until
@@ -159,8 +158,8 @@ def test_an_e_mail_that_was_accepted_is_delivered_whatever_follows() -> None:
     assert len(server.mails) == 1
 
 
-def test_a_server_that_does_not_listen_is_named_in_words() -> None:
-    assert deliver(free_port()).error == "Connection refused"
+def test_a_server_that_does_not_listen_is_named_in_words(port: int) -> None:
+    assert deliver(port).error == "Connection refused"
 
 
 HELLO = ("220 ready", "250-mail.test\r\n250 STARTTLS")

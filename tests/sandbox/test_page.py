@@ -16,7 +16,7 @@ KIB = 1024
 
 def fetch(server: Server, path: str) -> httpx.Response:
     """Return one of the files, requested without a token, as a browser requests it."""
-    return httpx.get(httpx.URL(server.url).join(path), timeout=30)
+    return httpx.get(httpx.URL(server.url).join(path), timeout=60)
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -32,7 +32,7 @@ def send(
     """Send a request as it is, with key and token: httpx would mend paths and bodies."""
     url = urlsplit(server.url)
     assert url.hostname
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
     access = {"X-API-Key": server.api_key, "Authorization": f"Bearer {server.token}"}
     try:
         connection.request(method, url.path + path, body, {**access, **headers})
