@@ -326,6 +326,7 @@ _crontify_table()
             ;;
         'config path')
             options=(
+                '--all'
                 '-h,--help'
             )
             ;;

@@ -571,6 +571,7 @@ complete -c crontify -n '__crontify_descends config' -a edit -d 'Edit the config
 complete -c crontify -n '__crontify_offers config -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config path
+complete -c crontify -n '__crontify_offers \'config path\' --all' -l all -d 'Print each file that is read; later ones take precedence'
 complete -c crontify -n '__crontify_offers \'config path\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify config list

@@ -11,7 +11,7 @@ if it does not quote what it inserts.
 import os
 
 from crontify_cli.errors import one_line
-from crontify_cli.places import home
+from crontify_cli.places import files_in, folder_of, home
 from crontify_cli.state import Folder, state_dir
 from crontify_cli.values import parse_monitor
 
@@ -110,18 +110,18 @@ def config_files() -> "list[str]":
     return [os.path.join(folder, "crontify/config.toml") for folder in folders]
 
 
-def _aliases() -> "list[str]":
-    content = _config()
-    try:
-        names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
-        if names is not None:
-            return names
-        from crontify_cli.config.file import parse
+def _aliases() -> "Iterator[str]":
+    for content in _configs():
+        try:
+            names = section_names(content.removeprefix(b"\xef\xbb\xbf").decode())
+            if names is None:
+                from crontify_cli.config.file import parse
 
-        sections = parse(content).get("monitors")
-    except ValueError:
-        return []
-    return list(map(str, sections)) if isinstance(sections, dict) else []
+                sections = parse(content).get("monitors")
+                names = list(map(str, sections)) if isinstance(sections, dict) else []
+        except ValueError:
+            continue
+        yield from names
 
 
 def section_names(text: str) -> "list[str] | None":
@@ -160,19 +160,35 @@ def _name_in_header(line: str) -> "str | None":
     return name if is_bare else None
 
 
-def _config() -> bytes:
+def _configs() -> "Iterator[bytes]":
+    """Yield the content of each config file that would be read, as `config/file.py` has it."""
     named = os.environ.get("CRONTIFY_CONFIG")
-    for file in [os.path.expanduser(named)] if named else config_files():
-        try:
-            with open(file, "rb", buffering=0, opener=_open_at_once) as stream:
-                if os.fstat(stream.fileno()).st_uid not in (os.geteuid(), 0):
-                    break  # as config/trust.py has it
-                return stream.read(_LARGEST) or b""
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
-            break
-    return b""
+    for place in [os.path.expanduser(named)] if named else config_files():
+        files = [place, *_added_files(place)]
+        contents = list(map(_content, files))
+        if any(content is not None for content in contents):
+            yield from filter(None, contents)
+            return
+
+
+def _added_files(config_file: str) -> "list[str]":
+    try:
+        return files_in(folder_of(config_file)) if config_file != os.devnull else []
+    except (OSError, ValueError):
+        return []
+
+
+def _content(file: str) -> "bytes | None":
+    """Return the content of a file, None if it does not exist, nothing if it cannot be used."""
+    try:
+        with open(file, "rb", buffering=0, opener=_open_at_once) as stream:
+            if os.fstat(stream.fileno()).st_uid not in (os.geteuid(), 0):
+                return b""  # as config/trust.py has it
+            return stream.read(_LARGEST) or b""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        return b""
 
 
 def _open_at_once(file: str, flags: int) -> int:

@@ -90,3 +90,18 @@ def config_files() -> list[str]:
     except (RuntimeError, OSError):  # there is neither HOME nor such a user
         directories = [unix.site_config_dir]
     return [os.path.join(directory, "config.toml") for directory in directories]
+
+
+def folder_of(config_file: str) -> str:
+    """Return the folder next to a config file whose files are read after it."""
+    return os.path.join(os.path.dirname(config_file), "conf.d")
+
+
+def files_in(folder: str) -> list[str]:
+    """Return the config files in a conf.d, in the byte order of their names.
+
+    Those are the names that end in `.toml` and do not begin with a dot: what editors and
+    packagers leave there is not read. Raises OSError if the folder cannot be listed.
+    """
+    names = [name for name in os.listdir(folder) if name.endswith(".toml") and name[0] != "."]
+    return [os.path.join(folder, name) for name in sorted(names, key=os.fsencode)]

@@ -344,7 +344,7 @@ def test_a_crash_in_the_middle_leaves_the_old_file_or_the_new(
     put(file, "keep_runs = 1 # old")
     program = (
         "import os, tomli_w\n"
-        "from crontify_cli.config.file import change\n"
+        "from crontify_cli.config.change import change\n"
         f"real, calls = {call}, []\n"
         "def crash(*args):\n"
         "    calls.append(1)\n"
@@ -366,7 +366,7 @@ def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new(
     """A writer that writes without a pause, killed again and again."""
     put(file, "keep_runs = 0")
     program = (
-        "import sys\nfrom crontify_cli.config.file import change\n"
+        "import sys\nfrom crontify_cli.config.change import change\n"
         "for number in range(int(sys.argv[1]), 1000000):\n"
         f"    change({str(file)!r}, lambda content: content.update(keep_runs=number, "
         "redact=['x' * 50000]))\n"

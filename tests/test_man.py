@@ -17,7 +17,7 @@ import yaml
 
 from crontify_cli.cli.app import make_app
 from crontify_cli.config.keys import KEYS
-from crontify_cli.config.load import from_table
+from crontify_cli.config.sources import from_table
 from crontify_cli.delivery.journal import ReportState
 from crontify_cli.errors import ExitCode
 from crontify_cli.job.options import OPTIONS, scan

@@ -1,7 +1,8 @@
 """`crontify config`: shows, checks and changes the settings."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -13,10 +14,18 @@ from crontify_cli.cli.config_show import Row, find_settings, list_settings
 from crontify_cli.cli.help import App
 from crontify_cli.cli.table import text
 from crontify_cli.config import api_key, check_base_url, load, token
-from crontify_cli.config.file import Written, change
-from crontify_cli.config.keys import CREDENTIALS, KeyPath, parse_key_path, split
+from crontify_cli.config.change import Written, change
+from crontify_cli.config.file import read_place
+from crontify_cli.config.keys import (
+    CREDENTIALS,
+    PATTERNS,
+    KeyPath,
+    key_path,
+    parse_key_path,
+    split,
+)
 from crontify_cli.config.kinds import read_header
-from crontify_cli.config.load import read_value
+from crontify_cli.config.sources import read_value
 from crontify_cli.errors import CrontifyError, ExitCode, one_line, say
 from crontify_cli.places import user_config_file
 
@@ -34,9 +43,15 @@ KeyArgument = Annotated[
 
 
 @config.command(epilog="Example: ls -l $(crontify config path)")
-def path() -> None:
+def path(
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Print each file that is read; later ones take precedence."),
+    ] = False,
+) -> None:
     """Print the path of the config file that is changed, whether or not it exists."""
-    print(config_file())
+    for file in load().files if every else [config_file()]:
+        print(file)
 
 
 @config.command("list", epilog="Example: crontify config list | grep -v default")
@@ -119,23 +134,27 @@ def set_(
         subtable(content, address.names[:-1], file)[address.names[-1]] = raw
 
     print_notes(file, change(file, put))
+    tell_if_overridden(file, address.names)
 
 
 @config.command(epilog="Example: crontify config unset monitors.backup")
 def unset(key: KeyArgument) -> None:
     """Remove a key, or a whole section such as monitors.backup, from the config file."""
     file = config_file()
-    names = split(key)
+    # A section's name may contain dots: monitors.db.example may be the section db.example.
+    paths = split(key), ("monitors", key.partition(".")[2])
+    other = next(filter(None, (_set_elsewhere(file, path) for path in paths)), "")
 
     def remove(content: dict[str, object]) -> None:
-        section = ("monitors", key.partition(".")[2])
-        # A section's name may contain dots: monitors.db.example may be the section db.example.
-        if not any(_remove(content, path) for path in (names, section)):
-            raise CrontifyError(f"{key} is not set in {file}")
+        if not any(_remove(content, path) for path in paths):
+            raise CrontifyError(f"{key} is not set in {file}" + (other and f", but in {other}"))
 
     if not os.path.exists(file):
-        raise CrontifyError(f"{key} is not set: {file} does not exist")
+        where = f"but in {other}" if other else f"{file} does not exist"
+        raise CrontifyError(f"{key} is not set: {where}")
     print_notes(file, change(file, remove))
+    if other:
+        say(f"{key} is still set in {other}")
 
 
 @config.command(epilog="Example: crontify --config new.toml config check")
@@ -155,7 +174,8 @@ def check() -> None:
         say(line)
     if problems:
         raise typer.Exit(ExitCode.FAILURE)
-    print(f"{loaded.file or 'no config file, using the defaults'}: ok")
+    for file in loaded.files or ("no config file, using the defaults",):
+        print(f"{file}: ok")
 
 
 @config.command(epilog="Example: EDITOR=nano crontify config edit")
@@ -182,6 +202,12 @@ def config_file() -> str:
         raise CrontifyError(
             f"no directory for the config file: {error}, or use --config FILE"
         ) from None
+
+
+def edit_command(file: str) -> str:
+    """Return the command that edits a config file, which may be one in conf.d."""
+    is_usual = file == config_file()
+    return "crontify config edit" if is_usual else f"crontify --config {quote(file)} config edit"
 
 
 def _plain(value: object) -> str:
@@ -266,6 +292,31 @@ def _remove(content: dict[str, object], names: tuple[str, ...]) -> bool:
     if not inner:
         del content[first]
     return True
+
+
+def tell_if_overridden(file: str, names: tuple[str, ...]) -> None:
+    """Say on stderr that a key in the file has no effect if a file of conf.d has it, too."""
+    if names[-1] not in PATTERNS and (other := _set_elsewhere(file, names)):
+        say(f"{key_path(*names)} in {file} has no effect: {other} sets it, too")
+
+
+def _set_elsewhere(file: str, names: tuple[str, ...]) -> str:
+    """Return the file of the conf.d next to `file` that has a key, "" if none has.
+
+    For a credential, its other keys count as well.
+    """
+    group = next((each for each in CREDENTIALS.values() if names[0] in each), names[:1])
+    for document in reversed(read_place(file)):
+        for first in group:
+            if document.file != file and _has(document.table, (first, *names[1:])):
+                return document.file
+    return ""
+
+
+def _has(table: object, names: tuple[str, ...]) -> bool:
+    if not names:
+        return True
+    return isinstance(table, Mapping) and names[0] in table and _has(table[names[0]], names[1:])
 
 
 def print_notes(file: str, written: Written) -> None:

@@ -8,10 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from crontify_cli.cli import person
-from crontify_cli.config.file import check_folder, parse, read_bytes, replace
+from crontify_cli.config.change import check_folder, replace
+from crontify_cli.config.file import parse, read_bytes
 from crontify_cli.config.keys import KEYS
-from crontify_cli.config.load import from_table
 from crontify_cli.config.problems import Problem
+from crontify_cli.config.sources import from_table
 from crontify_cli.errors import CrontifyError, ExitCode, say
 
 

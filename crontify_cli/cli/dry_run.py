@@ -7,7 +7,7 @@ from crontify_cli.cli import output
 from crontify_cli.cli.config import cells, draw
 from crontify_cli.cli.config_show import Row, find_settings
 from crontify_cli.config import Loaded, load
-from crontify_cli.config.keys import BY_NAME, CREDENTIALS, KEYS, MONITOR, Key
+from crontify_cli.config.keys import BY_NAME, CREDENTIALS, KEYS, MONITOR, PATTERNS, Key
 from crontify_cli.config.secret import Credential
 from crontify_cli.errors import say
 from crontify_cli.job.launched import choose_shell, command_line
@@ -75,6 +75,6 @@ def _setting(monitor: str, key: Key, loaded: Loaded) -> Row:
     names = ("monitors", monitor, key.name) if key.name in MONITOR else (key.name,)
     found = find_settings(loaded, names, key)
     row = found[0] if found else Row(key.name, None, "default", "")
-    if key.name in ("meta_regex", "redact"):  # those of all levels apply together
+    if key.name in PATTERNS:  # those of all levels apply together
         row = row._replace(value=getattr(loaded.settings.monitor(monitor), key.name) or None)
     return row._replace(path=key.name)

@@ -8,10 +8,17 @@ import typer
 
 from crontify_cli.cli import person
 from crontify_cli.cli.client import connect
-from crontify_cli.cli.config import config_file, print_notes, subtable
+from crontify_cli.cli.config import (
+    config_file,
+    edit_command,
+    print_notes,
+    subtable,
+    tell_if_overridden,
+)
 from crontify_cli.cli.crontab_line import crontab_line, parse_job, program
 from crontify_cli.config import Settings, api_key, load
-from crontify_cli.config.file import change, read_existing
+from crontify_cli.config.change import change
+from crontify_cli.config.file import read_place
 from crontify_cli.config.keys import CREDENTIALS
 from crontify_cli.config.secret import parse_secret
 from crontify_cli.config.settings import Value
@@ -88,16 +95,15 @@ def _offer_wrapping() -> None:
 def _ask_key(file: str) -> str | None:
     """Return the key to write, None to keep the one in the file.
 
-    Raises CrontifyError before the first question if the file cannot be changed.
+    Raises CrontifyError before the first question if the file cannot be changed, or one of
+    those in conf.d cannot be read.
     """
-    try:
-        document = read_existing(file)
-    except (FileNotFoundError, NotADirectoryError):
-        held = []
-    else:
-        if document.problem:
-            raise CrontifyError(f"{document.problem}; correct the file with crontify config edit")
-        held = [name for name in CREDENTIALS["api_key"] if name in document.table]
+    documents = read_place(file)
+    if broken := next((each for each in documents if each.problem), None):
+        edit = edit_command(broken.file)
+        raise CrontifyError(f"{broken.problem}; correct the file with {edit}")
+    tables = [each.table for each in documents]
+    held = [name for name in CREDENTIALS["api_key"] if any(name in table for table in tables)]
 
     def parse(text: str) -> str | None:
         return None if held and not text else parse_secret(text)
@@ -117,19 +123,24 @@ def _write(file: str, key: str | None, monitor: Monitor, base_url: Value | None)
 
     base_url: the value of CRONTIFY_BASE_URL, which is not set under cron; None if not set here.
     """
+    answers: dict[tuple[str, ...], str] = {}
+    if key:
+        answers["api_key",] = key
+    if base_url:
+        answers["base_url",] = str(base_url.typed)
+    if monitor.name != monitor.id:
+        answers["monitors", monitor.name, "id"] = monitor.id
 
     def put(content: dict[str, object]) -> None:
-        if key:
-            for name in CREDENTIALS["api_key"]:
-                content.pop(name, None)
-            content["api_key"] = key
-        if base_url:
-            content["base_url"] = str(base_url.typed)
-        if monitor.name != monitor.id:
-            subtable(content, ("monitors", monitor.name), file)["id"] = monitor.id
+        for name in CREDENTIALS["api_key"] if key else ():
+            content.pop(name, None)
+        for names, value in answers.items():
+            subtable(content, names[:-1], file)[names[-1]] = value
 
     print_notes(file, change(file, put))
     say(f"settings written to {file} (mode 0600)")
+    for names in answers:
+        tell_if_overridden(file, names)
     if base_url:
         say(f"base_url = {base_url.typed} was written, too: cron does not set CRONTIFY_BASE_URL")
 

@@ -163,6 +163,10 @@ MONITOR = {key.name: key for key in KEYS if key.scope != "top"}
 CREDENTIALS = {keys[0].name: tuple(key.name for key in keys) for keys in (_API_KEY, _TOKEN)}
 """The keys for each credential. A file may contain only one of them."""
 
+PATTERNS = ("meta_regex", "redact")
+ADDING = ("headers", *PATTERNS)
+"""The keys whose values in several places apply together."""
+
 
 class KeyPath(NamedTuple):
     """The path of a key in the config file, and its row of the table."""

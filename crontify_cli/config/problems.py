@@ -6,6 +6,7 @@ from typing import NamedTuple
 from crontify_cli.config import keys
 
 _REPORTING = {
+    "",  # a whole file
     *keys.CREDENTIALS["api_key"],
     *("base_url", "allow_http", "proxy", "ca_bundle", "headers"),
     *("monitors", "id", "redact", "no_log"),
@@ -17,7 +18,7 @@ class Problem(NamedTuple):
     """One problem with a setting, which is ignored because of it.
 
     line: for a person; it names the file and the full path of the key.
-    key: the name of the setting, or of the one that was probably meant.
+    key: the name of the setting, or of the one that was probably meant; "" for a whole file.
     monitor: the monitor whose section has the problem, "" for the top and the environment.
     """
 
@@ -33,15 +34,14 @@ def obstacles(
 
     problems: each with its level. levels: the settings that were accepted, the most important
         level first. A value at the problem's level or above makes the problem irrelevant, but
-        not in a monitor's section, whose values add to them or replace them.
+        not if values of all levels apply together, as those of a monitor's section do.
     """
     found: dict[str, tuple[str, ...]] = {}
     for level, problem in problems:
         wanted = next(
             (group for group in keys.CREDENTIALS.values() if problem.key in group), (problem.key,)
         )
-        # Of the headers only the wrong one is left out, so those of the same level do not count.
-        enough = levels[: level if problem.key == "headers" else level + 1]
+        enough = () if problem.key in keys.ADDING else levels[: level + 1]
         is_settled = not problem.monitor and any(
             name in upper for upper in enough for name in wanted
         )

@@ -100,7 +100,7 @@ class Loaded(NamedTuple):
         a report could go to the wrong place, or reveal what should be masked. Obstacles of
         one monitor only are in its `MonitorSettings`.
     warnings: settings that work but should be corrected, one line each.
-    file: the config file that was read, or could not be read; None if there is none.
+    files: the config files that were read, or could not be read; later ones win.
     values: every value by its full key path (`base_url`, `monitors.backup.timeout`).
     """
 
@@ -108,8 +108,13 @@ class Loaded(NamedTuple):
     problems: tuple[str, ...]
     obstacles: tuple[str, ...]
     warnings: tuple[str, ...]
-    file: str | None
+    files: tuple[str, ...]
     values: Mapping[str, Value]
+
+    @property
+    def file(self) -> str | None:
+        """The first of the files, None if there is none."""
+        return next(iter(self.files), None)
 
 
 def require(loaded: Loaded) -> Settings:

@@ -6,6 +6,7 @@ files that we replace.
 
 import os
 import stat
+from collections.abc import Iterable
 
 UNTRUSTED = (
     *("api_key_command", "token_command"),
@@ -27,20 +28,41 @@ def who_can_change(file: str, status: os.stat_result) -> str:
     """
     if mode := _open_mode(status):
         return _advice(file, mode)
-    target = os.path.realpath(file)
-    for folder in dict.fromkeys(map(os.path.dirname, (os.path.abspath(file), target))):
-        try:
-            found = os.stat(folder)
-            # A ConfigMap of Kubernetes is mounted read-only, with mode 0777.
-            if os.statvfs(folder).f_flag & os.ST_RDONLY:
-                continue
-        except OSError:
-            continue  # it was moved after the file was opened
-        if is_foreign(found):
-            return f"{folder} belongs to another user (uid {found.st_uid}); move the file"
-        # In a sticky one, only the file's owner can replace it.
-        if not found.st_mode & stat.S_ISVTX and (mode := _open_mode(found)):
-            return _advice(folder, mode)
+    return next(filter(None, map(_who_can_replace_in, _folders_of(file))), "")
+
+
+def who_can_add(folder: str) -> str:
+    """Return who lets others put files into a folder of config files, as `who_can_change`.
+
+    The folder that it is in counts, too.
+    """
+    if own := _who_can_replace_in(folder, or_add=True):
+        return own
+    return next(filter(None, map(_who_can_replace_in, _folders_of(folder))), "")
+
+
+def _folders_of(path: str) -> Iterable[str]:
+    """Return the folder of a file, and that of its target if it is a link."""
+    return dict.fromkeys(map(os.path.dirname, (os.path.abspath(path), os.path.realpath(path))))
+
+
+def _who_can_replace_in(folder: str, *, or_add: bool = False) -> str:
+    """Return how others can replace what is in a folder, and what to do; "" if they cannot.
+
+    or_add: they must not be able to add anything either.
+    """
+    try:
+        found = os.stat(folder)
+        # A ConfigMap of Kubernetes is mounted read-only, with mode 0777.
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return ""
+    except OSError:
+        return ""  # it was moved after the file was opened
+    if is_foreign(found):
+        return f"{folder} belongs to another user (uid {found.st_uid}); move the file"
+    # In a sticky one, only the file's owner can replace it.
+    if (or_add or not found.st_mode & stat.S_ISVTX) and (mode := _open_mode(found)):
+        return _advice(folder, mode)
     return ""
 
 

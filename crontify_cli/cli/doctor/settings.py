@@ -5,6 +5,7 @@ import stat
 import time
 from collections.abc import Iterator
 
+from crontify_cli.cli.config import edit_command
 from crontify_cli.cli.doctor.check import Check
 from crontify_cli.cli.doctor.state import distrust
 from crontify_cli.cli.moments import ago, brief, local
@@ -22,13 +23,21 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
     """Yield a check for each problem in the file and the environment, or one if there is none."""
     for problem in loaded.problems:
         found, run, command = problem.partition("; run: ")
-        advice = command if run else "correct it with crontify config edit"
+        advice = command if run else f"correct it with {_edit(problem, loaded)}"
         yield Check("config", "failure", found, advice)
     if not loaded.problems:
         found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
+        if more := len(loaded.files) - 1:
+            found += f", {count(more, 'more file')} in conf.d"
         if monitors := len(loaded.settings.monitors):
             found += f", {count(monitors, 'monitor')}"
         yield Check("config", "ok", found)
+
+
+def _edit(problem: str, loaded: Loaded) -> str:
+    """Return the command that edits the file with the problem."""
+    named = [file for file in loaded.files if plain(file) in problem]
+    return edit_command(max(named, key=len)) if named else "crontify config edit"
 
 
 def check_modes(loaded: Loaded, state: str | None) -> Iterator[Check]:
@@ -56,14 +65,15 @@ def _readable_config(loaded: Loaded) -> Iterator[Check]:
     for line in loaded.warnings:
         found, _, advice = line.rpartition("; run: ")
         yield Check("modes", "warning", found, advice)
-    backup = f"{os.path.realpath(loaded.file)}.bak" if loaded.file else ""
-    try:
-        mode = exposure(os.stat(backup)) if backup else ""
-    except OSError:
-        return
-    if mode:
-        advice = f"chmod 600 {plain(backup)}"
-        yield Check("modes", "warning", f"{plain(backup)}: others can read it ({mode})", advice)
+    for file in loaded.files:
+        backup = f"{os.path.realpath(file)}.bak"
+        try:
+            mode = exposure(os.stat(backup))
+        except OSError:
+            continue
+        if mode:
+            found = f"{plain(backup)}: others can read it ({mode})"
+            yield Check("modes", "warning", found, f"chmod 600 {plain(backup)}")
 
 
 def _state_modes(state: str) -> Iterator[Check]:
