@@ -53,6 +53,11 @@ class Answer(NamedTuple):
     is_api: bool = True
     key_setting: str = ""
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the request was sent, and no answer came."""
+        return self.fate == "unknown" and self.status is None
+
 
 class Run(NamedTuple):
     """One run of `exec`, with what is known right after the job was started.

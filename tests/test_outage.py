@@ -54,6 +54,25 @@ def test_a_start_without_an_answer_is_never_sent_twice(
     assert api.kinds() == ["start", "success"]
 
 
+def test_a_server_that_is_frozen_gets_a_report_once_until_it_answers(
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str]
+) -> None:
+    """It reads what was sent to it once it goes on: each attempt would be a report of its own."""
+    Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 4\nhttp_timeout = 1\n")
+    api.default = faults.hang_after_reading
+    crontify("exec", "--start", "never", "backup", "--", "false", env=impatient)
+    assert crontify("flush", "--wait", "2s", env=impatient).returncode == 75
+    kinds = api.kinds()
+    assert (kinds[0], kinds.count("fail")) == ("fail", 1)
+    assert set(kinds[1:]) == {"log"}, "it was asked whether it answers"
+    api.heal()
+    assert crontify("flush", env=impatient).returncode == 0
+    assert api.kinds()[len(kinds) :] == ["log", "fail"]
+    assert all("x-api-key" not in each.headers for each in api.requests if each.kind == "log")
+    assert crontify("flush", env=impatient).returncode == 0
+    assert api.kinds().count("fail") == 2
+
+
 @pytest.mark.parametrize("fault", [faults.close, faults.reset, answer(500), answer(503)])
 def test_an_end_without_an_answer_is_sent_again_with_the_same_body(
     crontify: Crontify, api: ApiServer, env: dict[str, str], fault: object

@@ -152,6 +152,7 @@ class Api:
         self._connect_timeout = connect_timeout
         self._http_timeout = http_timeout
         self._within = math.inf
+        self._is_answering = False
         extra = request.headers(headers or {})
         self._mask = Masker(extra.values(), own=(self._key, self._token))
         self._base = request.base(base_url)
@@ -264,14 +265,28 @@ class Api:
         The API documents 401 for that. The request changes nothing, whoever answers it.
         """
         began = time.monotonic()
-        url = f"{self._base}/monitors/{NO_MONITOR}/runs/{NO_RUN}/log"
-        reply = self._request("GET", url, {"Cache-Control": "no-cache"})
+        reply = self._ask(NO_MONITOR)
         seconds = time.monotonic() - began
         status = reply.status if reply.fate == "answered" else None
         date = answers.moment(reply.headers.get("date", ""))
         ahead = None if date is None else time.time() - date
         problem = self._why_not_api(reply) if status else ""
         return Probe(status, reply.message, seconds, ahead, self._via, problem)
+
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        """Return None if the server answers requests, else what came of asking it by a probe.
+
+        It is asked only if the last request timed out, or if there was none.
+        """
+        if self._is_answering:
+            return None
+        self._within = within
+        reply = self._ask(monitor_id)
+        return None if reply.fate == "answered" else Answer(reply.fate, message=reply.message)
+
+    def _ask(self, monitor_id: str) -> _Reply:
+        url = f"{self._base}/monitors/{quote(monitor_id, safe='')}/runs/{NO_RUN}/log"
+        return self._request("GET", url, {"Cache-Control": "no-cache"})
 
     def _why_not_api(self, reply: "_Reply") -> str:
         """Return why this is not how the API answers a request for a log, "" if it may be."""
@@ -329,8 +344,11 @@ class Api:
             )
             with contextlib.closing(self._client.send(built, stream=True)) as response:
                 self.answered_at = time.monotonic()
+                self._is_answering = True
                 return self._read(response)
         except Exception as error:  # the boundary: whatever it was, the job's report goes on
+            if isinstance(error, httpcore.TimeoutException):
+                self._is_answering = False
             return _Reply("unknown" if sent else "unsent", message=self._why(error))
 
     def _read(self, response: httpx.Response) -> _Reply:

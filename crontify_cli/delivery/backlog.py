@@ -6,19 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
-from crontify_cli.delivery.delays import plausible, since_end
 from crontify_cli.delivery.journal import (
     Journal,
     JournalError,
     MonitorQueue,
-    Queued,
     ReportState,
     StartState,
 )
+from crontify_cli.delivery.late import mark_late
 from crontify_cli.delivery.lineup import Lineup
 from crontify_cli.model import Answer, Ping
-from crontify_cli.report.compose import error_message
-from crontify_cli.values import format_duration
 
 BEFORE_START = 5.0
 """Seconds for which old reports may delay a start while the server answers."""
@@ -30,6 +27,13 @@ class Sender(Protocol):
 
     def ping(self, ping: Ping, within: float = math.inf) -> Answer:
         """Make one attempt, of `within` seconds at most, and return what came of it."""
+
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        """Return None if the server answers requests, else what came of asking it.
+
+        It is asked by a request about the monitor that changes nothing, unless it has answered
+        the last one.
+        """
 
     def fingerprint(self, monitor_id: str) -> str:
         """Return a hash of the settings that decide whether a ping is accepted."""
@@ -70,6 +74,7 @@ class SendResult(NamedTuple):
     message: one line for a person, empty if it was delivered as it is.
     blamed: the fingerprint of the settings that have to be corrected first, "" for none.
     again_in: seconds after which to try again; None if there is no time for that.
+    is_doubtful: it may have arrived, since it was sent without getting an answer.
     """
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
@@ -77,6 +82,7 @@ class SendResult(NamedTuple):
     message: str = ""
     blamed: str = ""
     again_in: float | None = None
+    is_doubtful: bool = False
 
     @property
     def report_state(self) -> ReportState:
@@ -190,15 +196,24 @@ class Delivery(NamedTuple):
         left = self.deadlines.left()
         return max(left.report, left.rate_limit) if rate_limited else left.report
 
-    def send(self, ping: Ping) -> SendResult:
-        """Send `ping` until the server accepts or refuses it, or until a deadline."""
+    def send(self, ping: Ping, *, is_doubtful: bool = False) -> SendResult:
+        """Send `ping` until the server accepts or refuses it, or until a deadline.
+
+        is_doubtful: it was sent before, and there was no answer. It is sent again only when the
+        server answers: one that was frozen takes all that was sent to it meanwhile.
+        """
         attempts, shortened, rate_limited = 0, "", False
         result = _NOT_BEGUN
         while True:
             if not self.has_time(rate_limited=rate_limited):
                 return result
             began = time.monotonic()
-            answer = self.sender.ping(ping, min(self.most, self._left(rate_limited)))
+            within = min(self.most, self._left(rate_limited))
+            answer = self.sender.silence(ping.monitor_id, within) if is_doubtful else None
+            if answer is None:
+                within = min(self.most, self._left(rate_limited))
+                answer = self.sender.ping(ping, within)
+                is_doubtful = is_doubtful or answer.is_missing
             if self.allowance and answer.status:
                 self.allowance.note(began, time.monotonic())
             attempts += 1
@@ -218,14 +233,12 @@ class Delivery(NamedTuple):
                 return SendResult("refused", answer, message, blamed)
             if step.verdict == "drop":
                 return SendResult("dropped", answer, message, blamed)
+            result = SendResult("pending", answer, message, blamed, is_doubtful=is_doubtful)
             if step.verdict == "retry" and self.defers and answer.status:
-                return SendResult("pending", answer, message, blamed, step.pause)
-            if step.verdict == "keep" or not self.wait(
-                step.pause, rate_limited=step.waits_for_rate_limit
-            ):
-                return SendResult("pending", answer, message, blamed)
-            result = SendResult("pending", answer, message, blamed)
+                return result._replace(again_in=step.pause)
             rate_limited = step.waits_for_rate_limit
+            if step.verdict == "keep" or not self.wait(step.pause, rate_limited=rate_limited):
+                return result
 
 
 def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
@@ -237,41 +250,8 @@ def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
         sent.answer.run_id,
         sent.blamed,
         is_trouble=sent.is_trouble,
+        is_doubtful=sent.is_doubtful,
     )
-
-
-def mark_late(queued: Queued, now: float) -> Ping:
-    """Return the ping of a delayed report, with the delay in its metadata and its message.
-
-    The delay is left out if no clock tells it. now: seconds since the epoch.
-    """
-    delay = since_end(
-        queued.ended_at,
-        now,
-        boot_id=queued.boot_id,
-        started=queued.started,
-        duration=queued.duration,
-    )
-    ping, words = queued.ping, "late"
-    if delay is not None:
-        late = round(delay)
-        words = f"{format_duration(late)} late"
-        ping = ping._replace(meta={**ping.meta, "late_seconds": late})
-    if ping.kind != "fail":
-        return ping
-    note = f"(reported {words}) "
-    if failures := queued.included.failures:
-        ping = ping._replace(meta={**ping.meta, "late_failures": failures + 1})
-        note = f"(reported {words}) {failures + 1} failures{_since(queued, now)}, the last: "
-    return ping._replace(error_message=error_message(note + (ping.error_message or ""), ""))
-
-
-def _since(queued: Queued, now: float) -> str:
-    """Return when the first of several failures was, in words; nothing if no clock tells."""
-    since = queued.included.since
-    if since is None or plausible(now - since) is None:
-        return ""
-    return time.strftime(" since %Y-%m-%d %H:%M UTC", time.gmtime(since))
 
 
 class Backlog(NamedTuple):
@@ -352,7 +332,8 @@ def _deliver(
         renewing = _Renewing(journal, queue, report_id, delivery.wait)
         wait: Waits = _give_up if is_poisoned else renewing
         ping = mark_late(journal.report(report_id), time.time())
-        sent = delivery._replace(wait=wait).send(ping)
+        is_doubtful = journal.is_doubtful(report_id)
+        sent = delivery._replace(wait=wait).send(ping, is_doubtful=is_doubtful)
         try:
             settle(journal, report_id, sent)
         except Exception as error:  # whatever it was: the report must not be sent again

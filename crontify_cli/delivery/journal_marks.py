@@ -1,4 +1,5 @@
-"""What the journal notes next to a report: which report includes it, and since when it fails.
+"""What the journal notes next to a report: which report includes it, since when it
+fails, and whether it may have arrived.
 
 The tables are made when they are first needed, so that earlier versions can use the same file.
 """
@@ -20,6 +21,7 @@ _FOLDED_BY_LEADER = "CREATE INDEX IF NOT EXISTS folded_by_leader ON folded (lead
 _TROUBLED = (
     "CREATE TABLE IF NOT EXISTS troubled (report_id INTEGER PRIMARY KEY, since REAL NOT NULL)"
 )
+_DOUBTFUL = "CREATE TABLE IF NOT EXISTS doubtful (report_id INTEGER PRIMARY KEY)"
 _FOLDED_INTO = (
     "(SELECT carrying.run_id FROM folded JOIN reports AS carrying ON carrying.id = leader"
     " WHERE folded.report_id = reports.id)"
@@ -78,6 +80,22 @@ def note_trouble(db: "sqlite3.Connection", report: int, now: float, *, is_over: 
         db.execute("INSERT OR IGNORE INTO troubled VALUES (?, ?)", (report, now))
     elif db.execute("PRAGMA table_info(troubled)").fetchone():
         db.execute("DELETE FROM troubled WHERE report_id = ?", (report,))
+
+
+def note_doubt(db: "sqlite3.Connection", report: int, *, is_over: bool) -> None:
+    """Note that a report may have arrived, or that this is settled; within a transaction."""
+    if not is_over:
+        db.execute(_DOUBTFUL)
+        db.execute("INSERT OR IGNORE INTO doubtful VALUES (?)", (report,))
+    elif db.execute("PRAGMA table_info(doubtful)").fetchone():
+        db.execute("DELETE FROM doubtful WHERE report_id = ?", (report,))
+
+
+def is_in_doubt(journal: JournalFile, report: int) -> bool:
+    """Tell whether a report may have arrived."""
+    if not list(journal.query("PRAGMA table_info(doubtful)")):
+        return False
+    return bool(list(journal.query("SELECT 1 FROM doubtful WHERE report_id = ?", (report,))))
 
 
 def troubled_since(db: "sqlite3.Connection", report: int) -> float | None:

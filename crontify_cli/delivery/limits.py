@@ -76,6 +76,10 @@ class LearningSender(NamedTuple):
                 self._learn(ping.monitor_id, answer)
         return answer
 
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        """Return what `Sender` does."""
+        return self.sender.silence(monitor_id, within)
+
     def fingerprint(self, monitor_id: str) -> str:
         """Return what `Sender` does."""
         return self.sender.fingerprint(monitor_id)

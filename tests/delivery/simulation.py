@@ -158,6 +158,9 @@ class Api:
         job = self._own if ping.kind == "start" else self._jobs.get(int(number or 0))
         return self._server.ping(ping.kind, job)
 
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        """Say that the simulated server answers."""
+
     def fingerprint(self, _monitor_id: str) -> str:
         return ""
 

@@ -9,10 +9,10 @@ import pytest
 
 from crontify_cli import processes
 from crontify_cli.delivery import retention
-from crontify_cli.delivery.backlog import mark_late
 from crontify_cli.delivery.delays import LONGEST, plausible, since_end
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.journal_rows import Queued
+from crontify_cli.delivery.late import mark_late
 from crontify_cli.delivery.retention import DAY, Dropped, prune
 from crontify_cli.model import Ping
 from tests.conftest import Crontify

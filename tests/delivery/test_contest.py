@@ -28,6 +28,9 @@ class Taker:
         self.taken.append(ping.error_message)
         return Answer("received", 200)
 
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        return None
+
     def fingerprint(self, _monitor_id: str) -> str:
         return "settings"
 
