@@ -12,6 +12,9 @@ import pytest
 
 from tests.conftest import Crontify
 from tests.programs import PROGRAM
+from tests.terminal import Terminal
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_demo_shows_a_success_a_silent_failure_a_failure_and_its_log(
@@ -30,6 +33,35 @@ def test_the_demo_shows_a_success_a_silent_failure_a_failure_and_its_log(
     log = done.stdout.partition("fetched from the API")[2]
     assert "ValueError: could not convert string to float: 'n/a'" in log
     assert list(home.iterdir()) == []  # nothing of it stays
+
+
+def test_on_80_columns_the_cause_is_shown_and_commands_are_as_they_were_typed(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    program = tmp_path / "bin" / "crontify"
+    program.parent.mkdir()
+    imports = "import sys\nfrom crontify_cli.__main__ import main"
+    program.write_text(f"#!{sys.executable}\n{imports}\nsys.exit(main())\n")
+    program.chmod(0o755)
+    environ = {**os.environ, **env, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
+    environ.pop("COLUMNS", None)
+
+    def demo(name: str, path: str) -> str:
+        with Terminal(80) as terminal:
+            command = ["env", name, "demo"]
+            process = terminal.start(command, env={**environ, "PATH": path}, cwd=tmp_path)
+            shown = terminal.read_to_end()
+            assert process.wait(60) == 0, shown
+        return shown
+
+    shown = demo("bin/crontify", "/usr/bin:/bin")
+    tables = shown.partition("What Crontify has recorded")[2].partition("The log of")[0]
+    assert tables.count("ValueError: could not convert string to float: 'n/a'") == 2
+    assert "\n   $ bin/crontify exec nightly-import -- " in shown
+    assert f"\n   0 3 * * *  {program} exec nightly-import -- " in shown
+    shown = demo("crontify", f"{program.parent}:/usr/bin:/bin")
+    assert "\n   $ crontify exec nightly-import -- " in shown
+    assert "\n   0 3 * * *  crontify exec nightly-import -- " in shown
 
 
 def test_without_the_extra_one_line_says_what_to_install(

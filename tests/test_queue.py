@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Crontify
+from tests.faults import rate_limited, refusing_url
 from tests.past import Past
 from tests.programs import PROGRAM
 from tests.screen import screen
-from tests.server import ApiServer, answer, error, settings
+from tests.server import ApiServer, answer, error, right, settings
 from tests.terminal import Terminal
 from tests.waiting import until_exists, until_gone
 
@@ -172,6 +173,41 @@ def test_retry_sends_the_reports_of_what_is_named_and_no_others(
     assert crontify("queue", "retry", env=env).returncode == 0
     assert listed(crontify, env) == []
     assert crontify("queue", "retry", env=env).stderr == "crontify: the queue is empty\n"
+
+
+def test_retry_shows_how_far_it_is_and_how_long_it_waits(
+    past: Past, api: ApiServer, env: dict[str, str]
+) -> None:
+    for ago in (90, 80):
+        past.run("a", "fail", ago=ago, code=1, report="queued", server=api.url)
+    api.script(right, rate_limited(2), right)
+    shown = screen(["queue", "retry"], env=env)
+    before, waiting, after = shown.partition("waiting")
+    assert waiting
+    assert "delivering" in before
+    assert "1/2" in before + after
+    assert after.rstrip().endswith("crontify: 2 reports delivered")
+
+
+def test_an_error_of_the_network_is_told_in_words_everywhere(
+    crontify: Crontify, past: Past, env: dict[str, str]
+) -> None:
+    with refusing_url() as url:
+        past.run("a", "fail", ago=90, code=1, report="queued", server=url)
+        there = {**env, "CRONTIFY_BASE_URL": url, "CRONTIFY_TOKEN": "x"}
+        for args in (
+            ("queue", "retry"),
+            ("queue", "--json"),
+            ("flush", "--wait", "0s"),
+            ("doctor",),
+            ("exec", "-v", "a", "--", "true"),
+            ("ping", "fail", "a", "-v"),
+            ("logs", "a", "clx8f3k2m0000"),
+        ):
+            done = crontify(*args, env=there)
+            shown = done.stdout + done.stderr
+            assert "Connection refused" in shown, (args, shown)
+            assert "Errno" not in shown
 
 
 def test_retry_says_why_a_report_is_still_queued(

@@ -13,7 +13,7 @@ from crontify_cli.config.file import parse, read_bytes
 from crontify_cli.config.keys import KEYS
 from crontify_cli.config.problems import Problem
 from crontify_cli.config.sources import from_table
-from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.errors import CrontifyError, ExitCode, in_words, say
 
 
 def edit_file(file: str) -> int:
@@ -129,7 +129,7 @@ def _run_editor(copy: str) -> None:
                 raise
     except (OSError, ValueError) as error:
         raise CrontifyError(
-            f"cannot run the editor {editor}: {error}; set EDITOR to another one"
+            f"cannot run the editor {editor}: {in_words(error)}; set EDITOR to another one"
         ) from None
     if code:
         raise CrontifyError(f"config file not changed: the editor {editor} exited with code {code}")

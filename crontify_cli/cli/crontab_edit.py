@@ -12,7 +12,7 @@ from crontify_cli.crontab import edit, kept, place
 from crontify_cli.crontab.edit import Change, Edit, Wrapping
 from crontify_cli.crontab.lines import Line
 from crontify_cli.crontab.wrap import Wrapped, digest
-from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.errors import CrontifyError, ExitCode, in_words, say
 from crontify_cli.state import state_dir
 from crontify_cli.values import parse_monitor
 
@@ -249,6 +249,7 @@ def _write(opened: Opened, changes: Sequence[Change], *, is_wrap: bool) -> None:
             ]
             kept.note_wrapped(state, known, label)
     except OSError as error:
-        raise CrontifyError(f"{label}: nothing was written: cannot keep a copy: {error}") from None
+        reason = in_words(error)
+        raise CrontifyError(f"{label}: nothing was written: cannot keep a copy: {reason}") from None
     say(f"{label}: the earlier one is kept in {copy}")
     place.write(opened.place, opened.data, after)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from crontify_cli.cli import output
+from crontify_cli.cli.person import typed_program
 from crontify_cli.errors import CrontifyError
 
 MONITOR = "nightly-import"
@@ -105,9 +106,9 @@ def _demo(folder: Path, *, keep: bool) -> None:
         _print_heading(
             "\nAll steps succeeded. In your crontab, put crontify exec in front of the job:"
         )
-        print(f"   0 3 * * *  crontify exec {MONITOR} -- python3 /srv/import.py")
+        print(f"   0 3 * * *  {program.in_crontab()} exec {MONITOR} -- python3 /srv/import.py")
         if keep:
-            _keep(sandbox, runs[0]["id"])
+            _keep(sandbox, runs[0]["id"], program.typed)
 
 
 class _Sandbox(NamedTuple):
@@ -119,7 +120,7 @@ class _Sandbox(NamedTuple):
     api_key: str
 
 
-def _keep(sandbox: _Sandbox, run_id: str) -> None:
+def _keep(sandbox: _Sandbox, run_id: str, program: str) -> None:
     """Show where the failed run can be seen, and wait until Ctrl-C is pressed."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -128,7 +129,7 @@ def _keep(sandbox: _Sandbox, run_id: str) -> None:
         print(f"   {sandbox.page}&view=/monitors/{MONITOR}/runs/{run_id}")
         _print_heading("\nTo see a run as it happens, paste this into another terminal:")
         print(f"   export CRONTIFY_BASE_URL={sandbox.url} CRONTIFY_API_KEY={sandbox.api_key}")
-        print(f"   crontify exec {MONITOR} -- sleep 5")
+        print(f"   {program} exec {MONITOR} -- sleep 5")
         _print_heading("\nThe sandbox keeps running. Press Ctrl-C to stop it and delete its data.")
         sys.stdout.flush()
         sandbox.process.wait()
@@ -140,9 +141,10 @@ def _keep(sandbox: _Sandbox, run_id: str) -> None:
 
 
 class _Program:
-    """Runs crontify in `folder`, without any of the user's settings."""
+    """Runs crontify in `folder`, without any of the user's settings; `typed`: its name here."""
 
     def __init__(self, folder: Path) -> None:
+        self.typed = typed_program()
         self._folder = folder
         config = folder / "config.toml"
         config.touch(0o600)
@@ -153,6 +155,12 @@ class _Program:
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
+
+    def in_crontab(self) -> str:
+        """Return how to call crontify there, where no path is relative to this directory."""
+        from crontify_cli.cli import crontab_line
+
+        return self.typed if self.typed == "crontify" else crontab_line.program()
 
     @contextlib.contextmanager
     def sandbox(self) -> Iterator[_Sandbox]:
@@ -183,7 +191,8 @@ class _Program:
 
     def show(self, *args: str, expected: int = 0) -> None:
         """Show a command and its output; raises CrontifyError for another exit code."""
-        print(f"   $ crontify {' '.join(args).replace(sys.executable, 'python3')}", flush=True)
+        words = " ".join(args).replace(sys.executable, "python3")
+        print(f"   $ {self.typed} {words}", flush=True)
         done = self._run(*args, stderr=subprocess.STDOUT)
         if done.stdout:
             lines = done.stdout.rstrip("\n").split("\n")
@@ -198,7 +207,7 @@ class _Program:
     def show_list(self, what: str) -> list[Object]:
         """Show the sandbox's runs or alerts, and return them, newest first."""
         command = ("sandbox", what, MONITOR, *_DB)
-        print(f"   $ crontify {' '.join(command)}", flush=True)
+        print(f"   $ {self.typed} {' '.join(command)}", flush=True)
         self._run(*command, stdout=None)
         found: list[Object] = json.loads(self._run(*command, "--json").stdout)
         print()

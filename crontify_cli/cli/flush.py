@@ -20,7 +20,7 @@ from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.retention import tidy
 from crontify_cli.delivery.rounds import Schedule, in_threads, work
 from crontify_cli.delivery.waiting import waiting
-from crontify_cli.errors import CrontifyError, ExitCode, say
+from crontify_cli.errors import CrontifyError, ExitCode, in_words, say
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.secrets import known_secrets
 from crontify_cli.state import state_dir
@@ -71,7 +71,7 @@ def flush(
             ours = [each for each in every if not (each.is_recorded and each.held_by == "process")]
             left = notes(ours, base_url, time.time(), tried=True)
         except OSError as error:
-            raise CrontifyError(str(error)) from None
+            raise CrontifyError(in_words(error)) from None
     for note in left if not quiet else ():
         say(str(note))
     if client.settings.metrics_file:

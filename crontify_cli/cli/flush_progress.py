@@ -1,4 +1,4 @@
-"""The progress bar of `crontify flush` on a terminal."""
+"""The progress bar of `crontify flush` and `queue retry` on a terminal."""
 
 import contextlib
 import math

@@ -11,7 +11,7 @@ from crontify_cli.config import Settings, token
 from crontify_cli.config.secret import expires_at
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.delivery.records import Live, has_wrapper, live_runs
-from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.errors import CrontifyError, ExitCode, in_words
 from crontify_cli.report.excerpt import clean
 from crontify_cli.report.live import LiveLog
 from crontify_cli.report.locallog import read_log
@@ -184,7 +184,7 @@ def local_log(state: str, choice: Choice) -> Log:
         found = read_log(state, row.id)
     except OSError as error:
         raise CrontifyError(
-            f"cannot read the log of run {row.id} on this machine: {error}"
+            f"cannot read the log of run {row.id} on this machine: {in_words(error)}"
         ) from None
     content = row.excerpt if found is None else found
     # Written clean by us, but not by earlier versions, which left directional marks in it.

@@ -1,5 +1,8 @@
-"""Talks to the user at a terminal: asks questions, and shows the wait for a rate limit."""
+"""Talks to the user at a terminal: asks questions, suggests commands, shows a wait."""
 
+import os
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +25,15 @@ def pause(monitor: str, seconds: float, *, rate_limited: bool) -> bool:
     finally:
         line.clear()
     return True
+
+
+def typed_program() -> str:
+    """Return this program as it can be typed here: its path, unless its name finds it."""
+    path = sys.argv[0]
+    if os.path.basename(path) != "crontify" or "/" not in path:
+        return "crontify"
+    found = shutil.which("crontify")
+    return "crontify" if found and os.path.samefile(found, path) else shlex.quote(path)
 
 
 Answer = TypeVar("Answer")

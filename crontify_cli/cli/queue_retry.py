@@ -1,17 +1,18 @@
 """Sends chosen reports now, for `crontify queue retry`, and says what became of them."""
 
+import math
 import time
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 from crontify_cli.cli import output
 from crontify_cli.cli.client import Client, open_client
-from crontify_cli.cli.person import pause
+from crontify_cli.cli.flush_progress import Update, progress
 from crontify_cli.cli.queue_notes import is_same, notes
 from crontify_cli.cli.queue_select import OpenQueue, choose, open_queue
-from crontify_cli.delivery.backlog import Deadlines, Delivery
+from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery, Sender
 from crontify_cli.delivery.waiting import requeue, states, waiting
 from crontify_cli.errors import ExitCode, say
+from crontify_cli.model import Answer, Ping
 
 _WORDS = {
     "delivered": "delivered",
@@ -35,20 +36,57 @@ def send(names: Sequence[str]) -> int:
         requeue(queue.journal, [each.run for each in chosen if each.state == "refused"])
         url = client.settings.base_url
         ours = [each.monitor_id for each in chosen if is_same(each.base_url, url)]
-        _deliver(queue, client, dict.fromkeys(ours))
+        with progress(len(ours), quiet=False) as update:
+            _deliver(queue, client, dict.fromkeys(ours), update)
         return _tell(queue, [each.run for each in chosen])
 
 
-def _deliver(queue: OpenQueue, client: Client, monitors: Iterable[str]) -> None:
+def _deliver(queue: OpenQueue, client: Client, monitors: Iterable[str], update: Update) -> None:
     """Deliver the queues of these monitors, as long as the server can be reached."""
     settings = client.settings
     deadlines = Deadlines.after(time.monotonic(), settings.report_timeout, settings.rate_limit_wait)
-    delivery = Delivery(client.api, deadlines, partial(pause, "queue retry"))
+    watched = _Watched(client.api, update)
+    delivery = Delivery(watched, deadlines, watched.wait)
     for monitor_id in monitors:
         backlog = queue.outbox.deliver(monitor_id, delivery)
+        watched.note(backlog)
         failure = backlog.failure
         if failure and backlog.left and not failure.concerns_monitor_only:
             return
+
+
+class _Watched:
+    """Sends by `sender`, and shows how far the delivery is."""
+
+    def __init__(self, sender: Sender, update: Update) -> None:
+        self._sender = sender
+        self._update = update
+        self._settled = 0
+        self._received = 0
+
+    def ping(self, ping: Ping, within: float = math.inf) -> Answer:
+        """Make one attempt, as `Sender` does."""
+        answer = self._sender.ping(ping, within)
+        self._received += answer.fate == "received"
+        self._update(self._settled + self._received, None)
+        return answer
+
+    def fingerprint(self, monitor_id: str) -> str:
+        """Return what `Sender` does."""
+        return self._sender.fingerprint(monitor_id)
+
+    def wait(self, seconds: float, *, rate_limited: bool) -> bool:
+        """Spend a pause; show the wait if it is one for the rate limit."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._update(self._settled + self._received, until if rate_limited else None)
+            time.sleep(min(0.2, left))
+        return True
+
+    def note(self, backlog: Backlog) -> None:
+        """Take note of what became of a monitor's reports."""
+        self._settled, self._received = self._settled + backlog.settled, 0
+        self._update(self._settled, None)
 
 
 def _tell(queue: OpenQueue, runs: Sequence[str]) -> int:

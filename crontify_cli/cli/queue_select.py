@@ -9,7 +9,7 @@ from crontify_cli.config import Settings, api_key
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.waiting import waiting
-from crontify_cli.errors import CrontifyError, say
+from crontify_cli.errors import CrontifyError, in_words, say
 from crontify_cli.report.mask import Masker
 from crontify_cli.report.secrets import known_secrets
 from crontify_cli.state import state_dir
@@ -42,7 +42,7 @@ def open_queue(settings: Settings) -> OpenQueue:
     try:
         journal = Journal.open(state)
     except OSError as error:
-        raise CrontifyError(str(error)) from None
+        raise CrontifyError(in_words(error)) from None
     if journal.warning:
         say(journal.warning)
     key = ""

@@ -8,6 +8,7 @@ import typer
 
 from crontify_cli.cli.arguments import parsed_option
 from crontify_cli.cli.help import App
+from crontify_cli.cli.person import typed_program
 from crontify_cli.cli.sandbox_channel import channel_app, smtp_server
 from crontify_cli.cli.sandbox_monitor import monitor_app, rule_app
 from crontify_cli.cli.sandbox_open import (
@@ -94,6 +95,7 @@ def serve_(
         plan,
         detect_every or DETECT_EVERY,
         smtp_server(),
+        program=typed_program(),
         as_json=as_json,
         until_stdin_closes=until_stdin_closes,
     )
@@ -144,7 +146,7 @@ def runs(
 
     with existing(db, account, monitor_id) as (store, owner):
         found = store.runs(owner, monitor_id, status=status, limit=limit)
-    show_runs(found, as_json=as_json)
+    show_runs(found, of_one_monitor=monitor_id is not None, as_json=as_json)
 
 
 @sandbox.command(epilog="Example:  crontify sandbox alerts backup --json")
@@ -164,7 +166,7 @@ def alerts(
 
     with existing(db, account, monitor_id) as (store, owner):
         found = store.alerts(owner, monitor_id, limit=limit)
-    show_alerts(found, as_json=as_json)
+    show_alerts(found, of_one_monitor=monitor_id is not None, as_json=as_json)
 
 
 @sandbox.command(epilog="Example:  crontify sandbox reset --all")

@@ -1,11 +1,12 @@
 """The sandbox's lists: as a table on a terminal, as tab-separated lines, or as JSON."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from crontify_cli.cli import output
-from crontify_cli.cli.moments import brief, local
+from crontify_cli.cli.moments import brief, local, local_short
 from crontify_cli.cli.table import Column, draw_table, text
 from crontify_cli.errors import one_line
 from crontify_cli.sandbox.identity import timestamp
@@ -23,7 +24,11 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound="BaseModel")
 
 _NARROWEST_WORDS = 16
-"""The width of the last column, which has the words, below which another column is left out."""
+_WORDS = 56
+"""The last column has the words. Others are left out if that makes it wider, up to this width."""
+_OTHERS = 26
+"""The width of two short columns, which stay in a narrow window."""
+_WIDE = 120
 _STATUS_COLOURS = {
     "active": "green",
     "failing": "bold red",
@@ -58,8 +63,9 @@ def show(
 
 
 def _print_table(columns: Sequence[Column[T]], things: Iterable[T]) -> None:
-    shown = [*columns[:-1], columns[-1]._replace(least=_NARROWEST_WORDS)]
     console = output.console()
+    least = min(_WORDS, max(_NARROWEST_WORDS, console.width - _OTHERS))
+    shown = [*columns[:-1], columns[-1]._replace(least=least)]
     console.print(draw_table(list(things), shown, console.width))
 
 
@@ -93,8 +99,8 @@ def show_monitors(monitors: Sequence[Monitor], *, as_json: bool) -> None:
     show(monitors, fields, columns, as_json=as_json)
 
 
-def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
-    """Print runs, in the order given."""
+def show_runs(runs: Sequence[Run], *, of_one_monitor: bool, as_json: bool) -> None:
+    """Print runs, in the order given; of_one_monitor: a narrow table need not name it."""
 
     def fields(run: Run) -> Sequence[object]:
         times = _utc(run.started_at), _utc(run.finished_at)
@@ -105,28 +111,28 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
 
     columns: Sequence[Column[Run]] = [
         _column("Time", 3, lambda run: _local(run.finished_at or run.started_at)),
-        _column("Monitor", 0, lambda run: run.monitor_id),
-        _column("Status", 1, lambda run: run.status),
+        _column("Monitor", 7 if of_one_monitor else 0, lambda run: run.monitor_id),
+        _column("Status", 2, lambda run: run.status),
         _column("Took", 4, _took),
         _column("Log", 6, lambda run: "yes" if run.has_log else ""),
         _column("Run", 5, lambda run: run.id),
-        _column("Message, meta", 2, _message_and_meta),
+        _column("Message, meta", 1, _message_and_meta),
     ]
     show(runs, fields, columns, as_json=as_json)
 
 
-def show_alerts(alerts: Sequence[Alert], *, as_json: bool) -> None:
-    """Print alerts, in the order given."""
+def show_alerts(alerts: Sequence[Alert], *, of_one_monitor: bool, as_json: bool) -> None:
+    """Print alerts, as `show_runs` prints runs."""
 
     def fields(alert: Alert) -> Sequence[object]:
         return _utc(alert.created_at), alert.monitor_id, alert.kind, alert.run_id, alert.message
 
     columns: Sequence[Column[Alert]] = [
         _column("Time", 3, lambda alert: _local(alert.created_at)),
-        _column("Monitor", 0, lambda alert: alert.monitor_id),
-        _column("Alert", 1, lambda alert: alert.kind),
+        _column("Monitor", 5 if of_one_monitor else 0, lambda alert: alert.monitor_id),
+        _column("Alert", 2, lambda alert: alert.kind),
         _column("Run", 4, lambda alert: alert.run_id),
-        _column("Message", 2, lambda alert: alert.message),
+        _column("Message", 1, lambda alert: _cause(alert.message)),
     ]
     show(alerts, fields, columns, as_json=as_json)
 
@@ -175,7 +181,13 @@ def _took(run: Run) -> str:
 
 
 def _message_and_meta(run: Run) -> str:
-    return f"{run.error_message or ''} {_meta(run)}".strip()
+    return f"{_cause(run.error_message or '')} {_meta(run)}".strip()
+
+
+def _cause(message: str) -> str:
+    """Return the message without `exited with code N: `, which leaves no room for the cause."""
+    reason, colon, words = message.partition(": ")
+    return words if colon and reason.startswith("exited with code ") else message
 
 
 def _meta(run: Run) -> str:
@@ -187,4 +199,7 @@ def _utc(at: Millis | None) -> str | None:
 
 
 def _local(at: Millis | None) -> str:
-    return "-" if at is None else local(at / 1000)
+    if at is None:
+        return "-"
+    wide = output.console().width >= _WIDE
+    return local(at / 1000) if wide else local_short(at / 1000, time.time())

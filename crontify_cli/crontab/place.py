@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from crontify_cli.crontab.schedule import Dialect
-from crontify_cli.errors import CrontifyError, one_line
+from crontify_cli.errors import CrontifyError, in_words, one_line
 
 SYSTEM_FILE, SYSTEM_FOLDER = "/etc/crontab", "/etc/cron.d"
 _SECONDS = 60.0
@@ -113,7 +113,7 @@ def _crontab(
             f"{place.label}: there is no crontab(1) here; install cron, or name a FILE"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CrontifyError(f"{place.label}: crontab: {error}") from None
+        raise CrontifyError(f"{place.label}: crontab: {in_words(error)}") from None
 
 
 def _words(stderr: bytes) -> str:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from crontify_cli.errors import CrontifyError, one_line, say
+from crontify_cli.errors import CrontifyError, in_words, one_line, say
 
 
 @contextlib.contextmanager
@@ -97,7 +97,7 @@ class Network(httpcore.SyncBackend):
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise httpcore.ConnectError(in_words(error)) from error
         addresses = list(dict.fromkeys((family, where) for family, *_, where in found))
         trace.addresses = tuple(dict.fromkeys(str(where[0]) for _, where in addresses))
         trace.looked_up = time.monotonic()
@@ -113,7 +113,7 @@ class Network(httpcore.SyncBackend):
             except TimeoutError as error:
                 failed = httpcore.ConnectTimeout(str(error))
             except OSError as error:
-                failed = httpcore.ConnectError(str(error))
+                failed = httpcore.ConnectError(in_words(error))
                 failed.__cause__ = error
             else:
                 trace.connected = time.monotonic()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, in_words
 from crontify_cli.state import NEW, Folder, StateError
 
 VERSION = 1
@@ -93,7 +93,7 @@ def has_journal(state: str) -> bool:
         with Folder(state) as folder:
             return folder.stat(_NAME) is not None
     except PermissionError as error:
-        raise JournalError(str(error)) from error
+        raise JournalError(in_words(error)) from error
     except OSError:
         return False
 
@@ -123,7 +123,7 @@ class JournalFile:
         except StateError as error:
             raise JournalError(error.message) from error
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{path}: {error}") from error
+            raise JournalError(f"{path}: {in_words(error)}") from error
 
     @classmethod
     def _open_in(cls, folder: Folder, path: str, wait: float, create: bool) -> Self:
@@ -195,7 +195,7 @@ class JournalFile:
         except sqlite3.Error as error:
             raise self._failure(error) from error
         except OSError as error:
-            raise JournalError(f"{self.path}: {error}") from error
+            raise JournalError(f"{self.path}: {in_words(error)}") from error
         finally:
             if durable:
                 with contextlib.suppress(sqlite3.Error):
@@ -228,7 +228,7 @@ class JournalFile:
             raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.Error) -> JournalError:
-        what = f"{self.path}: {error}"
+        what = f"{self.path}: {in_words(error)}"
         if not isinstance(error, sqlite3.DatabaseError) or not is_corrupt(error):
             return JournalError(what)
         try:

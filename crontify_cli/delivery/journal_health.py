@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from crontify_cli.delivery.journal_file import VERSION, check_files, is_corrupt, journal_path
+from crontify_cli.errors import in_words
 from crontify_cli.state import Folder
 
 _PATIENCE = 2.0
@@ -37,7 +38,7 @@ def examine(state: str) -> Health:
         with Folder(state) as folder:
             check_files(folder)
     except OSError as error:
-        return Health(path, True, str(error))
+        return Health(path, True, in_words(error))
     try:
         db = sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=_PATIENCE, uri=True)
         try:

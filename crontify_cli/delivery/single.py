@@ -18,7 +18,7 @@ from crontify_cli.delivery.backlog import (
 )
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.outbox import Outbox
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, in_words
 from crontify_cli.model import Answer, Ending, Outcome, Ping, Run, new_run
 
 
@@ -63,7 +63,7 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
         if ping.kind != "start":
             report_id = journal.finish(run, _ending(ping), ping, owner)
     except (JournalError, OSError) as error:
-        warn(f"the ping is not in the journal and is sent directly: {error}")
+        warn(f"the ping is not in the journal and is sent directly: {in_words(error)}")
         return Result(delivery.send(ping), False)
     if journal.warning:
         warn(journal.warning)
@@ -95,7 +95,7 @@ def queue_ping(
         journal = Journal.open(state)
         journal.finish(_run(monitor, ping, settings, mask), _ending(ping), ping, None)
     except (JournalError, OSError) as error:
-        raise CrontifyError(f"the ping can be neither sent nor queued: {error}") from None
+        raise CrontifyError(f"the ping can be neither sent nor queued: {in_words(error)}") from None
     message = f"{ping.kind} of {ping.monitor_id}"
     return Result(SendResult("pending", Answer("unsent"), message), queued=True)
 

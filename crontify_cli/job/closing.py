@@ -14,6 +14,7 @@ from crontify_cli.delivery.handover import Inbox, Outcome, Prepared, lost_to_loa
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.delivery.stage import describe, why_undelivered
+from crontify_cli.errors import in_words
 from crontify_cli.job.launched import LaunchedRun, Notices
 from crontify_cli.model import Ending, Ping, new_run
 from crontify_cli.model import Outcome as RunOutcome
@@ -218,7 +219,8 @@ class Closing:
     def _fail_journal(self, error: Exception) -> None:
         self._journal_failed = True
         self._opened = None
-        self._notices.say(f"the run is not in the journal, its report is sent directly: {error}")
+        reason = in_words(error)
+        self._notices.say(f"the run is not in the journal, its report is sent directly: {reason}")
 
     def _commit(
         self, verdict: Verdict, prepared: Prepared, composed: Composed, outcome: RunOutcome
@@ -263,7 +265,7 @@ class Closing:
         try:
             write_log(self._state, self._recorder.run, log)
         except OSError as error:
-            self._notices.trace(f"no local copy of the log: {error}")
+            self._notices.trace(f"no local copy of the log: {in_words(error)}")
 
     # Waiting until it is sent
 

@@ -2,7 +2,7 @@
 
 import os
 
-from crontify_cli.errors import ExitCode, say
+from crontify_cli.errors import ExitCode, in_words, say
 from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
 from crontify_cli.state import Folder, state_dir
 
@@ -33,7 +33,7 @@ class Lock:
             with Folder(state_dir(), "locks", create=True) as locks:
                 self._fd = locks.open(f"{self._monitor}.lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            self.problem = str(error)
+            self.problem = in_words(error)
             return True
         process.waiting = wait
         try:
@@ -43,7 +43,7 @@ class Lock:
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
-            self.problem = str(error)
+            self.problem = in_words(error)
             return True
         finally:
             process.waiting = False

@@ -9,6 +9,7 @@ import os
 import time
 
 from crontify_cli import record
+from crontify_cli.errors import in_words
 from crontify_cli.processes import boot_id, keep_machine_id, machine_id, namespace, start_time
 from crontify_cli.state import NEW, Folder, open_file, remove_file, state_dir
 
@@ -58,7 +59,7 @@ class Recorder:
         try:
             self._create(state_dir())
         except (OSError, ValueError) as error:
-            self.problem = str(error)
+            self.problem = in_words(error)
 
     # Before the spawn
 

@@ -5,7 +5,7 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 
 import os
 
-from crontify_cli.errors import ExitCode, one_line, say
+from crontify_cli.errors import ExitCode, in_words, one_line, say
 from crontify_cli.job.launched import LaunchedRun, choose_shell, command_line, rules_text
 from crontify_cli.job.options import ExecOptions
 from crontify_cli.job.process import Interrupted, Process
@@ -93,13 +93,13 @@ def _take_turn(options: ExecOptions, process: Process, lock: "Lock") -> int | No
 
         record_skip(options)
     except Exception as error:
-        say(f"the skipped run is not recorded: {type(error).__name__}: {error}")
+        say(f"the skipped run is not recorded: {type(error).__name__}: {in_words(error)}")
     return ExitCode.TEMPORARY
 
 
 def _run_alone(options: ExecOptions, process: Process, error: Exception) -> int:
     """Execute the job in our place, since we cannot watch over it; return only if it cannot be."""
-    say(f"not reported, the job runs alone: {type(error).__name__}: {error}")
+    say(f"not reported, the job runs alone: {type(error).__name__}: {in_words(error)}")
     command = command_line(options)
     argv = command if options.argv0 is None else [options.argv0, *command[1:]]
     _restore_locale(os.environ)

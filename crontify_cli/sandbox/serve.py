@@ -49,6 +49,7 @@ def serve(
     detect_every: float,
     smtp: SmtpServer | None,
     *,
+    program: str,
     as_json: bool,
     until_stdin_closes: bool,
 ) -> None:
@@ -56,6 +57,7 @@ def serve(
 
     name: the account's. plan: the minimum interval between two pings of a monitor, None to
         leave it unchanged. detect_every: seconds. smtp: for e-mail, None if not configured.
+    program: how to call this one in the commands that are suggested.
     Raises CrontifyError if the port or the database cannot be used.
     """
     # Open the port before the key is created, which is shown only once.
@@ -98,7 +100,7 @@ def serve(
             ready = {"event": "ready", "url": url, "token": token, "page": link}
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
-            print(_welcome(url, key, token, link, path), flush=True)
+            print(_welcome(url, key, token, link, path, program), flush=True)
         asyncio.run(_run(server, listener, [detecting, courier.run()]))
         printer.close()
 
@@ -164,13 +166,13 @@ def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _welcome(url: str, key: str | None, token: str, link: str, path: Path) -> str:
+def _welcome(url: str, key: str | None, token: str, link: str, path: Path, program: str) -> str:
     """Return what a person sees at the start; key: None if it has been shown before."""
     db = "" if path == default_path() else f" --db {shlex.quote(str(path))}"
     if key:
         intro = f"The API key is shown only once; the token is valid for {DEFAULT_DAYS} days."
     else:
-        key, token = f"$(crontify sandbox key rotate{db})", f"$(crontify sandbox token{db})"
+        key, token = f"$({program} sandbox key rotate{db})", f"$({program} sandbox token{db})"
         intro = "The API key was shown at the first start; the following creates a new one."
     return f"""\
 The Crontify sandbox is listening on {url} (press Ctrl-C to stop it).
@@ -185,9 +187,9 @@ export CRONTIFY_BASE_URL={url}
 export CRONTIFY_API_KEY={key}
 export CRONTIFY_TOKEN={token}
 
-Add a monitor:     crontify sandbox monitor add backup{db}
-Create a new key:  crontify sandbox key rotate{db}
-Create a token:    crontify sandbox token{db}
+Add a monitor:     {program} sandbox monitor add backup{db}
+Create a new key:  {program} sandbox key rotate{db}
+Create a token:    {program} sandbox token{db}
 
 Pings:"""
 

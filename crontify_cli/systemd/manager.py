@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import NamedTuple
 
-from crontify_cli.errors import CrontifyError, one_line
+from crontify_cli.errors import CrontifyError, in_words, one_line
 
 _SECONDS = 30.0
 
@@ -61,7 +61,7 @@ def run(*command: str) -> str:
             f"there is no {command[0]} here; is this a system with systemd?"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CrontifyError(f"{command[0]}: {error}") from None
+        raise CrontifyError(f"{command[0]}: {in_words(error)}") from None
     if done.returncode:
         words = one_line(done.stderr.strip(), 300) or f"exit code {done.returncode}"
         raise CrontifyError(f"{' '.join(command[:3])}: {words}")

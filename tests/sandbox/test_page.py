@@ -62,6 +62,7 @@ def test_serve_prints_a_link_whose_fragment_is_a_valid_token(tmp_path: Path) -> 
             text=True,
             check=True,
         )
+        assert "\nAdd a monitor:     crontify sandbox monitor add backup --db " in done.stdout
         link = re.search(r"^(http://127\.0\.0\.1:\d+)/#token=(\S+)$", done.stdout, re.MULTILINE)
         assert link, done.stdout
         with serving(db) as server:

@@ -21,7 +21,7 @@ from crontify_cli.config import api_key, load
 from crontify_cli.crontab import lines
 from crontify_cli.crontab.place import Place, find_dialect, read
 from crontify_cli.crontab.wrap import read_command
-from crontify_cli.errors import CrontifyError
+from crontify_cli.errors import CrontifyError, in_words
 from crontify_cli.state import state_dir
 
 _TIMEOUT = 30.0  # seconds
@@ -192,7 +192,7 @@ def _ask(environ: Mapping[str, str]) -> Facts | str:
         )
         return Facts(**json.loads(done.stdout))
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{python} does not run under cron: {error}"
+        return f"{python} does not run under cron: {in_words(error)}"
     except (ValueError, TypeError):
         message = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return f"{python} fails under cron: {message or f'exit code {done.returncode}'}"
