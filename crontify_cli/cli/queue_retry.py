@@ -71,6 +71,10 @@ class _Watched:
         self._update(self._settled + self._received, None)
         return answer
 
+    def silence(self, monitor_id: str, within: float = math.inf) -> Answer | None:
+        """Return what `Sender` does."""
+        return self._sender.silence(monitor_id, within)
+
     def fingerprint(self, monitor_id: str) -> str:
         """Return what `Sender` does."""
         return self._sender.fingerprint(monitor_id)
