@@ -44,8 +44,10 @@ ALLOWED = {
     "__main__": {"cli", "job", "complete"},
 }
 HOMES = {
-    "httpx": ("delivery/http.py", "sandbox/post.py"),
-    "httpcore": ("delivery/http.py",),
+    "httpx": ("delivery/addresses.py", "sandbox/post.py"),
+    "h11": ("delivery/connection.py", "sandbox/protocol.py"),
+    "ssl": ("delivery/tls.py", "cli/", "sandbox/"),
+    "socksio": ("delivery/socks.py", "delivery/proxy.py"),
     # TAB completion has its own query, because importing the journal takes too long.
     "sqlite3": (
         "delivery/journal_file.py",

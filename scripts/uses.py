@@ -19,7 +19,7 @@ _EXEC = (
     "__main__.py",
 )
 _NOT_A_SETTING = {"LESS", "LC_ALL", "LC_CTYPE"}  # passed on to the pager and to the job
-_OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # read by httpx
+_OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # read by urllib
 _NOT_OF_EXEC = {"CRONTIFY_TOKEN", "CRONTIFY_TOKEN_FILE"}  # exec reads no log
 
 

@@ -387,7 +387,7 @@ def test_the_table_the_types_and_the_flags_fit_together() -> None:
 
 def test_loading_brings_in_nothing_heavy(home: Path) -> None:
     write(home, f'api_key = "{KEY}"\n[monitors.a]\ntimeout = "5m"')
-    heavy = "typer rich httpx subprocess dataclasses logging argparse inspect tomli_w sqlite3"
+    heavy = "typer rich httpx h11 subprocess dataclasses logging argparse inspect tomli_w sqlite3"
     program = (
         "import sys; from crontify_cli.config import load; print('tomllib' in sys.modules);"
         f"load('/dev/null'); print('tomllib' in sys.modules); load();"

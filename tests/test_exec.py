@@ -16,7 +16,7 @@ from tests.server import KEY, ApiServer, settings
 
 PYTHON = sys.executable
 HEAVY = {
-    *("typer", "click", "httpx", "rich", "platformdirs", "tomllib", "sqlite3", "subprocess"),
+    *("typer", "click", "h11", "rich", "platformdirs", "tomllib", "sqlite3", "subprocess"),
     *("dataclasses", "logging", "argparse", "typing", "re", "signal", "enum", "json"),
 }
 

@@ -58,7 +58,7 @@ def test_our_package_wins_over_a_folder_on_the_jobs_path(
 
 
 def test_a_module_beside_the_script_is_none_of_ours(program: Path, api: ApiServer) -> None:
-    for module in ("crontify_cli", "typing", "select", "httpx"):
+    for module in ("crontify_cli", "typing", "select", "h11"):
         plant(program.parent, f"{module}.py")
     run_job(program, api, {})
 

@@ -1,6 +1,7 @@
 """Through which proxy a request goes, and what never reaches one: loopback, and plain http."""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,12 +111,13 @@ def test_plain_http_goes_through_a_proxy_only_if_it_is_allowed(
 def test_no_proxy_takes_names_addresses_and_networks(
     entry: str, host: str, is_direct: bool, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crontify_cli.delivery.http import httpx
+    from crontify_cli.delivery.addresses import checked_url
     from crontify_cli.delivery.proxy import choose_proxy
 
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("NO_PROXY", entry)
-    assert (choose_proxy(httpx.URL(f"http://{host}:80/"), None) is None) is is_direct
+    url = checked_url("base_url", f"http://{host}:80/", ("http",))
+    assert (choose_proxy(url, None) is None) is is_direct
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,6 @@ def test_no_proxy_takes_names_addresses_and_networks(
         ("https_proxy", "://"),
         ("HTTPS_PROXY", "http://"),
         ("HTTPS_PROXY", "127.0.0.1:port"),
-        ("ALL_PROXY", "socks5://127.0.0.1:1080"),  # socksio is not installed
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
@@ -138,6 +139,13 @@ def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
     assert f"crontify: {variable} " in done.stderr
     assert "unset it" in done.stderr
     assert "1 report" in crontify("flush", env={**env, variable: "http://127.0.0.1:1"}).stderr
+
+
+def test_a_socks_proxy_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as if it was not installed
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(CrontifyError, match=r"ALL_PROXY names a SOCKS proxy.*socksio.*unset it"):
+        Api(HOST, KEY)
 
 
 def test_a_proxy_that_does_not_answer_is_named_by_its_variable(

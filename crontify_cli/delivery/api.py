@@ -1,31 +1,28 @@
 """The Crontify HTTP API: requests out, the facts of their answers back.
 
-CONTRACT.md, "Requests". The one place where httpx's exceptions become an `Answer`: nothing
-that a network can do raises from here.
+CONTRACT.md, "Requests". The one place where a `Failure` becomes an `Answer`: nothing that
+a network can do raises from here.
 """
 
-import contextlib
-import hashlib
 import math
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli import __version__
 from crontify_cli.delivery import answers, request
-from crontify_cli.delivery.http import (
-    NO_TIME,
+from crontify_cli.delivery.addresses import joined
+from crontify_cli.delivery.connection import Connection, Request
+from crontify_cli.delivery.network import (
+    AnswerTimeoutFailure,
+    ConnectFailure,
     ConnectionTrace,
+    ConnectTimeoutFailure,
     Network,
-    Transport,
-    httpcore,
-    httpx,
-    origin,
-    trust_source,
-    trusted,
+    NoTimeToConnectFailure,
+    ProxyFailure,
+    TimeoutFailure,
 )
 from crontify_cli.delivery.proxy import choose_proxy
 from crontify_cli.delivery.stage import Trying
@@ -35,10 +32,8 @@ from crontify_cli.report.mask import Masker
 
 if TYPE_CHECKING:
     from crontify_cli.config import Settings
+    from crontify_cli.delivery.tls import Tls
 
-
-_MOST_BYTES = 1024 * 1024
-"""Of an answer; what is longer is not read."""
 
 NO_MONITOR = NO_RUN = "crontify-doctor"
 """Names of a monitor and a run that do not exist, for requests that change nothing."""
@@ -156,7 +151,7 @@ class Api:
         extra = request.headers(headers or {})
         self._mask = Masker(extra.values(), own=(self._key, self._token))
         self._base = request.base(base_url)
-        self._network = Network(patience)
+        self._network = Network(patience, connect_timeout)
         self._observe = observe
         self.connected_at = self.answered_at = (
             0.0  # by `time.monotonic()`; 0.0 before the first answer
@@ -164,22 +159,20 @@ class Api:
         through = choose_proxy(self._base, proxy)
         pairs = sorted(f"{name}:{value}" for name, value in extra.items())
         self._identity = (str(self._base), self._key, proxy or "", *pairs)
-        self._host = self._base.netloc.decode("ascii")
+        self._host = self._base.netloc
         self._via = f" through the proxy {through}" if through else ""
-        self._trust_source = trust_source(ca_bundle)
-        secure = "https" in (self._base.scheme, through.url.scheme if through else "")
-        context = trusted(ca_bundle) if secure else None
-        self._client = httpx.Client(
-            transport=Transport(self._network, context, through.url if through else None),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"crontify-cli/{__version__}",
-                **extra,
-            },
-            timeout=httpx.Timeout(http_timeout, connect=connect_timeout),
-            trust_env=False,
+        is_secure = "https" in (self._base.scheme, through.url.scheme if through else "")
+        tls = _tls(ca_bundle) if is_secure else None
+        self._connection = Connection(
+            self._network, self._base, tls, through.url if through else None
         )
+        self._headers = {
+            "Connection": "keep-alive",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"crontify-cli/{__version__}",
+        }
+        self._extra = extra
 
     def __enter__(self) -> "Api":
         return self
@@ -189,7 +182,7 @@ class Api:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._connection.close()
 
     def ping(self, ping: Ping, within: float = math.inf) -> Answer:
         """Send one ping, once; within: seconds for it, if that is less than `http_timeout`."""
@@ -202,12 +195,12 @@ class Api:
 
     def _ping(self, ping: Ping, within: float) -> Answer:
         self._within = within
-        url = f"{self._base}/ping/{quote(ping.monitor_id, safe='')}/{ping.kind}"
+        path = f"/ping/{request.path_part(ping.monitor_id)}/{ping.kind}"
         body = request.body(ping)
         headers = {"X-API-Key": self._key} if self._key else {}
         if body:
             headers["Content-Type"] = "application/json"
-        reply = self._request("POST", url, headers, body)
+        reply = self._request("POST", path, headers, body)
         if reply.fate != "answered":
             return Answer(reply.fate, message=reply.message)
         if 200 <= reply.status < 300:
@@ -240,14 +233,16 @@ class Api:
         It changes with the base URL, the key, the proxy, the headers and the monitor's id, and
         tells nothing about them.
         """
+        import hashlib
+
         return hashlib.sha256("\0".join((*self._identity, monitor_id)).encode()).hexdigest()[:16]
 
     def log(self, monitor_id: str, run_id: str) -> LogAnswer:
         """Ask for the log of one run."""
-        monitor, run = quote(monitor_id, safe=""), quote(run_id, safe="")
-        url = f"{self._base}/monitors/{monitor}/runs/{run}/log"
+        monitor, run = request.path_part(monitor_id), request.path_part(run_id)
+        path = f"/monitors/{monitor}/runs/{run}/log"
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        reply = self._request("GET", url, headers, b"")
+        reply = self._request("GET", path, headers)
         if reply.fate != "answered":
             return LogAnswer(reply.fate, message=reply.message)
         if not 200 <= reply.status < 300:
@@ -285,8 +280,8 @@ class Api:
         return None if reply.fate == "answered" else Answer(reply.fate, message=reply.message)
 
     def _ask(self, monitor_id: str) -> _Reply:
-        url = f"{self._base}/monitors/{quote(monitor_id, safe='')}/runs/{NO_RUN}/log"
-        return self._request("GET", url, {"Cache-Control": "no-cache"})
+        path = f"/monitors/{request.path_part(monitor_id)}/runs/{NO_RUN}/log"
+        return self._request("GET", path, {"Cache-Control": "no-cache"})
 
     def _why_not_api(self, reply: "_Reply") -> str:
         """Return why this is not how the API answers a request for a log, "" if it may be."""
@@ -309,83 +304,66 @@ class Api:
         return self._network.trace
 
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
     ) -> _Reply:
         """Send one request, following the server on its own ground, and read the answer."""
         self._network.deadline = time.monotonic() + min(self._http_timeout, self._within)
-        target = httpx.URL(url)
+        target = self._base._replace(path=self._base.path + path)
+        fields = request.merged(self._headers, self._extra, headers)
         for _ in range(_REDIRECTS + 1):
-            reply = self._once(method, target, headers, body)
+            reply = self._once(Request(method, target.path, fields, body))
             if not 300 <= reply.status < 400 or not reply.location:
                 return reply
-            try:
-                there = target.join(reply.location).copy_with(username=None, password=None)
-            except (httpx.InvalidURL, ValueError):
+            there = joined(target, reply.location)
+            if there is None:
                 return reply
-            if reply.status not in _SAME_BODY or origin(there) != origin(target):
+            if reply.status not in _SAME_BODY or there.origin != target.origin:
                 words = one_line(str(there), mask=self._mask)
                 return reply._replace(message=f"{self._host} redirects to {words}")
             target = there
         return reply._replace(message=f"{self._host} redirects in a circle")
 
-    def _once(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> _Reply:
+    def _once(self, message: Request) -> _Reply:
         sent = False
 
-        def trace(event: str, info: Mapping[str, Any]) -> None:  # what httpcore hands over
+        def on_sent() -> None:
             nonlocal sent
-            if event == "http11.send_request_headers.started":
-                sent = sent or info["request"].method != b"CONNECT"  # which is for the proxy
-                self.connected_at = time.monotonic() if sent else self.connected_at
-                self._observe(Trying(self._host, "answer" if sent else "connection"))
+            sent = True
+            self.connected_at = time.monotonic()
+            self._observe(Trying(self._host, "answer"))
 
         try:
-            built = self._client.build_request(
-                method, url, headers=headers, content=body or None, extensions={"trace": trace}
-            )
-            with contextlib.closing(self._client.send(built, stream=True)) as response:
-                self.answered_at = time.monotonic()
-                self._is_answering = True
-                return self._read(response)
+            response = self._connection.send(message, on_sent)
         except Exception as error:  # the boundary: whatever it was, the job's report goes on
-            if isinstance(error, httpcore.TimeoutException):
+            if isinstance(error, TimeoutFailure):
                 self._is_answering = False
             return _Reply("unknown" if sent else "unsent", message=self._why(error))
-
-    def _read(self, response: httpx.Response) -> _Reply:
-        """Read the answer as far as it is of use: its status alone says what became of us."""
-        body, whole = bytearray(), False
-        with contextlib.suppress(Exception):
-            for piece in response.iter_raw():
-                body += piece
-                if len(body) > _MOST_BYTES:
-                    break
-            else:
-                whole = True
-        status, content = response.status_code, bytes(body[:_MOST_BYTES])
-        words = "" if response.is_success else answers.server_words(status, content, self._mask)
-        location = str(response.extensions["location"])
-        return _Reply("answered", status, response.headers, location, content, words, whole)
+        self.answered_at = time.monotonic()
+        self._is_answering = True
+        status, headers, body, whole = response
+        is_success = 200 <= status < 300
+        words = "" if is_success else answers.server_words(status, body, self._mask)
+        return _Reply("answered", status, headers, headers.get("location", ""), body, words, whole)
 
     def _why(self, error: Exception) -> str:
         """Return in one line why there was no answer, for a person who knows no Python."""
-        if isinstance(error, httpcore.ConnectTimeout):
-            if str(error) == NO_TIME:
-                return f"no time was left to connect to {self._host}{self._via}"
+        server = f"{self._host}{self._via}"
+        if isinstance(error, NoTimeToConnectFailure):
+            return f"no time was left to connect to {server}"
+        if isinstance(error, ConnectTimeoutFailure):
             took = round(time.monotonic() - self._network.trace.began, 1)
-            seconds = min(took, self._connect_timeout)
-            return f"no connection to {self._host}{self._via} within {seconds:g}s"
-        if isinstance(error, httpcore.TimeoutException):
-            return f"no answer from {self._host}{self._via} within {self._http_timeout:g}s"
-        cause: BaseException = error
-        while cause.__cause__ or cause.__context__:
-            cause = cause.__cause__ or cause.__context__ or cause
-        words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            words = f"its certificate is not trusted: {cause.verify_message}"
-            words += f" ({self._trust_source} is set)" if self._trust_source else ""
-        elif isinstance(error, httpcore.ProxyError):
-            words = f"the proxy refused: {words}"
-        what = one_line(words, mask=self._mask) or type(cause).__name__
-        if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
-            return f"cannot connect to {self._host}{self._via}: {what}"
-        return f"no answer from {self._host}{self._via}: {what}"
+            return f"no connection to {server} within {min(took, self._connect_timeout):g}s"
+        if isinstance(error, AnswerTimeoutFailure):
+            return f"no answer from {server} within {self._http_timeout:g}s"
+        what = one_line(str(error), mask=self._mask) or type(error).__name__
+        if isinstance(error, ProxyFailure):
+            return f"cannot connect to {server}: the proxy refused: {what}"
+        if isinstance(error, ConnectFailure):
+            return f"cannot connect to {server}: {what}"
+        return f"no answer from {server}: {what}"
+
+
+def _tls(ca_bundle: str | None) -> "Tls":
+    from crontify_cli.delivery.tls import Tls  # loads OpenSSL
+
+    return Tls(ca_bundle)

@@ -2,11 +2,13 @@
 
 import os
 import re
+import sys
 from typing import NamedTuple
 
 from crontify_cli.config.credentials import is_loopback
-from crontify_cli.delivery.http import checked_url, httpx
+from crontify_cli.delivery.addresses import checked_url
 from crontify_cli.errors import CrontifyError
+from crontify_cli.urls import Url
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 
@@ -14,14 +16,14 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 class Proxy(NamedTuple):
     """A proxy. source: what named it, the setting `proxy` or an environment variable."""
 
-    url: httpx.URL
+    url: Url
     source: str
 
     def __str__(self) -> str:
-        return f"{self.url.netloc.decode('ascii')} ({self.source})"
+        return f"{self.url.netloc} ({self.source})"
 
 
-def choose_proxy(base: httpx.URL, setting: str | None) -> Proxy | None:
+def choose_proxy(base: Url, setting: str | None) -> Proxy | None:
     """Return the proxy for requests to `base`, or None to connect directly.
 
     setting: the configured proxy; None for what the environment says: `HTTPS_PROXY`,
@@ -35,12 +37,14 @@ def choose_proxy(base: httpx.URL, setting: str | None) -> Proxy | None:
     return _from_environment(base)
 
 
-def _from_environment(base: httpx.URL) -> Proxy | None:
-    from urllib.request import getproxies, proxy_bypass  # loaded by httpx
+def _from_environment(base: Url) -> Proxy | None:
+    if sys.platform != "darwin" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
     kind = next((kind for kind in (base.scheme, "all") if proxies.get(kind)), None)
-    if kind is None or proxy_bypass(base.netloc.decode("ascii")):
+    if kind is None or proxy_bypass(base.netloc):
         return None
     if _is_in_network(base.host, proxies.get("no", "")):
         return None
@@ -71,14 +75,14 @@ def _is_in_network(host: str, entries: str) -> bool:
     return False
 
 
-def _proxy_url(what: str, address: str) -> httpx.URL:
+def _proxy_url(what: str, address: str) -> Url:
     url = checked_url(what, address, _SCHEMES)
     if url.scheme.startswith("socks"):
         try:
-            import socksio  # type: ignore[import-not-found]  # noqa: F401 - httpx's extra
+            import socksio  # noqa: F401
         except ImportError:
             raise CrontifyError(
                 f"{what} names a SOCKS proxy, which needs the package socksio;"
-                " pip install 'httpx[socks]'"
+                " pip install 'crontify-cli[socks]'"
             ) from None
     return url

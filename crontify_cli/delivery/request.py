@@ -5,9 +5,10 @@ import math
 import re
 from collections.abc import Mapping
 
-from crontify_cli.delivery.http import checked_url, httpx
+from crontify_cli.delivery.addresses import checked_url
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping
+from crontify_cli.urls import Url
 
 _FRAMING = ("connection", "content-length", "transfer-encoding", "upgrade")
 
@@ -52,8 +53,23 @@ def headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: header(f"header {name}", value) for name, value in headers.items()}
 
 
-def base(base_url: str) -> httpx.URL:
+def merged(*several: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers of all; of those with the same name the last one."""
+    fields = {name.lower(): (name, value) for headers in several for name, value in headers.items()}
+    return [*fields.values()]
+
+
+def base(base_url: str) -> Url:
     url = checked_url("base_url", base_url, ("http", "https"))
-    if url.userinfo or url.query or url.fragment:
+    if url.userinfo or "?" in url.path or "#" in url.path:
         raise CrontifyError("base_url must have neither a password nor a '?' or '#' in it")
-    return url.copy_with(path=url.path.rstrip("/"))
+    return url._replace(path=url.path.rstrip("/"))
+
+
+def path_part(text: str) -> str:
+    """Return `text` as one step of a URL's path."""
+    if text.isascii() and all(char.isalnum() or char in "-._~" for char in text):
+        return text
+    from urllib.parse import quote
+
+    return quote(text, safe="")

@@ -17,7 +17,7 @@ from tests.server import ApiServer, settings
 from tests.waiting import until_idle
 
 INSTALLED = str(Path(sys.executable).with_name("crontify"))
-SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "httpx", "regex")
+SHADOWED = ("typing", "re", "json", "fcntl", "select", "contextlib", "resource", "h11", "regex")
 
 
 @pytest.mark.parametrize("module", SHADOWED)

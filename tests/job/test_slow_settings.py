@@ -80,7 +80,7 @@ def test_what_loading_takes_is_not_taken_from_what_the_server_has(
     folder = home / ".config/crontify"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "config.toml").write_text("report_timeout = 3\n")
-    process = launch("--", "true", env=slowly("httpx", 4, tmp_path))
+    process = launch("--", "true", env=slowly("h11", 4, tmp_path))
     assert process.wait(60) == 0
     assert [request.kind for request in api.accepted][-1:] == ["success"]
 
@@ -89,7 +89,7 @@ def test_no_start_is_sent_long_after_the_job_is_over(
     launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
     """The server would take the moment of its arrival for the run's start."""
-    process = launch("--", "true", env=slowly("httpx", LATE_START + 0.5, tmp_path))
+    process = launch("--", "true", env=slowly("h11", LATE_START + 0.5, tmp_path))
     assert process.wait(60) == 0
     assert api.kinds() == ["success"]
 

@@ -13,7 +13,7 @@ from crontify_cli.errors import CrontifyError
 
 if TYPE_CHECKING:
     from crontify_cli.delivery.api import Api, Probe
-    from crontify_cli.delivery.http import ConnectionTrace
+    from crontify_cli.delivery.network import ConnectionTrace
 
 SLOW = 2.0
 """Seconds after which an answer counts as slow."""
