@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from crontify_cli.config import load
-from crontify_cli.config.trust import who_can_change
+from crontify_cli.config.keys import KEYS
+from crontify_cli.config.kinds import BASE_URL, COMMAND, HEADERS, PATH, PROXY, SECRET, SMTP_URL
+from crontify_cli.config.trust import UNTRUSTED, who_can_change
 from tests.conftest import Crontify
 from tests.programs import need
 from tests.server import KEY, ApiServer
@@ -51,7 +53,7 @@ def test_a_config_of_another_user_is_not_read(
 ) -> None:
     """As after `sudo -E`: his commands would run as root, and root's key would go to his server."""
     content = f'api_key_command = {command(tmp_path)}\nbase_url = "{api.url}"\n'
-    content += "allow_http = true\n[monitors.his-alias]\n"
+    content += "[monitors.his-alias]\n"
     bob.run(
         "sh", "-ec", "mkdir -p .config/crontify; cat > .config/crontify/config.toml", input=content
     )
@@ -129,8 +131,9 @@ def test_a_server_that_others_could_have_named_gets_nothing_and_nor_does_any_oth
 ) -> None:
     """The report waits: the key is sent only to the server that it was configured for."""
     values = {"base_url": other.url, "proxy": other.url, "ca_bundle": "/etc/ssl/other.pem"}
-    write(config, f'api_key = "{KEY}"\n{key} = "{values[key]}"\n', 0o666)
-    env = {} if key == "base_url" else {"CRONTIFY_BASE_URL": api.url}
+    write(config, f'{key} = "{values[key]}"\n', 0o666)
+    env = {"CRONTIFY_API_KEY": KEY}
+    env |= {} if key == "base_url" else {"CRONTIFY_BASE_URL": api.url}
     done = crontify("exec", "backup", *JOB, env=env)
     assert (done.returncode, done.stdout) == (7, "out\n")
     assert f"{config}: {key} is not used: others can write to {config} (mode 0666)" in done.stderr
@@ -144,6 +147,48 @@ def test_a_server_that_others_could_have_named_gets_nothing_and_nor_does_any_oth
         None,
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("api_key", '"ck_live_of_their_own"'),
+        ("api_key_file", '"secret"'),
+        ("headers", '{ X-Team = "theirs" }'),
+        ("allow_http", "true"),
+    ],
+)
+def test_what_others_could_have_added_to_a_request_is_not_sent(
+    crontify: Crontify, api: ApiServer, config: Path, key: str, value: str
+) -> None:
+    """Not their key, with which they would get the log, and no file that only we can read."""
+    write(config.parent / "secret", "only for root\n")
+    write(config, f"{key} = {value}\n", 0o666)
+    env = {"CRONTIFY_BASE_URL": api.url}
+    said = f"{config}: {key} is not used: others can write to {config} (mode 0666)"
+    done = crontify("exec", "backup", *JOB, env=env)
+    assert (done.returncode, done.stdout) == (7, "out\n")
+    assert said in done.stderr
+    assert api.requests == []
+    write(config, "")
+    assert crontify("flush", env={**env, "CRONTIFY_API_KEY": KEY}).returncode == 0
+    assert api.kinds() == ["fail"]
+
+
+@pytest.mark.parametrize("setting", ['token_file = "secret"', 'token = "theirs"'])
+def test_no_token_is_sent_that_others_could_have_named(
+    crontify: Crontify, api: ApiServer, config: Path, setting: str
+) -> None:
+    write(config.parent / "secret", "only for root\n")
+    write(config, f"{setting}\n", 0o666)
+    done = crontify("logs", "backup", "clx8f3k2m0000", env={"CRONTIFY_BASE_URL": api.url})
+    assert (done.returncode, api.requests) == (1, [])
+    assert f"{config}: {setting.split()[0]} is not used" in done.stderr
+
+
+def test_whatever_names_a_file_a_command_or_a_server_is_not_taken_from_others() -> None:
+    dangerous = (PATH, COMMAND, SECRET, HEADERS, BASE_URL, PROXY, SMTP_URL)
+    assert {key.name for key in KEYS if key.kind in dangerous} <= set(UNTRUSTED)
 
 
 def test_no_file_is_replaced_that_others_could_have_named(

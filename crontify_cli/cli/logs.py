@@ -58,7 +58,10 @@ def logs(
     if (remote and (local or follow)) or (follow and as_json):
         one, other = ("--remote", "--local") if local else ("--follow", "--remote or --json")
         raise CrontifyError(f"{one} cannot be used with {other}", ExitCode.USAGE)
-    history, settings = History(state_dir()), load().settings
+    loaded = load()
+    history, settings = History(state_dir()), loaded.settings
+    for problem in loaded.problems if settings.token is None and not local else ():
+        say(problem)  # one of them may be why there is no token
     if follow:
         live = logs_find.choose_live(history, settings, monitor, run)
         if live is None and (run or is_position(monitor)):

@@ -1,7 +1,7 @@
 """Whether a config file can be trusted: whose it is, and who can change it.
 
-A file that somebody else wrote could name commands that run as us, servers that get our key, and
-files that we replace.
+A file that somebody else wrote could name commands that run as us, servers or accounts that get
+our reports, files whose content we send as a key, and files that we replace.
 """
 
 import os
@@ -9,8 +9,11 @@ import stat
 from collections.abc import Iterable
 
 UNTRUSTED = (
-    *("api_key_command", "token_command"),
-    *("base_url", "proxy", "ca_bundle"),
+    # With a key of their own, the logs of our jobs would be sent to their account.
+    *("api_key", "api_key_file", "api_key_command"),
+    *("token", "token_file", "token_command"),
+    # allow_http exposes the key of another file on the network; headers can address another host.
+    *("base_url", "allow_http", "proxy", "ca_bundle", "headers", "smtp_url"),
     "metrics_file",
 )
 """The keys that are not used from a file that others can change."""
