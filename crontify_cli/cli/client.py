@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.config import Loaded, Settings, api_key, check_base_url, load
-from crontify_cli.delivery.reporter import NO_KEY
+from crontify_cli.delivery.told import NO_KEY
 from crontify_cli.errors import CrontifyError, say
 
 if TYPE_CHECKING:

@@ -73,14 +73,19 @@ class Outbox(NamedTuple):
         before_start: bool = False,
         gives_way: bool = False,
         own_report: int | None = None,
+        is_running: bool = False,
     ) -> Backlog:
-        """Deliver the queue of one monitor, unless one of its runs is open here."""
+        """Deliver the queue of one monitor, unless one of its runs is open here.
+
+        is_running: whether our own run counts as open, too.
+        """
+        own = [self.own_run] if is_running else []
         base_url = self.settings.base_url
         backlog = deliver_backlog(
             self.journal,
             delivery,
             MonitorQueue(base_url, monitor_id, self.owner, self.own_run, own_report),
-            live=lambda: self._live(monitor_id),
+            live=lambda: own + self._live(monitor_id),
             before_start=before_start,
             gives_way=gives_way,
         )

@@ -17,6 +17,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from crontify_cli.delivery import meanwhile
 from crontify_cli.delivery.handover import (
     Done,
     Event,
@@ -29,7 +30,7 @@ from crontify_cli.delivery.handover import (
     lost_to_loading,
 )
 from crontify_cli.delivery.session import Session, open_journal, open_session, prepare
-from crontify_cli.delivery.told import Notices, Told, error_words
+from crontify_cli.delivery.told import NO_KEY, Notices, Told, error_words
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, PingKind, Run
 
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
 LATE_START = 5.0
 """Seconds by which a start may be late when the job has already ended: a job shorter than
 our own loading still has its start, but none is sent whose run would get a false duration."""
-NO_KEY = (
-    "no API key, so nothing is reported:"
-    " set api_key_file in the config, or CRONTIFY_API_KEY_FILE ('crontify init' asks for it)"
-)
 
 
 class Reporter(threading.Thread):
@@ -138,8 +135,10 @@ class Reporter(threading.Thread):
         self._tell(Ready(self._ready_at))
         self._begin(session)
         self._tidy(journal, prepared)  # before the end, in which a hanging API takes all time
-        if self._outcome is None and not self._stopped:
-            self._take_orders(None)
+        while self._is_waiting():
+            self._take_orders(meanwhile.LOOK_AGAIN)
+            if self._is_waiting():
+                meanwhile.send_due(session, self._notices)
         if self._stopped or self._outcome is None or self._outcome.ping is None:
             return Done(delivered=False)
         self._is_ending = True
@@ -371,12 +370,16 @@ class Reporter(threading.Thread):
 
     # Orders from the main thread
 
+    def _is_waiting(self) -> bool:
+        """Tell whether there has been no order that ends the wait for the job."""
+        return self._outcome is None and not self._stopped
+
     def _wait(self, seconds: float, *, rate_limited: bool) -> bool:
         """Wait between two attempts; False if there is no wish for another one."""
         if not self._is_ending:  # nothing but a first attempt outlasts the job
             if self._outcome is None:
                 self._take_orders(seconds)
-            return self._outcome is None and not self._stopped
+            return self._is_waiting()
         self._tell(Waiting(time.monotonic() + seconds, rate_limited))
         self._take_orders(seconds)
         return not self._stopped

@@ -7,6 +7,11 @@ if TYPE_CHECKING:
     from crontify_cli.delivery.journal import JournalError
     from crontify_cli.model import Answer
 
+NO_KEY = (
+    "no API key, so nothing is reported:"
+    " set api_key_file in the config, or CRONTIFY_API_KEY_FILE ('crontify init' asks for it)"
+)
+
 
 class Notices(Protocol):
     """Where lines for a person go; `trace` is for those that only `--verbose` shows."""

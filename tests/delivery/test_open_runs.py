@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -196,6 +197,28 @@ def test_an_old_failure_waits_for_a_moment_without_an_open_run_for_five_minutes(
     assert accepted(api) == ["start", *sent]
     end(run, tmp_path, "a")
     assert sorted(accepted(api)) == ["fail", "start", "success"]
+
+
+def test_a_wrapper_that_waits_for_its_job_sends_what_it_no_longer_has_to_hold_back(
+    api: ApiServer, env: dict[str, str], state: Path, tmp_path: Path
+) -> None:
+    hurried = (
+        "import sys; from crontify_cli.delivery import meanwhile; meanwhile.LOOK_AGAIN = 0.1;"
+        "from crontify_cli.__main__ import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", hurried, "exec", "backup", "--", "sh", "-c", WAIT, "a", "0"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **env})
+    until_begun(state, 1)
+    for minutes in (6, 4):
+        ended_at = time.time() - 60 * minutes
+        words = f"{minutes} minutes ago"
+        finish(state, "backup", "fail", words=words, url=api.url, ended_at=ended_at)
+    until(lambda: "fail" in accepted(api), "the older failure is sent")
+    assert run.poll() is None
+    assert "6 minutes ago" in api.accepted[1].json["errorMessage"]
+    end(run, tmp_path, "a")
+    assert accepted(api) == ["start", "fail", "success", "fail"]
+    assert "4 minutes ago" in api.accepted[3].json["errorMessage"]
 
 
 def test_a_start_without_an_answer_may_have_opened_a_run(
