@@ -64,7 +64,7 @@ _crontify_table()
                 '--config file'
                 '--base-url other'
                 '--api-key-file file'
-                '-v,--verbose'
+                '-v,--verbose+'
                 '--dry-run'
                 '-h,--help'
             )

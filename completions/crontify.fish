@@ -412,7 +412,7 @@ complete -c crontify -n '__crontify_offers exec --no-log' -l no-log -d 'Do not s
 complete -c crontify -n '__crontify_offers exec --config' -l config -r -F -d 'Read this config file'
 complete -c crontify -n '__crontify_offers exec --base-url' -l base-url -x -d 'Base URL of the API'
 complete -c crontify -n '__crontify_offers exec --api-key-file' -l api-key-file -r -F -d 'File whose first line is the API key'
-complete -c crontify -n '__crontify_offers exec -v --verbose' -s v -l verbose -d 'Show on stderr what is sent and answered'
+complete -c crontify -n '__crontify_offers exec' -s v -l verbose -d 'Show on stderr what is sent and answered'
 complete -c crontify -n '__crontify_offers exec --dry-run' -l dry-run -d 'Print the settings and the command; run and send nothing'
 complete -c crontify -n '__crontify_offers exec -h --help' -s h -l help -d 'Show this message and exit'
 

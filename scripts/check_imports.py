@@ -70,7 +70,10 @@ BEFORE_SPAWN = (
     "state.py",
     "processes.py",
     "record.py",
-    *(f"job/{name}.py" for name in ("options", "wrapper", "launched", "recorder", "overlap")),
+    *(
+        f"job/{name}.py"
+        for name in ("options", "wrapper", "launched", "recorder", "overlap", "steps")
+    ),
     *(f"job/{name}.py" for name in ("process", "alarm", "terminal")),
 )
 LIGHT = {"os", "stat", "sys", "time", "_signal", "crontify_cli"}  # os imports stat itself

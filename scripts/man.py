@@ -68,7 +68,7 @@ def synopsis(*words: str) -> Iterator[str]:
     command = find(list(words))
     yield " ".join((".Nm crontify", *words))
     for option in options_of(command):
-        repeats = " ..." if option.multiple else ""
+        repeats = " ..." if option.multiple or option.count else ""
         yield f".Op {mdoc.option_macros(option)}{repeats}"
     for argument in arguments_of(command):
         macros = mdoc.value(mdoc.metavar(argument)) + (" ..." if argument.nargs == -1 else "")
@@ -253,7 +253,9 @@ def _unknown_flags(line: str) -> Iterator[str]:
         for word in words:
             command = getattr(command, "commands", {}).get(word, command)
             known |= {flag for param in command.params for flag in param.opts}
-            if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known:
+            letters = {f"-{letter}" for letter in word[1:]}  # -vv is -v -v
+            is_known = word.partition("=")[0] in known or letters <= known
+            if re.match(r"--?[a-z]", word) and not is_known:
                 yield word
 
 

@@ -98,7 +98,7 @@ def value(text: str) -> str:
 
 def is_flag(option: Any) -> bool:
     """Tell whether the option takes no value."""
-    return bool(option.is_flag)
+    return bool(option.is_flag or option.count)
 
 
 def option_macros(option: Any) -> str:

@@ -33,6 +33,9 @@ def _parameter(panel: str, option: table.Option) -> inspect.Parameter:
     annotation: Any = str if option.convert else bool
     if option.repeat:
         annotation, default = list[annotation], []
+    elif option.counts:
+        annotation, default = int, 0
+        info |= {"count": True, "show_default": False}
     elif not option.convert:
         default, info["show_default"] = False, False
     return inspect.Parameter(

@@ -143,7 +143,7 @@ def _panels(command: TyperCommand | TyperGroup, ctx: typer.Context) -> dict[str,
 
 def _option(option: TyperOption) -> Row:
     names, words = ", ".join(sorted(option.opts, key=len)), option.help or ""
-    metavar = "" if option.is_flag else option.metavar or _metavar(option)
+    metavar = "" if option.is_flag or option.count else option.metavar or _metavar(option)
     if len(names) + 1 + len(metavar) > _NAMES:
         metavar, words = (option.name or "").upper(), f"{words} {metavar}"
     return names, metavar, words, _default(option)

@@ -54,6 +54,7 @@ class Reporter(threading.Thread):
     load: reads the settings. make_mask: for a monitor's settings and our secrets, returns
         what masks the secrets in a text.
     state: the state directory, None for none. start: as the flag `--start`, None without it.
+    api: the client once it is open, of the thread alone.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Reporter(threading.Thread):
         self._is_ending = False
         self._ready_at = 0.0
         self._unsent_patience = self._connecting_since = 0.0
-        self._api: Api | None = None
+        self.api: Api | None = None
         self._told = Told(notices)
 
     # What the main thread calls
@@ -154,8 +155,8 @@ class Reporter(threading.Thread):
 
         self._unsent_patience = min(UNSENT_PATIENCE, prepared.settings.report_timeout)
         settings, patience = prepared.settings, self._patience
-        self._api = open_api(settings, prepared.key, patience=patience, observe=self._tell)
-        return self._api
+        self.api = open_api(settings, prepared.key, patience=patience, observe=self._tell)
+        return self.api
 
     def _patience(self) -> float:
         """Return for how many seconds to wait for a connection: without limit until the job ends.
@@ -167,9 +168,9 @@ class Reporter(threading.Thread):
         if self._stopped:
             return 0.0
         outcome = self._outcome
-        if outcome is None or (self._api and self._api.answered_at > outcome.ended):
+        if outcome is None or (self.api and self.api.answered_at > outcome.ended):
             return math.inf
-        if self._api and self._api.connected_at > self._connecting_since:
+        if self.api and self.api.connected_at > self._connecting_since:
             self._connecting_since = 0.0  # it could be reached after all
         # From the first attempt: a busy machine must not use the time up before it.
         self._connecting_since = self._connecting_since or time.monotonic()

@@ -94,6 +94,8 @@ class Closing:
         report_id = self._commit(verdict, prepared, composed, outcome)
         ping = None if prepared.key is None else composed.ping
         is_stored = self._opened is not None
+        if is_stored and self._notices.steps:
+            self._notices.steps.note("outcome in the journal")
         if ping and not is_stored:
             self._recorder.keep()  # on disk before the first attempt
         deadline = self._outcome(ping, report_id, prepared)
@@ -290,7 +292,10 @@ class Closing:
             if left <= 0:
                 break
             inbox.read(min(0.1, left))
-            line.show(f"{self._options.monitor}: {self._stage()}", " (Ctrl-C leaves it queued)")
+            if self._notices.steps:
+                self._notices.steps.show()
+            else:
+                line.show(f"{self._options.monitor}: {self._stage()}", " (Ctrl-C leaves it queued)")
             if process.stop_requests > stops:
                 break
         inbox.read()  # a thread that has ended may have told something before

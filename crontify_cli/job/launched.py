@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crontify_cli.job.process import Process
     from crontify_cli.job.recorder import Recorder
     from crontify_cli.job.sinks import Sink
+    from crontify_cli.job.steps import Steps
 
 
 class LaunchedRun:
@@ -28,6 +29,7 @@ class LaunchedRun:
         passed on, oldest output first; called again, they write nothing twice.
     reporter: the thread that reports the run, once it was started.
     lock: the overlap lock, None without `--overlap`.
+    steps: notes the steps of the run, None without `-vv`.
     """
 
     def __init__(self, options: "ExecOptions", process: "Process", recorder: "Recorder") -> None:
@@ -42,6 +44,7 @@ class LaunchedRun:
         self.unwritten: list[Callable[[Sink], None]] = []
         self.reporter: Reporter | None = None
         self.lock: Lock | None = None
+        self.steps: Steps | None = None
 
     def release_lock(self) -> None:
         """Let the next run of the monitor begin, once the job has ended."""
@@ -79,10 +82,14 @@ def rules_text(options: "ExecOptions") -> str:
 
 
 class Notices:
-    """What `exec` says on stderr while a run goes on; each line once. For several threads."""
+    """What `exec` says on stderr while a run goes on; each line once. For several threads.
 
-    def __init__(self, verbose: bool) -> None:
+    steps: notes the steps of the run, for `-vv`; None without it.
+    """
+
+    def __init__(self, *, verbose: bool, steps: "Steps | None") -> None:
         self._verbose = verbose
+        self.steps = steps
         self._said: set[str] = set()
 
     def say(self, line: str) -> None:
@@ -97,7 +104,9 @@ class Notices:
 
     def trace(self, line: str) -> None:
         """Print a line that only `--verbose` asks for."""
-        if self._verbose:
+        if self.steps:
+            self.steps.note(line)
+        elif self._verbose:
             say(line)
 
 

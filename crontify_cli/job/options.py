@@ -51,7 +51,7 @@ class ExecOptions:
     config: str | None = None
     base_url: str | None = None
     api_key_file: str | None = None
-    verbose = False
+    verbose = 0
     dry_run = False
 
     def __init__(self, monitor: str, command: "list[str]") -> None:
@@ -78,7 +78,7 @@ class Option:
     """A row of the table.
 
     usage: the flags as typed, the short one first, and the value, as in `-o --option VALUE`;
-        with ` ...` each use adds a value instead of replacing the last.
+        with ` ...` each use adds a value instead of replacing the last, or 1 if there is none.
     default: what holds if neither a flag nor the config says otherwise, as shown in the help.
     convert: text to value, raising ValueError; None for a flag without a value. Unless it is
         given, it follows from the name of the value; `one|other` accepts only these words.
@@ -94,7 +94,8 @@ class Option:
         words = usage.removesuffix(" ...").split()
         self.flags = tuple(word for word in words if word[0] == "-")
         self.metavar = "".join(words[len(self.flags) :])
-        self.repeat = usage.endswith(" ...")
+        self.repeat = usage.endswith(" ...") and bool(self.metavar)
+        self.counts = usage.endswith(" ...") and not self.metavar
         self.name = self.flags[-1].lstrip("-").replace("-", "_")
         self.choices = tuple(self.metavar.split("|")) if "|" in self.metavar else ()
         self.help = help
@@ -147,7 +148,10 @@ PANELS = {
         Option("--config FILE", "Read this config file.", "the user's, then the system's"),
         Option("--base-url URL", "Base URL of the API.", "https://api.crontify.com/api/v1"),
         Option("--api-key-file FILE", "File whose first line is the API key."),
-        Option("-v --verbose", "Show on stderr what is sent and answered."),
+        Option(
+            "-v --verbose ...",
+            "Show on stderr what is sent and answered; twice, also when each step was reached.",
+        ),
         Option("--dry-run", "Print the settings and the command; run and send nothing."),
     ),
 }
@@ -222,9 +226,12 @@ def scan(args: "Sequence[str]") -> ExecOptions | None:
 
 
 def fill(options: ExecOptions, option: Option, value: object) -> None:
-    """Put one value where it belongs: beside the earlier ones if the option repeats."""
+    """Put one value where it belongs: with the earlier ones if the option repeats."""
     if option.repeat:
         getattr(options, option.name).append(value)
+    elif option.counts:
+        assert isinstance(value, int)
+        setattr(options, option.name, getattr(options, option.name) + value)
     else:
         setattr(options, option.name, value)
 

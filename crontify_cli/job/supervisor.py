@@ -18,7 +18,7 @@ from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
 from crontify_cli.job.process import STOP_REQUESTS
 from crontify_cli.job.relay import Relay
 from crontify_cli.job.rescue import error_words
-from crontify_cli.job.sinks import Nowhere, Passthrough, Sink
+from crontify_cli.job.sinks import STDERR, STDOUT, Nowhere, Passthrough, Sink
 from crontify_cli.model import new_run
 from crontify_cli.places import NoHomeError, foreign_home
 from crontify_cli.processes import identity, start_time
@@ -48,6 +48,9 @@ KILL_AFTER = 10.0
 def supervise(run: LaunchedRun) -> int:
     """See a run through to its end; return exec's exit code, which is the job's if it has one."""
     code = Supervisor(run).run()
+    if run.steps:
+        run.steps.note("exit")
+        run.steps.show()
     # Not by way of the interpreter's end: a thread may hang in the network, and an open
     # descriptor of the record must not be closed before the process is.
     os._exit(code)
@@ -61,7 +64,7 @@ class Supervisor:
         self._options = run.options
         self._process = run.process
         self._recorder = run.recorder
-        self._notices = Notices(run.options.verbose)
+        self._notices = Notices(verbose=bool(run.options.verbose), steps=run.steps)
         self._state = _state_or_none()
         wake, wake_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
@@ -69,6 +72,10 @@ class Supervisor:
         self._relay = Relay(run.recorder, run.streams, wake)
         run.unwritten = [self._relay.release]
         self._passthrough = Passthrough(run.process)
+        if run.steps:
+            # If both streams are one file, there is one pipe for both.
+            ours = STDERR if STDERR in run.streams.values() else STDOUT
+            run.steps.is_in_line = lambda: ours in self._passthrough.in_line
         self._sink: Sink | None = None
         self._held: DeferredOutput | None = None
         self._meta_sink: MetaSink | None = None
@@ -85,6 +92,8 @@ class Supervisor:
         reporter = self._new_reporter(owner)
         reporter.start()
         self._run.reporter = reporter
+        if self._run.steps:
+            self._run.steps.note("reporting thread started")
         self._tell_of_the_start()
         if self._process.pid:
             self._relay_until_exit()
@@ -97,6 +106,8 @@ class Supervisor:
         if self._held and not verdict.succeeded:
             self._held.release(self._passthrough)
         self._tell_of_the_streams()
+        if self._run.steps:
+            self._run.steps.end_line()
         from crontify_cli.job.closing import Closing
 
         Closing(
@@ -126,10 +137,11 @@ class Supervisor:
             job=(process.pid, start_time(process.pid) if process.pid else 0),
             started_at=time.time() - (time.monotonic() - process.started),
         )
+        tell = self._inbox.put
         return Reporter(
             run,
             owner,
-            self._inbox.put,
+            self._run.steps.telling(tell, self._run) if self._run.steps else tell,
             load=self._load,
             make_mask=self._make_mask,
             notices=self._notices,
@@ -170,6 +182,8 @@ class Supervisor:
         for _ in self._relay.until_exit(self._process):
             self._inbox.read()
             self._limit()
+            if self._run.steps:
+                self._run.steps.show()
             if self._process.stop_failure:
                 self._notices.say(f"the job cannot be stopped: {self._process.stop_failure}")
             if self._process.has_ended:
@@ -184,6 +198,8 @@ class Supervisor:
                 gc.enable()
         self._run.release_lock()
         self._relay.leave()
+        if self._run.steps:
+            self._run.steps.note("output drained")
 
     def _limit(self) -> None:
         """Set the job's time limit: a flag's at once, the config's as soon as it is read."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from crontify_cli.job.overlap import Lock
+    from crontify_cli.job.steps import Steps
 
 
 def run(options: ExecOptions) -> int:
@@ -25,6 +26,8 @@ def run(options: ExecOptions) -> int:
     process = Process()
     launched: LaunchedRun | None = None
     try:
+        steps = _steps() if options.verbose > 1 else None
+        note = steps.note if steps else _ignore
         open_standard_streams()
         process.listen()
         if options.jitter and (code := _await_jitter(options, process)) is not None:
@@ -34,18 +37,27 @@ def run(options: ExecOptions) -> int:
             code = _take_turn(options, process, lock)
             if code is not None:
                 return code
+            note("overlap lock taken")
         command, rules = command_line(options), rules_text(options)
         recorder = Recorder(options.monitor, command, options.redact, options.no_log, rules)
+        note("record made")
         launched = LaunchedRun(options, process, recorder)
-        launched.lock = lock
+        launched.lock, launched.steps = lock, steps
         if lock and lock.problem:
             # The line about the record gives the same reason.
             reason = "" if lock.problem == recorder.problem else f": {lock.problem}"
             launched.warnings.append(f"no overlap lock for this run{reason}")
         if options.shell and (odd_shell := choose_shell()[1]):
             launched.warnings.append(odd_shell)
-        process.on_end = lambda status: recorder.note_ended(status, timed_out=process.timed_out)
+
+        def on_end(status: int) -> None:
+            note("job ended")
+            recorder.note_ended(status, timed_out=process.timed_out)
+
+        process.on_end = on_end
         _spawn(launched)
+        if steps:
+            steps.note(f"job {process.pid} started" if process.pid else "no job", process.started)
         import gc
 
         gc.disable()  # what is loaded from here on stays; `Supervisor` enables it again
@@ -56,6 +68,18 @@ def run(options: ExecOptions) -> int:
         if not launched or not (process.pid or launched.problem):
             return _run_alone(options, process, error)
         os._exit(relay_until_exit(launched, error))  # as supervise ends, whatever still hangs
+
+
+def _steps() -> "Steps":
+    from crontify_cli.job.steps import Steps
+
+    steps = Steps()
+    steps.note("loaded")
+    return steps
+
+
+def _ignore(_step: str) -> None:
+    """Note nothing, without `-vv`."""
 
 
 def _await_jitter(options: ExecOptions, process: Process) -> int | None:

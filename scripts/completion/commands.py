@@ -104,7 +104,8 @@ def _option(parameter: Any) -> Option:
     """Read an option; its short flag comes first, as in the help."""
     flags = tuple(sorted((*parameter.opts, *parameter.secondary_opts), key=len))
     takes = None if parameter.is_flag or parameter.count else _value(parameter)
-    return Option(flags, _brief(parameter.help or ""), takes, bool(parameter.multiple))
+    repeats = bool(parameter.multiple or parameter.count)
+    return Option(flags, _brief(parameter.help or ""), takes, repeats)
 
 
 def _value(parameter: Any) -> Value:
