@@ -11,7 +11,7 @@ if it does not quote what it inserts.
 import os
 
 from crontify_cli.errors import one_line
-from crontify_cli.places import files_in, folder_of, home
+from crontify_cli.places import config_files, files_in, folder_of
 from crontify_cli.state import Folder, state_dir
 from crontify_cli.values import parse_monitor
 
@@ -93,21 +93,6 @@ def reports() -> "list[Candidate]":
     for run, monitor, outcome, at in rows:
         found.append((str(run), f"{_clock(at)}, {monitor}, {_outcome(outcome)}"))
     return found
-
-
-def config_files() -> "list[str]":
-    """Return what `places.config_files` returns; a test compares the two.
-
-    Implemented here because importing platformdirs takes longer than all the rest.
-    """
-    own = os.environ.get("XDG_CONFIG_HOME", "").strip()
-    site = os.environ.get("XDG_CONFIG_DIRS", "").split(":")
-    folders = [name for name in map(str.strip, site) if name.startswith("/")] or ["/etc/xdg"]
-    try:
-        folders.insert(0, own if own.startswith("/") else os.path.join(home(), ".config"))
-    except OSError:
-        pass
-    return [os.path.join(folder, "crontify/config.toml") for folder in folders]
 
 
 def _aliases() -> "Iterator[str]":

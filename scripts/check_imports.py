@@ -55,7 +55,6 @@ HOMES = {
         "complete.py",
         "sandbox/",
     ),
-    "platformdirs": ("places.py",),
     "regex": ("values.py",),
     "prometheus_client": ("delivery/metrics.py",),
     "cronsim": ("crontab/schedule.py", "sandbox/schedule.py"),

@@ -38,6 +38,30 @@ def test_a_success_is_start_then_success_as_the_seed_shows(
     assert success.json["meta"]["output_bytes"] == len("two words\n")
 
 
+NEEDLESS = {
+    *("httpx", "httpcore", "ssl", "urllib.parse", "urllib.request", "email.utils", "http.client"),
+    *("random", "hashlib", "base64", "pathlib", "traceback", "platform", "ipaddress", "tempfile"),
+    *("logging", "signal", "subprocess", "unicodedata", "encodings.idna", "regex", "socksio"),
+    *("crontify_cli.report.cause", "crontify_cli.report.patterns", "crontify_cli.crash"),
+    *("crontify_cli.delivery.tls", "crontify_cli.delivery.recovery"),
+}
+
+
+def test_a_run_that_succeeds_loads_only_what_it_needs(api: ApiServer) -> None:
+    """Loading is most of what a run costs."""
+    done = subprocess.run(
+        [PYTHON, "-X", "importtime", "-m", "crontify_cli", "exec", "backup", "--", "true"],
+        env={**os.environ, **settings(api)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert api.kinds() == ["start", "success"]
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"h11", "sqlite3", "crontify_cli.delivery.api"} <= loaded
+    assert loaded & NEEDLESS == set()
+
+
 def test_a_failure_brings_message_meta_and_log_and_the_jobs_exit_code(
     crontify: Crontify, api: ApiServer
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import platformdirs.unix
 import pytest
 
-from crontify_cli import complete, places
+from crontify_cli import places
 
 
 @pytest.mark.parametrize("home", ["set", None, "", "relative"])
@@ -57,7 +57,6 @@ def test_config_files_are_where_platformdirs_says(
     folders = platformdirs.unix.Unix("crontify").iter_config_dirs()
     expected = [f"{folder}/config.toml" for folder in folders]
     assert places.config_files() == expected
-    assert complete.config_files() == expected
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that does not exist")

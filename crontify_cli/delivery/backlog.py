@@ -22,6 +22,10 @@ BEFORE_START = 5.0
 NO_TIME = "no time was left for an attempt"
 
 
+CONTEST_PAUSE = 0.05
+"""Seconds after which to look again for reports that another process is sending."""
+
+
 class Sender(Protocol):
     """Sends one ping: `delivery.api.Api`, or something like it."""
 

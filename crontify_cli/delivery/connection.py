@@ -166,7 +166,7 @@ class Connection:
         http, until = self._http, self._network.deadline
         data = _written(http, self._addressed(request))
         with _answering():
-            is_sent = _send(stream, data, until, on_sent)
+            _send(stream, data, until, on_sent)
             head = _read_head(http, stream, until)
         body, is_whole = bytearray(), False
         with suppress(Failure), _answering():
@@ -174,7 +174,7 @@ class Connection:
                 event = _next_event(http, stream, until)
                 body += event.data if isinstance(event, h11.Data) else b""
                 is_whole = isinstance(event, h11.EndOfMessage)
-        if is_whole and is_sent and http.our_state is http.their_state is h11.DONE:
+        if is_whole and http.our_state is http.their_state is h11.DONE:
             http.start_next_cycle()
             self._kept_until = time.monotonic() + IDLE
         else:
@@ -228,8 +228,8 @@ def _written(http: h11.Connection, request: Request) -> bytes:
     return b"".join(http.send(event) or b"" for event in events)
 
 
-def _send(stream: Stream, data: bytes, until: float, on_sent: Callable[[], None]) -> bool:
-    """Send a request; False if the connection was lost after a part of it.
+def _send(stream: Stream, data: bytes, until: float, on_sent: Callable[[], None]) -> None:
+    """Send a request, or as much of it as the connection takes before it is lost.
 
     The server may have answered then, before it has read all of it.
     """
@@ -245,7 +245,6 @@ def _send(stream: Stream, data: bytes, until: float, on_sent: Callable[[], None]
     except OSError as error:
         if not is_begun:
             raise _NothingSent(in_words(error)) from error
-    return not data
 
 
 def _read_head(http: h11.Connection, stream: Stream, until: float) -> h11.Response:

@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from crontify_cli.delivery import records, recovery
-from crontify_cli.delivery.backlog import Backlog, Delivery, Sender, SendResult, deliver_backlog
+from crontify_cli.delivery import records
+from crontify_cli.delivery.backlog import (
+    CONTEST_PAUSE,
+    Backlog,
+    Delivery,
+    Sender,
+    SendResult,
+    deliver_backlog,
+)
 from crontify_cli.delivery.journal import Journal, JournalError, MonitorQueue, ReportState
 from crontify_cli.delivery.readdress import is_doubtful, readdress
-from crontify_cli.delivery.recovery import Target
-from crontify_cli.delivery.rounds import CONTEST_PAUSE, Schedule, work
 from crontify_cli.model import Ping
 from crontify_cli.report.meta import has_own_numbers
 
@@ -34,11 +39,15 @@ class Outbox(NamedTuple):
 
     def recover(self, monitor: str | None = None) -> list[str]:
         """Queue reports for dead runs, of one monitor (by its name) or of all; return their ids."""
+        if all(live.run == self.own_run for live in records.live_runs(self.state)):
+            return []
+        from crontify_cli.delivery import recovery
+
         return recovery.recover(
             self.state,
             self.journal,
             self.mask,
-            self._target,
+            lambda name: recovery.Target(self.settings.base_url, self.settings.monitor(name)),
             own=self.own_run,
             is_wanted=lambda name: (
                 monitor in (None, name) and not self.settings.monitor(name).obstacle
@@ -61,9 +70,6 @@ class Outbox(NamedTuple):
         if sent.answer.status != 404 or not is_doubtful(self.journal, url, monitor_id):
             return ""
         return f"{url} knows no monitor, and has never accepted a report: check base_url first"
-
-    def _target(self, name: str) -> Target:
-        return Target(self.settings.base_url, self.settings.monitor(name))
 
     def deliver(
         self,
@@ -143,7 +149,11 @@ class Outbox(NamedTuple):
 
         One monitor's is tried however little time is left.
         """
-        schedule = Schedule(self.queued_monitors(), delivery.deadlines)
+        if not (monitors := self.queued_monitors()):
+            return
+        from crontify_cli.delivery.rounds import Schedule, work
+
+        schedule = Schedule(monitors, delivery.deadlines)
         work(schedule, self.deliver, delivery, lambda _monitor, _backlog: None)
 
     def awaits_report(self, monitor_id: str) -> bool:

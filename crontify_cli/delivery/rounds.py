@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery
+from crontify_cli.delivery.backlog import CONTEST_PAUSE, Backlog, Deadlines, Delivery
 
 IN_A_ROW = 3
 """How many monitors in a row the server may fail on before it counts as failing as a whole."""
-CONTEST_PAUSE = 0.05
-"""Seconds after which to look again for reports that another process is sending."""
 
 _GLANCE = 0.1
 """Seconds between two looks at the threads."""

@@ -120,9 +120,13 @@ def run_mask(
     settings turn this off, what looks like a secret.
     """
     from crontify_cli.report.mask import Masker
-    from crontify_cli.report.patterns import redaction
     from crontify_cli.report.secrets import known_secrets
 
-    patterns = [*(monitor.redact if monitor else ()), *options.redact]
     shapes = monitor is None or monitor.mask_shapes
-    return redaction(Masker(known_secrets(), secrets, shapes=shapes), patterns)
+    masker = Masker(known_secrets(), secrets, shapes=shapes)
+    patterns = [*(monitor.redact if monitor else ()), *options.redact]
+    if not patterns:
+        return masker
+    from crontify_cli.report.patterns import redaction
+
+    return redaction(masker, patterns)

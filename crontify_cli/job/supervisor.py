@@ -236,8 +236,11 @@ class Supervisor:
         """Load what the run's end needs: by then another version may be installed in our place."""
         try:
             import crontify_cli.crash
+            import crontify_cli.delivery.recovery
             import crontify_cli.delivery.retention
+            import crontify_cli.delivery.rounds
             import crontify_cli.job.closing
+            import crontify_cli.report.cause
             import crontify_cli.report.lookalikes
             import crontify_cli.report.needles
             import crontify_cli.report.patterns  # noqa: F401

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from crontify_cli.model import Meta, Ping
-from crontify_cli.report.cause import end_of, find_causes, joined
 from crontify_cli.report.excerpt import Mask, clean, cut, excerpt, units, untorn
 
 LIMIT = 500
@@ -75,6 +74,8 @@ def cause_of(errors: bytes, mask: Mask, room: int = LIMIT) -> str:
     At most `room` UTF-16 units. mask: called before any line is chosen, and again for what
     JSON had written with escapes.
     """
+    from crontify_cli.report.cause import end_of, find_causes, joined  # most runs succeed
+
     # A NUL separates names, as those of `find -print0`, from a message that follows.
     text = mask(clean(end_of(errors).replace(b"\0", b"\n")))
     return joined([mask(line) for line in find_causes(text)], room)

@@ -120,10 +120,14 @@ def test_a_ping_of_which_a_reset_connection_took_nothing_is_sent_on_another_one(
 def test_a_ping_that_crosses_with_the_end_of_the_connection_is_not_sent_again() -> None:
     """The kernel took it, so nobody knows whether the server did."""
     ended = threading.Event()
-    with peer(kept_then(socket.socket.close, ended)) as url, Api(url, KEY) as api:
+    with (
+        peer(kept_then(socket.socket.close, ended), answering(OK)) as url,
+        Api(url, KEY) as api,
+    ):
         api.ping(START)
         assert_set(ended)
         assert api.ping(START).fate == "unknown"
+        assert api.ping(START).fate == "received"  # by the second connection
 
 
 def test_a_refusal_before_the_whole_request_was_read_is_an_answer() -> None:
