@@ -1,14 +1,17 @@
 """When the API is away: the job does not notice, and no outcome is lost."""
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.backlog import SILENT_FOR
 from crontify_cli.delivery.records import live_runs
 from crontify_cli.record import Record
 from tests import faults
@@ -69,6 +72,22 @@ def test_a_server_that_is_frozen_gets_a_report_once_until_it_answers(
     assert crontify("flush", env=impatient).returncode == 0
     assert api.kinds()[len(kinds) :] == ["log", "fail"]
     assert all("x-api-key" not in each.headers for each in api.requests if each.kind == "log")
+    assert crontify("flush", env=impatient).returncode == 0
+    assert api.kinds().count("fail") == 2
+
+
+def test_a_server_that_answers_only_reports_gets_one_again_some_minutes_later(
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
+) -> None:
+    """Something in front of the API may drop the request that asks whether it answers."""
+    Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 4\nhttp_timeout = 1\n")
+    api.choose = lambda request: faults.hang_after_reading if request.method == "GET" else None
+    api.script(faults.hang_after_reading, kind="fail")
+    crontify("exec", "--start", "never", "backup", "--", "false", env=impatient)
+    assert crontify("flush", "--wait", "2s", env=impatient).returncode == 75
+    assert api.kinds().count("fail") == 1
+    with contextlib.closing(sqlite3.connect(state / "journal.db")) as db, db:
+        db.execute("UPDATE unanswered SET sent_at = sent_at - ?", (SILENT_FOR,))
     assert crontify("flush", env=impatient).returncode == 0
     assert api.kinds().count("fail") == 2
 

@@ -19,6 +19,9 @@ from crontify_cli.model import Answer, Ping
 
 BEFORE_START = 5.0
 """Seconds for which old reports may delay a start while the server answers."""
+SILENT_FOR = 300.0
+"""Seconds after which a report without an answer is sent again even if the server does not answer
+otherwise: something in front of it may let only reports through."""
 NO_TIME = "no time was left for an attempt"
 
 
@@ -78,7 +81,8 @@ class SendResult(NamedTuple):
     message: one line for a person, empty if it was delivered as it is.
     blamed: the fingerprint of the settings that have to be corrected first, "" for none.
     again_in: seconds after which to try again; None if there is no time for that.
-    is_doubtful: it may have arrived, since it was sent without getting an answer.
+    unanswered_at: when it was last sent without getting an answer, so that it may have arrived,
+    in seconds since the epoch; None for never.
     """
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
@@ -86,7 +90,7 @@ class SendResult(NamedTuple):
     message: str = ""
     blamed: str = ""
     again_in: float | None = None
-    is_doubtful: bool = False
+    unanswered_at: float | None = None
 
     @property
     def report_state(self) -> ReportState:
@@ -200,11 +204,12 @@ class Delivery(NamedTuple):
         left = self.deadlines.left()
         return max(left.report, left.rate_limit) if rate_limited else left.report
 
-    def send(self, ping: Ping, *, is_doubtful: bool = False) -> SendResult:
+    def send(self, ping: Ping, *, unanswered_at: float | None = None) -> SendResult:
         """Send `ping` until the server accepts or refuses it, or until a deadline.
 
-        is_doubtful: it was sent before, and there was no answer. It is sent again only when the
-        server answers: one that was frozen takes all that was sent to it meanwhile.
+        unanswered_at: when it was last sent without getting an answer. For `SILENT_FOR` from then
+        on, it is sent again only if the server answers another request: one that was frozen takes
+        everything that was sent to it once it goes on.
         """
         attempts, shortened, rate_limited = 0, "", False
         result = _NOT_BEGUN
@@ -213,11 +218,13 @@ class Delivery(NamedTuple):
                 return result
             began = time.monotonic()
             within = min(self.most, self._left(rate_limited))
-            answer = self.sender.silence(ping.monitor_id, within) if is_doubtful else None
+            answer = None
+            if unanswered_at and 0 <= time.time() - unanswered_at < SILENT_FOR:
+                answer = self.sender.silence(ping.monitor_id, within)
             if answer is None:
                 within = min(self.most, self._left(rate_limited))
                 answer = self.sender.ping(ping, within)
-                is_doubtful = is_doubtful or answer.is_missing
+                unanswered_at = time.time() if answer.is_missing else unanswered_at
             if self.allowance and answer.status:
                 self.allowance.note(began, time.monotonic())
             attempts += 1
@@ -237,7 +244,7 @@ class Delivery(NamedTuple):
                 return SendResult("refused", answer, message, blamed)
             if step.verdict == "drop":
                 return SendResult("dropped", answer, message, blamed)
-            result = SendResult("pending", answer, message, blamed, is_doubtful=is_doubtful)
+            result = SendResult("pending", answer, message, blamed, unanswered_at=unanswered_at)
             if step.verdict == "retry" and self.defers and answer.status:
                 return result._replace(again_in=step.pause)
             rate_limited = step.waits_for_rate_limit
@@ -254,7 +261,7 @@ def settle(journal: Journal, report_id: int, sent: SendResult) -> None:
         sent.answer.run_id,
         sent.blamed,
         is_trouble=sent.is_trouble,
-        is_doubtful=sent.is_doubtful,
+        unanswered_at=sent.unanswered_at,
     )
 
 
@@ -336,8 +343,8 @@ def _deliver(
         renewing = _Renewing(journal, queue, report_id, delivery.wait)
         wait: Waits = _give_up if is_poisoned else renewing
         ping = mark_late(journal.report(report_id), time.time())
-        is_doubtful = journal.is_doubtful(report_id)
-        sent = delivery._replace(wait=wait).send(ping, is_doubtful=is_doubtful)
+        unanswered_at = journal.unanswered_at(report_id)
+        sent = delivery._replace(wait=wait).send(ping, unanswered_at=unanswered_at)
         try:
             settle(journal, report_id, sent)
         except Exception as error:  # whatever it was: the report must not be sent again

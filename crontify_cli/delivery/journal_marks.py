@@ -1,5 +1,5 @@
 """What the journal notes next to a report: which report includes it, since when it
-fails, and whether it may have arrived.
+fails, and when it was sent without getting an answer.
 
 The tables are made when they are first needed, so that earlier versions can use the same file.
 """
@@ -21,7 +21,9 @@ _FOLDED_BY_LEADER = "CREATE INDEX IF NOT EXISTS folded_by_leader ON folded (lead
 _TROUBLED = (
     "CREATE TABLE IF NOT EXISTS troubled (report_id INTEGER PRIMARY KEY, since REAL NOT NULL)"
 )
-_DOUBTFUL = "CREATE TABLE IF NOT EXISTS doubtful (report_id INTEGER PRIMARY KEY)"
+_UNANSWERED = (
+    "CREATE TABLE IF NOT EXISTS unanswered (report_id INTEGER PRIMARY KEY, sent_at REAL NOT NULL)"
+)
 _FOLDED_INTO = (
     "(SELECT carrying.run_id FROM folded JOIN reports AS carrying ON carrying.id = leader"
     " WHERE folded.report_id = reports.id)"
@@ -82,20 +84,21 @@ def note_trouble(db: "sqlite3.Connection", report: int, now: float, *, is_over: 
         db.execute("DELETE FROM troubled WHERE report_id = ?", (report,))
 
 
-def note_doubt(db: "sqlite3.Connection", report: int, *, is_over: bool) -> None:
-    """Note that a report may have arrived, or that this is settled; within a transaction."""
-    if not is_over:
-        db.execute(_DOUBTFUL)
-        db.execute("INSERT OR IGNORE INTO doubtful VALUES (?)", (report,))
-    elif db.execute("PRAGMA table_info(doubtful)").fetchone():
-        db.execute("DELETE FROM doubtful WHERE report_id = ?", (report,))
+def note_unanswered(db: "sqlite3.Connection", report: int, sent_at: float | None) -> None:
+    """Note when a report was sent without an answer, None to forget it; within a transaction."""
+    if sent_at is not None:
+        db.execute(_UNANSWERED)
+        db.execute("INSERT OR REPLACE INTO unanswered VALUES (?, ?)", (report, sent_at))
+    elif db.execute("PRAGMA table_info(unanswered)").fetchone():
+        db.execute("DELETE FROM unanswered WHERE report_id = ?", (report,))
 
 
-def is_in_doubt(journal: JournalFile, report: int) -> bool:
-    """Tell whether a report may have arrived."""
-    if not list(journal.query("PRAGMA table_info(doubtful)")):
-        return False
-    return bool(list(journal.query("SELECT 1 FROM doubtful WHERE report_id = ?", (report,))))
+def unanswered_at(journal: JournalFile, report: int) -> float | None:
+    """Return when a report was last sent without an answer, None for never."""
+    if not list(journal.query("PRAGMA table_info(unanswered)")):
+        return None
+    rows = journal.query("SELECT sent_at FROM unanswered WHERE report_id = ?", (report,))
+    return next((float(str(sent_at)) for (sent_at,) in rows), None)
 
 
 def troubled_since(db: "sqlite3.Connection", report: int) -> float | None:

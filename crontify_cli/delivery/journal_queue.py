@@ -16,10 +16,10 @@ from crontify_cli.delivery.journal_file import JournalFile
 from crontify_cli.delivery.journal_marks import (
     fold,
     included,
-    is_in_doubt,
-    note_doubt,
     note_trouble,
+    note_unanswered,
     troubled_since,
+    unanswered_at,
 )
 from crontify_cli.delivery.journal_rows import (
     CANDIDATES,
@@ -162,14 +162,14 @@ class JournalQueue(JournalFile):
         blamed: str = "",
         *,
         is_trouble: bool = False,
-        is_doubtful: bool = False,
+        unanswered_at: float | None = None,
     ) -> None:
         """Write down what an attempt brought, and end the lease.
 
         run_id: the remote run that a delivered report closed, if the server named one.
         blamed: the fingerprint of the settings to correct first, "" for none (`readdress`).
         is_trouble: whether the server answered that it has failed (5xx).
-        is_doubtful: whether it may have arrived: it was sent, and no answer came.
+        unanswered_at: when it was last sent without getting an answer, None for never.
         """
         with self.transaction() as db:
             db.execute(
@@ -184,8 +184,8 @@ class JournalQueue(JournalFile):
                     note_accepted(db, base_url, monitor_id)
             if is_trouble or state != "queued":
                 note_trouble(db, report_id, time.time(), is_over=not is_trouble)
-            if is_doubtful or state != "queued":
-                note_doubt(db, report_id, is_over=state != "queued")
+            if unanswered_at or state != "queued":
+                note_unanswered(db, report_id, unanswered_at if state == "queued" else None)
             if run_id:
                 db.execute(
                     "UPDATE runs SET remote_run_id = coalesce(remote_run_id, ?) WHERE id ="
@@ -193,9 +193,9 @@ class JournalQueue(JournalFile):
                     (run_id, report_id),
                 )
 
-    def is_doubtful(self, report_id: int) -> bool:
-        """Tell whether a queued report may have arrived: it was sent, and no answer came."""
-        return is_in_doubt(self, report_id)
+    def unanswered_at(self, report_id: int) -> float | None:
+        """Return when a queued report was last sent without getting an answer, None for never."""
+        return unanswered_at(self, report_id)
 
     def settle_run(self, run_id: str) -> None:
         """Write down that the report of a run was delivered, if it is still queued."""
