@@ -1,5 +1,6 @@
 """What goes out over the wire, and which facts come back, on real sockets."""
 
+import _socket
 import os
 import socket
 import ssl
@@ -168,9 +169,9 @@ def two_addresses(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     where = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", api.port)) for n in (2, 1)
     ]
-    real = socket.getaddrinfo
+    real = _socket.getaddrinfo
     monkeypatch.setattr(
-        socket,
+        _socket,
         "getaddrinfo",
         lambda host, *a, **k: where if host == b"crontify.test" else real(host, *a, **k),
     )

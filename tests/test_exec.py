@@ -41,7 +41,16 @@ def test_a_success_is_start_then_success_as_the_seed_shows(
 NEEDLESS = {
     *("httpx", "httpcore", "ssl", "urllib.parse", "urllib.request", "email.utils", "http.client"),
     *("random", "hashlib", "base64", "pathlib", "traceback", "platform", "ipaddress", "tempfile"),
-    *("logging", "signal", "subprocess", "unicodedata", "encodings.idna", "regex", "socksio"),
+    *(
+        "logging",
+        "signal",
+        "socket",
+        "subprocess",
+        "unicodedata",
+        "encodings.idna",
+        "regex",
+        "socksio",
+    ),
     *("crontify_cli.report.cause", "crontify_cli.report.patterns", "crontify_cli.crash"),
     *("crontify_cli.delivery.tls", "crontify_cli.delivery.recovery"),
 }
