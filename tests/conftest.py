@@ -10,6 +10,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import forks
+from tests.forks import can_be_forked
 from tests.past import Past
 from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox, running
@@ -47,15 +49,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def crontify(tmp_path: Path) -> Crontify:
-    """Run `crontify ARGS` to its end as a process of its own; keywords go to subprocess.run."""
+    """Run `crontify ARGS` to its end as a process of its own; keywords are subprocess.run's."""
 
     def run(
         *args: str, env: Mapping[str, str] = {}, **more: Any
     ) -> "subprocess.CompletedProcess[str]":
-        more = {"timeout": 60, "text": True, "capture_output": True, "cwd": tmp_path} | more
-        more.setdefault("stdin", subprocess.DEVNULL) if "input" not in more else None
-        command = [*PROGRAM, *args]
-        return subprocess.run(command, env={**os.environ, **env}, check=False, **more)
+        environ = {**os.environ, **env}
+        keywords: dict[str, Any] = {"timeout": 60, "cwd": tmp_path} | more
+        if keywords.keys() <= forks.KEYWORDS and can_be_forked(args, environ):
+            return forks.run(args, environ, **keywords)
+        keywords = {"text": True, "capture_output": True} | keywords
+        if "input" not in keywords:
+            keywords = {"stdin": subprocess.DEVNULL} | keywords
+        return subprocess.run([*PROGRAM, *args], env=environ, check=False, **keywords)
 
     return run
 

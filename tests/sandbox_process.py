@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import subprocess
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import httpx
 
 from crontify_cli.delivery.api import Api
-from tests.programs import PROGRAM
+from tests import forks
+from tests.sandbox.server import started
 
 
 class Sandbox(NamedTuple):
@@ -35,16 +36,10 @@ class Sandbox(NamedTuple):
 def running(tmp_path: Path) -> Iterator[Sandbox]:
     """Serve a new database on a free port until the context ends."""
     database = str(tmp_path / "sandbox.db")
-    add = [*PROGRAM, "sandbox", "monitor", "add", "clnightly", "--db", database]
-    serve = [*PROGRAM, "sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
-    process = subprocess.Popen(
-        [*serve, "--db", database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    serve = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
+    add = ["sandbox", "monitor", "add", "clnightly", "--db", database]
+    with started([*serve, "--db", database], os.environ) as process:
         assert process.stdout
         ready = json.loads(process.stdout.readline())
-        subprocess.run(add, check=True, stdout=subprocess.DEVNULL)
+        forks.run(add, os.environ, cwd=tmp_path, timeout=60).check_returncode()
         yield Sandbox(ready["url"], ready["api_key"], ready["token"])
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)

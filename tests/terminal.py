@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.forks import Forked, can_be_forked
+from tests.programs import PROGRAM
 from tests.waiting import until
 
 
@@ -42,9 +44,13 @@ class Terminal:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-    ) -> "subprocess.Popen[bytes]":
+    ) -> "subprocess.Popen[bytes] | Forked":
         """Start the terminal's session: `command` leads it, with all streams on the terminal."""
+        program, args = list(command[: len(PROGRAM)]), command[len(PROGRAM) :]
+        environ = os.environ if env is None else env
         try:
+            if program == PROGRAM and can_be_forked(args, environ):
+                return Forked(args, environ, cwd, [self._slave] * 3, on_terminal=True)
             return subprocess.Popen(
                 ["setsid", "--ctty", *command],
                 stdin=self._slave,

@@ -44,9 +44,8 @@ def generator(root: Path, *args: str) -> "subprocess.CompletedProcess[str]":
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the pages are made from and of the pages."""
     root = tmp_path / "checkout"
-    ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("crontify_cli", "scripts", "man"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+        shutil.copytree(ROOT / folder, root / folder)
     return root
 
 

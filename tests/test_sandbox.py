@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Crontify
-from tests.sandbox_process import PROGRAM, Sandbox
+from tests.programs import PROGRAM
+from tests.sandbox_process import Sandbox
 
 
 def ask(

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import Crontify
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,3 +54,17 @@ def test_a_test_that_hangs_fails_with_the_stacks_of_all_threads(tmp_path: Path) 
     assert "1 failed, 1 passed" in done.stdout
     assert "os.read(os.pipe()[0], 1)\nE       Failed: Timeout" in done.stdout
     assert "in held" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["config", "list"], ["config", "set", "api_key"], ["runs", "--odd"]]
+)
+def test_a_command_does_in_a_fork_what_it_does_as_a_program(
+    crontify: Crontify, words: list[str]
+) -> None:
+    forked = crontify(*words, input="a b\n")
+    program = crontify(*words, input="a b\n", preexec_fn=lambda: None)
+    for each in (forked, program):
+        assert each.stdout or each.stderr
+    found = (forked.returncode, forked.stdout, forked.stderr)
+    assert found == (program.returncode, program.stdout, program.stderr)

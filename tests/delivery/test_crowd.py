@@ -13,7 +13,7 @@ from tests.server import ApiServer, settings
 
 
 def test_a_crowd_of_runs_is_reported_once_each_and_after_an_outage_too(tmp_path: Path) -> None:
-    assert crowd(tmp_path, runs=24, monitors=4, at_once=12) == []
+    assert crowd(tmp_path, runs=16, monitors=4, at_once=8) == []
 
 
 def test_a_long_queue_goes_out_by_a_few_connections_in_order_within_each_monitor(

@@ -1,12 +1,13 @@
 """A setting that is wrong for now costs no outcome, and sends nothing to the wrong place."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Crontify
-from tests.server import KEY, ApiServer, bound
+from tests.server import KEY, ApiServer, Request, bound
 
 RIGHT = 'api_key = "{key}"\nbase_url = "{url}"\n'
 """The config file, once it is corrected."""
@@ -45,15 +46,15 @@ def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=list(BROKEN))
-@pytest.mark.parametrize("by", ["flush", "run"])
 def test_an_outcome_waits_until_the_settings_are_right(
     crontify: Crontify,
     api: ApiServer,
     config: Path,
+    state: Path,
     elsewhere: dict[str, str],
     broken: str,
-    by: str,
 ) -> None:
+    """Then the monitor's next run reports it, or else a flush, and neither does it again."""
     config.write_text(broken.format(key=KEY, url=api.url))
     done = crontify("exec", "backup", "--", "sh", "-c", "echo why; exit 3", env=elsewhere)
     assert done.returncode == 3
@@ -61,15 +62,24 @@ def test_an_outcome_waits_until_the_settings_are_right(
     assert "not sent" in done.stderr
     assert "no API key" not in done.stderr
     assert len(set(done.stderr.splitlines())) == len(done.stderr.splitlines()), "said once"
+    shutil.copytree(state, state.with_name("copy"))
     config.write_text(RIGHT.format(key=KEY, url=api.url))
-    command = ("flush",) if by == "flush" else ("exec", "backup", "--", "true")
-    assert crontify(*command).returncode == 0
-    assert api.accepted[0].kind == "fail"
-    assert api.accepted[0].path == "/api/v1/ping/backup/fail"
-    assert "exited with code 3" in api.accepted[0].json["errorMessage"]
-    assert api.accepted[0].json["errorMessage"].endswith(": why")
+    assert crontify("exec", "backup", "--", "true").returncode == 0
+    check(api.accepted[0])
     assert crontify("flush").returncode == 0
     assert [request.kind for request in api.accepted].count("fail") == 1
+    shutil.rmtree(state)
+    state.with_name("copy").rename(state)
+    api.accepted.clear()
+    assert crontify("flush").returncode == 0
+    (fail,) = api.accepted
+    check(fail)
+
+
+def check(fail: Request) -> None:
+    assert (fail.kind, fail.path) == ("fail", "/api/v1/ping/backup/fail")
+    assert "exited with code 3" in fail.json["errorMessage"]
+    assert fail.json["errorMessage"].endswith(": why")
 
 
 def test_an_unreadable_config_waits_too(

@@ -44,7 +44,7 @@ def test_a_module_of_the_jobs_python_path_is_none_of_ours(
 def copy(tmp_path: Path) -> Path:
     """A folder from which `python -m crontify_cli` runs a package of its own."""
     here = Path(crontify_cli.__file__).parent
-    shutil.copytree(here, tmp_path / "crontify_cli", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(here, tmp_path / "crontify_cli")
     return tmp_path
 
 

@@ -15,15 +15,20 @@ import httpx
 from crontify_cli.sandbox.database import open_database
 from crontify_cli.sandbox.rules import parse_rule
 from crontify_cli.sandbox.store import Store
+from tests import forks
+from tests.forks import Forked, can_be_forked
 from tests.programs import PROGRAM
 
 _numbers = itertools.count(1)
 
 
+Process = subprocess.Popen[str] | Forked
+
+
 class Server(NamedTuple):
     """A running sandbox; `http` knows the base URL, but sends no key and no token."""
 
-    process: "subprocess.Popen[str]"
+    process: Process
     db: Path
     url: str
     api_key: str
@@ -123,9 +128,15 @@ def sandbox(
     *args: str, check: bool = False, before: Sequence[str] = (), env: Mapping[str, str] = {}
 ) -> "subprocess.CompletedProcess[str]":
     """Run `crontify sandbox ARGS` to its end; `before` stands in front of the program."""
+    words, environ = ["sandbox", *args], {**environment(), **env}
+    if not before and can_be_forked(words, environ):
+        done = forks.run(words, environ, cwd=Path.cwd(), timeout=60)
+        if check:
+            done.check_returncode()
+        return done
     return subprocess.run(
-        [*before, *PROGRAM, "sandbox", *args],
-        env=environment() | env,
+        [*before, *PROGRAM, *words],
+        env=environ,
         check=check,
         capture_output=True,
         text=True,
@@ -143,20 +154,41 @@ def serving(
     env: Mapping[str, str] = {},
 ) -> Iterator[Server]:
     """Yield a running sandbox on a free port, and end it."""
-    command = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
+    serve = ["sandbox", "serve", "--port", "0", "--json", "--until-stdin-closes"]
+    words = [*serve, "--db", str(db), *args]
+    with started(words, {**environment(), **env}, before, program) as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        key = ready.get("api_key", "")
+        with httpx.Client(base_url=ready["url"], timeout=60) as http:
+            yield Server(process, db, ready["url"], key, ready["token"], ready["page"], http)
+
+
+@contextlib.contextmanager
+def started(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    before: Sequence[str] = (),
+    program: Sequence[str] = PROGRAM,
+) -> Iterator[Process]:
+    """Run `crontify WORDS` until the context ends, with pipes as its stdin and stdout."""
+    if not before and program is PROGRAM and can_be_forked(words, env):
+        forked = forks.start(words, env)
+        try:
+            yield forked
+        finally:
+            forked.terminate()
+            forked.close()
+        return
     with subprocess.Popen(
-        [*before, *program, *command, "--db", str(db), *args],
-        env=environment() | env,
+        [*before, *program, *words],
+        env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            assert process.stdout
-            ready = json.loads(process.stdout.readline())
-            key = ready.get("api_key", "")
-            with httpx.Client(base_url=ready["url"], timeout=60) as http:
-                yield Server(process, db, ready["url"], key, ready["token"], ready["page"], http)
+            yield process
         finally:
             process.terminate()
             process.communicate(timeout=60)
