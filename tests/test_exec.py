@@ -71,6 +71,28 @@ def test_a_run_that_succeeds_loads_only_what_it_needs(api: ApiServer) -> None:
     assert loaded & NEEDLESS == set()
 
 
+def test_only_a_run_that_lasts_collects_garbage(api: ApiServer, tmp_path: Path) -> None:
+    """While modules are loaded there is none to collect."""
+    called, collected = tmp_path / "called", tmp_path / "collected"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import gc, sys\n"
+        "real = gc.enable\n"
+        "def enable():\n"
+        "    real()\n"
+        f"    open({str(called)!r}, 'a').write(str(gc.isenabled()))\n"
+        "gc.enable = enable\n"
+        "def note(*_):\n"
+        f"    'h11' in sys.modules and open({str(collected)!r}, 'a').close()\n"
+        "gc.callbacks.append(note)\n"
+    )
+    env = {**os.environ, **settings(api), "PYTHONPATH": str(tmp_path)}
+    for job in (["true"], ["sh", "-c", f"until [ -s {called} ]; do sleep 0.1; done"]):
+        assert not called.exists()
+        assert not collected.exists()
+        subprocess.run([*PROGRAM, "exec", "backup", "--", *job], env=env, check=True, timeout=60)
+    assert called.read_text() == "True"
+
+
 def test_a_failure_brings_message_meta_and_log_and_the_jobs_exit_code(
     crontify: Crontify, api: ApiServer
 ) -> None:

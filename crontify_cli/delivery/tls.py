@@ -60,7 +60,9 @@ class TlsStream:
     def __init__(self, stream: Stream, context: ssl.SSLContext, host: str, until: float) -> None:
         self._stream = stream
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        # As bytes, as in `Network.connect`.
+        name = host.encode("ascii")
+        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         try:
             self._perform(self.session.do_handshake, until)
         except ssl.SSLError:
