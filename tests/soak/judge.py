@@ -188,15 +188,19 @@ def _may_be_missing(
 
 
 def _overlaps(shown: Shown, known: Known, faults: Faults) -> bool:
-    """Tell whether a job of the monitor really began while another one ran."""
+    """Tell whether two jobs of the monitor really ran at once while the server showed this run.
+
+    The newer one may have begun before that: starts that waited for the server arrive together.
+    """
     ends = {each.run: each.ended for each in known.journal}
+
+    def end(ran: Ran) -> float:
+        return ran.ended or ends.get(ran.run) or faults.killed.get(ran.run, ("", 0.0))[1]
+
     first = (shown.begun or 0.0) - SLACK
     last = (shown.ended or 0.0) + SLACK
-    for older in known.ledger:
-        _, killed_at = faults.killed.get(older.run, ("", 0.0))
-        ended = older.ended or ends.get(older.run) or killed_at
-        for newer in known.ledger:
-            is_then = first <= newer.begun <= last
-            if is_then and older.begun < newer.begun <= ended and newer.run != older.run:
-                return True
-    return False
+    return any(
+        older.begun < newer.begun <= min(end(older), last) and first <= min(end(older), end(newer))
+        for older in known.ledger
+        for newer in known.ledger
+    )

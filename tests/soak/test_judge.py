@@ -34,6 +34,9 @@ def test_what_the_rules_allow_is_accepted() -> None:
     assert problems(GOOD._replace(server=[FIRST, SECOND, SECOND]), FROZEN) == []
     together = [RAN[0]._replace(ended=170.0), RAN[1]]
     assert problems(GOOD._replace(ledger=together, server=[OVERLAPPED, FIRST, SECOND])) == []
+    late = OVERLAPPED._replace(begun=168.0, ended=168.1)  # both starts waited for the server
+    both = [RAN[0]._replace(ended=170.0), RAN[1]._replace(ended=175.0)]
+    assert problems(GOOD._replace(ledger=both, server=[late, FIRST, SECOND])) == []
     lost = SECOND._replace(meta={"output_bytes": 11})
     rows = [ROWS[0], ROWS[1]._replace(outcome="lost", code=None)]
     killed = KILLED
@@ -51,6 +54,13 @@ def test_what_the_rules_allow_is_accepted() -> None:
             "success with exit code 3",
         ),
         (GOOD._replace(server=[FIRST, SECOND, OVERLAPPED]), "falsely overlapped"),
+        (
+            GOOD._replace(
+                ledger=[RAN[0]._replace(ended=162.0), RAN[1]],
+                server=[FIRST, SECOND, OVERLAPPED._replace(begun=200.0, ended=201.0)],
+            ),
+            "falsely overlapped",
+        ),
         (GOOD._replace(server=[FIRST, SECOND, SECOND._replace(status="running")]), "running"),
         (
             GOOD._replace(server=[FIRST, SECOND, SECOND._replace(id="x", meta={})]),
