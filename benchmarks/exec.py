@@ -29,7 +29,10 @@ from tests.server import KEY, ApiServer  # noqa: E402
 
 CRONTIFY = str(Path(sys.executable).with_name("crontify"))
 # The job's first instruction records the time.
-STAMP = 'date +%s.%N > "$STAMP"; exec sleep "$LASTS"'
+STAMP = (
+    'date +%s.%N > "$STAMP"; [ -z "$PRINTS" ] || yes "a line of output" | head -c "$PRINTS";'
+    ' exec sleep "$LASTS"'
+)
 # Endless output, in a process group whose leader records when TERM arrives.
 FLOOD = (
     'date +%s.%N > "$STAMP"; trap \'date +%s.%N > "$STAMP.term"; exit\' TERM;'
@@ -134,13 +137,19 @@ def cases(urls: dict[str, str], folder: Path) -> Iterator[Case]:
             yield Case("crontify exec --overlap skip", state, skip, environ)
             true = [CRONTIFY, "exec", "bench", "--", "true"]
             yield Case("crontify exec, a job of 0 s", state, true, environ, 0)
-        if state != "never":  # sentry-cli would never start the job
-            yield Case("the document's script with curl", state, seeds_script(url, folder), base)
-            if shutil.which("sentry-cli"):
-                # sentry-cli ignores what this server answers.
-                dsn = url.replace("://", "://key@").replace("/api/v1", "/1")
-                command = ["sentry-cli", "monitors", "run", "bench", "--", *job]
-                yield Case("sentry-cli", state, command, {**base, "SENTRY_DSN": dsn})
+        if state != "never":  # they would never start the job
+            yield from others(state, url, folder)
+
+
+def others(state: str, url: str, folder: Path) -> Iterator[Case]:
+    """Yield the other programs that report a job to an API."""
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    yield Case("shell script with curl", state, seeds_script(url, folder), base)
+    if shutil.which("sentry-cli"):
+        # sentry-cli ignores what this server answers.
+        dsn = url.replace("://", "://key@").replace("/api/v1", "/1")
+        command = ["sentry-cli", "monitors", "run", "bench", "--", "sh", "-c", STAMP]
+        yield Case("sentry-cli", state, command, {**base, "SENTRY_DSN": dsn})
 
 
 def latency(rounds: int, folder: Path) -> None:
