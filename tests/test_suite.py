@@ -68,3 +68,35 @@ def test_a_command_does_in_a_fork_what_it_does_as_a_program(
         assert each.stdout or each.stderr
     found = (forked.returncode, forked.stdout, forked.stderr)
     assert found == (program.returncode, program.stdout, program.stderr)
+
+
+IMPORT_EACH = """
+import os, sys
+from importlib import import_module
+
+for name in sys.argv[1:]:
+    if not os.fork():
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:  # of an extra that is not installed
+            os._exit(error.name.startswith("crontify_cli"))
+        except BaseException as error:
+            print(name, repr(error))
+            os._exit(1)
+        os._exit(0)
+    if os.wait()[1]:
+        print("cannot be imported first:", name)
+"""
+
+
+def test_each_module_can_be_imported_before_all_others() -> None:
+    """A circle of imports would not be noticed in forks, where everything is loaded."""
+    files = sorted((ROOT / "crontify_cli").rglob("*.py"))
+    files = [file for file in files if file.parts[-2] not in ("sandbox", "web")]  # slow, and apart
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    names = [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+    assert len(names) > 100
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EACH, *names], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
