@@ -737,7 +737,7 @@ _crontify_offer()
             if [[ $cur != monitors.* ]]; then
                 compopt -o nospace
                 _crontify_choose '' monitors.
-                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle smtp_url smtp_from connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb metrics_file timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
+                set -- api_key api_key_file api_key_command token token_file token_command base_url allow_http proxy ca_bundle smtp_url smtp_from connect_timeout http_timeout report_timeout rate_limit_wait keep_runs keep_days keep_log_mb metrics_file timeout kill_after overlap shell success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 set -- "${@/%/ }"
                 for name; do
                     [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
@@ -747,7 +747,7 @@ _crontify_offer()
             _crontify_ask monitors
             for name in "${found[@]}"; do
                 if [[ $cur == monitors.$name.* ]]; then
-                    _crontify_choose "monitors.$name." id timeout kill_after success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
+                    _crontify_choose "monitors.$name." id timeout kill_after overlap shell success_codes min_duration tolerate output start no_start no_log meta_regex redact mask_shapes
                 else
                     _crontify_choose "monitors.$name" .
                 fi
@@ -757,6 +757,7 @@ _crontify_offer()
         setting)
             case ${before##*.} in
                 allow_http) _crontify_choose '' true false ;;
+                shell) _crontify_choose '' true false ;;
                 output) _crontify_choose '' all on-failure none ;;
                 no_start) _crontify_choose '' true false ;;
                 no_log) _crontify_choose '' true false ;;

@@ -289,6 +289,8 @@ function __crontify_keys
         metrics_file\t'File to write metrics for Prometheus to, after every run and \'crontify flush\'' \
         timeout\t'Time limit for the job' \
         kill_after\t'Time between the TERM and the KILL of the timeout' \
+        overlap\t'If another run of the monitor is still active' \
+        shell\t'Run COMMAND, if it is one string, with $SHELL or /bin/sh' \
         success_codes\t'Exit codes that mean success, as "0,20-25" or [0, 24]' \
         min_duration\t'Treat a run as failed if it ends sooner' \
         tolerate\t'Report up to this many failures in a row as successes' \
@@ -308,6 +310,8 @@ function __crontify_keys
         id\t'Id of the monitor. Default: NAME, as in the section' \
         timeout\t'Time limit for the job' \
         kill_after\t'Time between the TERM and the KILL of the timeout' \
+        overlap\t'If another run of the monitor is still active' \
+        shell\t'Run COMMAND, if it is one string, with $SHELL or /bin/sh' \
         success_codes\t'Exit codes that mean success, as "0,20-25" or [0, 24]' \
         min_duration\t'Treat a run as failed if it ends sooner' \
         tolerate\t'Report up to this many failures in a row as successes' \
@@ -328,6 +332,8 @@ end
 function __crontify_settings
     switch (string replace -r '.*\.' '' -- $__crontify_words[1])
         case allow_http
+            printf '%s\n' true false
+        case shell
             printf '%s\n' true false
         case output
             printf '%s\n' all on-failure none

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from regex import Pattern
 
 OUTPUT = ("all", "on-failure", "none")
-START = ("auto", "always", "never")
 """When the job's output is printed."""
+START = ("auto", "always", "never")
+OVERLAP = ("allow", "skip", "wait")
+"""What to do if another run of the monitor is still active."""
 
 Codes = tuple[tuple[int, int], ...]
 """Exit codes as inclusive ranges: `0,20-25` is `((0, 0), (20, 25))`."""

@@ -73,7 +73,7 @@ BEFORE_SPAWN = (
         f"job/{name}.py"
         for name in ("options", "wrapper", "launched", "recorder", "overlap", "steps")
     ),
-    *(f"job/{name}.py" for name in ("process", "alarm", "terminal")),
+    *(f"job/{name}.py" for name in ("process", "presets", "alarm", "terminal")),
 )
 LIGHT = {"os", "stat", "sys", "time", "_signal", "crontify_cli"}  # os imports stat itself
 

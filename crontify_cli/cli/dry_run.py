@@ -12,6 +12,7 @@ from crontify_cli.config.secret import Credential
 from crontify_cli.errors import say
 from crontify_cli.job.launched import choose_shell, command_line
 from crontify_cli.job.options import OPTIONS, ExecOptions
+from crontify_cli.job.presets import settle
 
 _CREDENTIALS = {name for names in CREDENTIALS.values() for name in names}
 _SHOWN_OTHERWISE = {*_CREDENTIALS, "id", "no_start"}
@@ -27,7 +28,8 @@ def show(options: ExecOptions) -> None:
     # 0 is a value, False is an option that was not given.
     flags = {name: value for name, value in given.items() if name in BY_NAME and value is not False}
     loaded = load(options.config, overrides=flags)
-    for line in _problems(options, loaded):
+    advice = settle(options)
+    for line in [*_problems(options, loaded), *filter(None, [advice])]:
         say(line)
     rows = _rows(options, loaded)
     output.show_list(rows, cells, cells, draw, as_json=False)
@@ -45,8 +47,6 @@ def _rows(options: ExecOptions, loaded: Loaded) -> Iterator[Row]:
     yield _setting(options.monitor, BY_NAME["id"], loaded)
     yield _key(loaded.settings.api_key)
     yield Row("command", shlex.join(command_line(options)), "argument", "")
-    is_default = options.overlap == "allow"
-    yield Row("overlap", options.overlap, "default" if is_default else "flag", "")
     if options.meta:
         numbers = tuple(f"{name}={number}" for name, number in options.meta)
         yield Row("meta", numbers, "flag", "")

@@ -119,6 +119,20 @@ KEYS = (
         "Time limit for the job. After it, its process group gets TERM, then KILL; exit 124.",
     ),
     _for_monitors("kill_after", DURATION, "Time between the TERM and the KILL of the timeout."),
+    Key(
+        "overlap",
+        kinds.OVERLAP_MODE,
+        "If another run of the monitor is still active: start anyway, skip this one, or wait.",
+        scope="both",
+        default="allow",
+    ),
+    Key(
+        "shell",
+        SWITCH,
+        "Run COMMAND, if it is one string, with $SHELL or /bin/sh.",
+        scope="both",
+        default=False,
+    ),
     _for_monitors(
         "success_codes", kinds.CODES, 'Exit codes that mean success, as "0,20-25" or [0, 24].'
     ),

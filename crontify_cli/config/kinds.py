@@ -13,6 +13,7 @@ from crontify_cli.config.secret import Secret, parse_secret
 from crontify_cli.values import (
     LONGEST,
     OUTPUT,
+    OVERLAP,
     START,
     Codes,
     one_of,
@@ -232,6 +233,7 @@ COUNT = Kind("number", _read_count, lambda words: parse_count(_one(words)))
 SWITCH = Kind("true or false", _read_switch, _write_switch)
 CODES = Kind("exit codes", _read_codes, _one)
 OUTPUT_MODE = _text_kind("all, on-failure or none", one_of(*OUTPUT))
+OVERLAP_MODE = _text_kind("allow, skip or wait", one_of(*OVERLAP))
 START_MODE = _text_kind("auto, always or never", one_of(*START))
 MONITOR = _text_kind("monitor", parse_monitor)
 REGEXES = _list_kind("list of regular expressions", parse_regex)

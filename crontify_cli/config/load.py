@@ -25,7 +25,7 @@ from crontify_cli.config.sources import (
     from_systemd,
     setting_in,
 )
-from crontify_cli.config.trust import UNTRUSTED
+from crontify_cli.config.trust import untrusted_in
 
 _NONE: Mapping[str, object] = MappingProxyType({})
 _DEFAULTS: Values = {
@@ -191,7 +191,7 @@ def _warnings(documents: Iterable[Document], files: Iterable[Level]) -> Iterator
     """Yield a line for each file that others can write, or that shows others a secret."""
     said: set[str] = set()
     for document, level in zip(documents, files, strict=True):
-        is_said = any(key in document.table for key in UNTRUSTED)  # among the problems
+        is_said = bool(untrusted_in(document.table))  # among the problems
         if document.shared and not is_said and document.shared not in said:
             yield f"{plain(document.file)}: {document.shared}"
         said.add(document.shared)

@@ -21,6 +21,8 @@ class MonitorSettings(NamedTuple):
     id: str
     timeout: float | None = None
     kill_after: float | None = None
+    overlap: str = "allow"
+    shell: bool = False
     success_codes: Codes | None = None
     min_duration: float | None = None
     tolerate: int | None = None

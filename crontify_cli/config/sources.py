@@ -5,7 +5,7 @@ problem, and is left out.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from crontify_cli.config import keys
@@ -14,7 +14,7 @@ from crontify_cli.config.keys import Key, explain_unknown, key_path, nearest_key
 from crontify_cli.config.kinds import PATH, read_header
 from crontify_cli.config.problems import Problem
 from crontify_cli.config.settings import Value
-from crontify_cli.config.trust import UNTRUSTED
+from crontify_cli.config.trust import untrusted_in
 from crontify_cli.errors import one_line
 from crontify_cli.values import parse_monitor
 
@@ -68,12 +68,23 @@ def from_document(document: Document) -> Level:
     """Return the settings of a file, without the keys that others could have written."""
     file, table = document.file, document.table
     problems = [Problem(document.problem, "")] if document.problem else []
-    if document.shared and (unused := [key for key in UNTRUSTED if key in table]):
+    if document.shared and (unused := untrusted_in(table)):
         are = "is not used" if len(unused) == 1 else "are not used"
         line = f"{plain(file)}: {', '.join(unused)} {are}: {document.shared}"
         problems += [Problem(line, key) for key in unused]
-        table = {key: value for key, value in table.items() if key not in unused}
+        table = _without(unused, table)
     return Level(*from_table(table, file, problems), problems)
+
+
+def _without(unused: Sequence[str], table: Mapping[str, object]) -> dict[str, object]:
+    """Return the content of a file without these keys, also in the sections of monitors."""
+    left = {key: value for key, value in table.items() if key not in unused}
+    if isinstance(sections := left.get("monitors"), Mapping):
+        left["monitors"] = {
+            alias: _without(unused, section) if isinstance(section, Mapping) else section
+            for alias, section in sections.items()
+        }
+    return left
 
 
 def from_table(

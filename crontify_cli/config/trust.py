@@ -6,7 +6,7 @@ our reports, files whose content we send as a key, and files that we replace.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 UNTRUSTED = (
     # With a key of their own, the logs of our jobs would be sent to their account.
@@ -14,9 +14,18 @@ UNTRUSTED = (
     *("token", "token_file", "token_command"),
     # allow_http exposes the key of another file on the network; headers can address another host.
     *("base_url", "allow_http", "proxy", "ca_bundle", "headers", "smtp_url"),
-    "metrics_file",
+    *("metrics_file", "shell"),
 )
 """The keys that are not used from a file that others can change."""
+
+
+def untrusted_in(table: Mapping[str, object]) -> list[str]:
+    """Return which of those keys the content of a config file has, at its top or in a section."""
+    sections = table.get("monitors")
+    tables = [table]
+    if isinstance(sections, Mapping):
+        tables += [each for each in sections.values() if isinstance(each, Mapping)]
+    return [key for key in UNTRUSTED if any(key in each for each in tables)]
 
 
 def is_foreign(status: os.stat_result) -> bool:

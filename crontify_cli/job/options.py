@@ -7,6 +7,7 @@ it hands to Typer, which is built from the same table and knows how to help.
 
 from crontify_cli.values import (
     OUTPUT,
+    OVERLAP,
     START,
     one_of,
     parse_argv0,
@@ -35,7 +36,7 @@ class ExecOptions:
 
     timeout: float | None = None
     kill_after: float | None = None
-    overlap = "allow"
+    overlap: str | None = None
     jitter: float | None = None
     jitter_fixed = False
     shell = False
@@ -111,7 +112,7 @@ PANELS = {
             "--kill-after DURATION", "Time between the TERM and the KILL of the timeout.", "10s"
         ),
         Option(
-            "--overlap allow|skip|wait",
+            "--overlap " + "|".join(OVERLAP),
             "If another run of the monitor is still active: start anyway, skip (exit 75), or wait.",
             "allow",
         ),

@@ -8,6 +8,7 @@ import os
 from crontify_cli.errors import ExitCode, in_words, one_line, say
 from crontify_cli.job.launched import LaunchedRun, choose_shell, command_line, rules_text
 from crontify_cli.job.options import ExecOptions
+from crontify_cli.job.presets import settle
 from crontify_cli.job.process import Interrupted, Process
 from crontify_cli.job.recorder import Recorder
 from crontify_cli.job.rescue import relay_until_exit
@@ -30,6 +31,7 @@ def run(options: ExecOptions) -> int:
         note = steps.note if steps else _ignore
         open_standard_streams()
         process.listen()
+        advice = settle(options)
         if options.jitter and (code := _await_jitter(options, process)) is not None:
             return code
         lock = _overlap_lock(options)
@@ -43,6 +45,8 @@ def run(options: ExecOptions) -> int:
         note("record made")
         launched = LaunchedRun(options, process, recorder)
         launched.lock, launched.steps = lock, steps
+        if advice:
+            launched.warnings.append(advice)
         if lock and lock.problem:
             # The line about the record gives the same reason.
             reason = "" if lock.problem == recorder.problem else f": {lock.problem}"
@@ -95,7 +99,7 @@ def _await_jitter(options: ExecOptions, process: Process) -> int | None:
 
 
 def _overlap_lock(options: ExecOptions) -> "Lock | None":
-    if options.overlap == "allow":
+    if options.overlap in (None, "allow"):
         return None
     from crontify_cli.job.overlap import Lock
 
