@@ -1,14 +1,17 @@
 """Whether a ping was sent is known, wherever the connection fails."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from crontify_cli.delivery.api import Api
 from crontify_cli.delivery.network import TcpStream
+from crontify_cli.delivery.tls import TlsStream
 from crontify_cli.model import Answer, Ping
 from tests.delivery.peer import (
     Proxy,
@@ -169,6 +172,7 @@ def test_a_whole_answer_is_read_however_it_comes(pieces: tuple[bytes, ...]) -> N
     "first",
     [
         OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        OK + b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + b" " * 1_500_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nnot a chunk\r\n",
     ],
@@ -345,3 +349,33 @@ def test_a_server_that_resets_an_encrypted_connection_gets_no_ping_twice(tmp_pat
         server.up()
         assert api.ping(Ping("m", "success")).fate == "received"
         assert server.kinds() == ["start", "success"]
+
+
+def test_a_ping_of_which_no_whole_record_was_sent_is_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can read an incomplete TLS record."""
+    made, heard = self_signed(tmp_path), []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+
+    def script(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_side=True) as secure, suppress(OSError):
+            heard.append(secure.recv(1_000_000))
+
+    send_all, encrypt = TcpStream.send, TlsStream.send
+
+    def cut(stream: TcpStream, data: bytes, until: float) -> int:
+        send_all(stream, data[:-100], until)
+        raise ConnectionResetError
+
+    def encrypt_and_cut(stream: TlsStream, data: bytes, until: float) -> int:
+        monkeypatch.setattr(TcpStream, "send", cut)
+        return encrypt(stream, data, until)
+
+    monkeypatch.setattr(TlsStream, "send", encrypt_and_cut)
+    large = Ping("m", "fail", {}, "it broke", "x" * 100_000)
+    with peer(script) as url:
+        answer = ask(url.replace("http", "https"), large, ca_bundle=str(made.certificate))
+    assert answer.fate == "unsent"
+    assert b"".join(heard) == b""
