@@ -57,9 +57,12 @@ def printable(text: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Return the text of an error without the `[Errno N]` that Python puts before it."""
-    text = str(error)
-    return text.partition("] ")[2] if text.startswith("[Errno ") else text
+    """Return the text of an error without what Python adds to it for programmers.
+
+    That is `[Errno N]` or `[SSL: NAME]` before it, and `(_ssl.c:LINE)` after it.
+    """
+    text = str(error).partition(" (_ssl.c:")[0]
+    return text.partition("] ")[2] if text.startswith(("[Errno ", "[SSL", "[X509")) else text
 
 
 def say(line: str) -> None:

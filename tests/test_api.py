@@ -1,6 +1,7 @@
 """What goes out over the wire, and which facts come back, on real sockets."""
 
 import _socket
+import contextlib
 import os
 import socket
 import ssl
@@ -38,7 +39,7 @@ from tests.faults import (
     self_signed,
     trickle,
 )
-from tests.server import KEY, TOKEN, ApiServer, Behaviour, answer, response
+from tests.server import KEY, TOKEN, ApiServer, Behaviour, Exchange, answer, response
 
 START = Ping("m", "start")
 FAIL = Ping("m", "fail", {"exit_code": 1}, "it broke", "the log")
@@ -136,6 +137,12 @@ def test_headers_of_the_users_are_sent_with_every_request(api: ApiServer) -> Non
     ask(api.url, headers={"X-Tenant": " blue ", "User-Agent": "mine"})
     assert api.requests[0].headers["x-tenant"] == "blue"
     assert api.requests[0].headers["user-agent"] == "mine"
+
+
+def test_a_host_of_the_users_takes_the_place_of_the_base_urls(api: ApiServer) -> None:
+    """For an API that is reached by an address, or by a tunnel's."""
+    assert ask(api.url, headers={"host": "api.example"}).fate == "received"
+    assert api.requests[0].headers["host"] == "api.example"
 
 
 def test_requests_share_one_connection(api: ApiServer) -> None:
@@ -407,7 +414,35 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
 
 
 def test_plain_http_where_tls_is_expected_is_unsent(api: ApiServer) -> None:
-    assert ask(api.url.replace("http:", "https:"), connect_timeout=SOON).fate == "unsent"
+    def answer_plainly(exchange: Exchange) -> None:
+        exchange.sock.recv(65536)
+        exchange.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    api.script(Behaviour(answer_plainly, before_reading=True))
+    reply = ask(api.url.replace("http:", "https:"))
+    assert reply.fate == "unsent"
+    assert reply.message.endswith(f"{api.port}: wrong version number")
+
+
+def test_a_kept_connection_whose_tls_the_server_has_ended_is_replaced(
+    secure: tuple[ApiServer, Path],
+) -> None:
+    """The socket may stay open, and TLS end in the same packet as the answer."""
+    server, certificate = secure
+
+    def answer_and_end(exchange: Exchange) -> None:
+        exchange.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        exchange.reply(*server.take(exchange.request))
+        exchange.sock.settimeout(0)
+        with contextlib.suppress(OSError):  # it would wait for the other side's end
+            exchange.sock.unwrap()  # type: ignore[attr-defined]  # a TLS socket's
+        exchange.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        exchange.wait(3600)
+
+    server.script(Behaviour(answer_and_end))
+    with Api(server.url, KEY, ca_bundle=str(certificate)) as client:
+        assert client.ping(FAIL).fate == "received"
+        assert client.ping(START).fate == "received"
 
 
 def test_the_systems_certificates_are_loaded() -> None:

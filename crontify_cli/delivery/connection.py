@@ -37,7 +37,11 @@ _LONGEST_HEAD = 100 * 1024
 
 
 class Request(NamedTuple):
-    """A request. path: with the query. headers: all but `Host`, the length, and a proxy's."""
+    """A request.
+
+    path: with the query. headers: all but the length and a proxy's; `Host` if it is not the
+    server's own name.
+    """
 
     method: str
     path: str
@@ -187,7 +191,9 @@ class Connection:
     def _addressed(self, request: Request) -> Request:
         """Return the request with the headers that say where it goes and how long it is."""
         method, path, headers, body = request
-        own, origin = [("Host", self._origin.netloc)], self._origin
+        own, origin = [], self._origin
+        if not any(name.lower() == "host" for name, _ in headers):
+            own.append(("Host", origin.netloc))
         if self._is_forwarded:
             path = f"{origin.scheme}://{origin.netloc}{path}"
             own += self._authorization()
@@ -215,8 +221,11 @@ def _answering() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise AnswerTimeoutFailure from error
-    except (OSError, h11.RemoteProtocolError) as error:
+    except OSError as error:
         raise AnswerFailure(in_words(error)) from error
+    except h11.RemoteProtocolError as error:
+        what = str(error).partition(": bytearray(")[0]
+        raise AnswerFailure(f"what it sent is not HTTP: {what}") from error
 
 
 def _written(http: h11.Connection, request: Request) -> bytes:

@@ -80,7 +80,8 @@ class TlsStream:
             return b""  # some servers end the connection without ending TLS
 
     def has_input(self) -> bool:
-        return self._stream.has_input()
+        # What came with the answer, such as the end of TLS, does not wait in the socket.
+        return bool(self._incoming.pending) or self._stream.has_input()
 
     def close(self) -> None:
         self._stream.close()
