@@ -76,6 +76,8 @@ def _read_folder(folder: str) -> Iterator[Document]:
     """Read the files of a conf.d; those that are removed meanwhile are left out."""
     try:
         files = files_in(folder)
+    except FileNotFoundError:
+        return  # as on most machines
     except (OSError, ValueError) as error:
         if os.path.exists(folder):
             yield Document(folder, {}, _cannot_read(folder, error))
