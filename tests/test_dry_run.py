@@ -66,6 +66,17 @@ def test_the_key_itself_is_not_shown(crontify: Crontify, env: dict[str, str]) ->
     assert found["api_key"] == ("in /k", "--api-key-file")
 
 
+def test_no_start_in_a_config_file_is_shown_as_what_it_means(
+    crontify: Crontify, file: Path
+) -> None:
+    with file.open("a") as config:
+        config.write('no_start = true\n[monitors.other]\nno_start = true\nstart = "auto"\n')
+    found = rows(crontify("exec", "--dry-run", "nightly", "--", "true").stdout)
+    assert found["start"] == ("never", f"file:{file}")
+    found = rows(crontify("exec", "--dry-run", "other", "--", "true").stdout)
+    assert found["start"] == ("auto", f"file:{file}")
+
+
 def test_without_a_key_that_is_said(crontify: Crontify) -> None:
     done = crontify("exec", "--dry-run", "backup", "--", "true")
     assert rows(done.stdout)["api_key"] == ("none: nothing is reported", "default")

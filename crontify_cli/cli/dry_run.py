@@ -77,4 +77,7 @@ def _setting(monitor: str, key: Key, loaded: Loaded) -> Row:
     row = found[0] if found else Row(key.name, None, "default", "")
     if key.name in PATTERNS:  # those of all levels apply together
         row = row._replace(value=getattr(loaded.settings.monitor(monitor), key.name) or None)
+    start = loaded.settings.monitor(monitor).start
+    if key.name == "start" and start not in (None, row.value):  # it is no_start that says so
+        row = _setting(monitor, BY_NAME["no_start"], loaded)._replace(value=start)
     return row._replace(path=key.name)
