@@ -3,6 +3,7 @@
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,3 +218,29 @@ def test_a_wrong_base_url_is_never_replaced_by_the_default_one(
             assert proxy.heard == [], (words, wrong, done.stderr)
     crontify("ping", "start", "m", env={**env, "CRONTIFY_CONFIG": "", "CRONTIFY_BASE_URL": ""})
     assert proxy.heard[0].startswith(b"CONNECT api.crontify.com:443")  # else nothing was shown
+
+
+@pytest.mark.parametrize("address", [b"\1\0\0\0\0", b"\3\4name", b"\4" + bytes(16)])
+def test_a_socks_proxy_may_answer_in_pieces(address: bytes) -> None:
+    """RFC 1928: the length of its last reply depends on the kind of address in it."""
+    heard: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.settimeout(60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for reply in (b"\5\2", b"\1\0", b"\5\0\0" + address + b"\0\0", answer):
+                heard.append(connection.recv(65536))
+                for byte in reply:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.005)
+
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serve, args=[listener], daemon=True)
+    thread.start()
+    url = f"socks5://me:p%40ss@127.0.0.1:{listener.getsockname()[1]}"
+    with Api(HOST, KEY, proxy=url) as client:
+        assert client.ping(Ping("m", "start")).fate == "received"
+    thread.join(60)
+    assert heard[:2] == [b"\5\1\2", b"\1\2me\4p@ss"]

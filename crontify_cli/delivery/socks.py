@@ -29,7 +29,12 @@ def connect_through(
         with connecting():
             while data:
                 data = data[stream.send(data, until) :]
-            answer = stream.receive(until)
+            answer = b""
+            while len(answer) < _length(request, answer):
+                piece = stream.receive(until)
+                if not piece:
+                    break
+                answer += piece
         try:
             return socks.receive_data(answer)
         except Exception as error:  # which ones it raises is not documented
@@ -47,3 +52,13 @@ def connect_through(
     if code != SOCKS5ReplyCode.SUCCEEDED:
         name = getattr(code, "name", "no reply").lower().replace("_", " ")
         raise ProxyFailure(f"it could not connect: {name}")
+
+
+def _length(request: object, reply: bytes) -> int:
+    """Return how many bytes the reply to a request has, as far as its beginning tells."""
+    if not isinstance(request, SOCKS5CommandRequest):
+        return 2
+    if len(reply) < 5:
+        return 5
+    addresses = {1: 4, 3: 1 + reply[4], 4: 16}  # IPv4, a name, IPv6
+    return 4 + addresses.get(reply[3], 0) + 2
