@@ -99,9 +99,13 @@ def _read(file: str) -> str:
     # The words may be written as \\uXXXX.
     if not any(word in content for word in (b"overlap", b"shell", b"\\u", b"\\U")):
         return ""
-    folder = os.stat(os.path.dirname(os.path.abspath(file)))
-    is_ours = {status.st_uid, folder.st_uid} <= {0, os.geteuid()}
-    if not is_ours or (status.st_mode | folder.st_mode) & 0o022 or os.path.islink(file):
+    places = [os.path.dirname(os.path.abspath(file))]
+    if places[0] == folder_of(places[0]):  # a conf.d, which is in the hands of who has its folder
+        places.append(os.path.dirname(places[0]))
+    for found in (status, *map(os.stat, places)):
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+            raise _UnusualError
+    if any(map(os.path.islink, (file, *places))):
         raise _UnusualError
     return content.decode()
 

@@ -124,6 +124,18 @@ def test_others_cannot_have_a_command_run_by_a_shell(
     assert f"{config}: shell is not used: others can write to" in done.stderr
 
 
+def test_others_who_can_replace_conf_d_cannot_have_a_shell_either(config: Path) -> None:
+    write(config.parent / "conf.d/x.toml", "shell = true\n")
+    assert settled("backup") == (None, True)
+    config.parent.chmod(0o722)
+    assert settled("backup") == ("allow", False)
+    config.parent.chmod(0o755)
+    folder = (config.parent / "conf.d").rename(config.parent / "elsewhere")
+    (config.parent / "conf.d").symlink_to(folder)
+    folder.chmod(0o1777)  # in which others can put links
+    assert settled("backup") == ("allow", False)
+
+
 def test_the_usual_forms_are_known_without_loading_the_settings(
     config: Path, tmp_path: Path
 ) -> None:
