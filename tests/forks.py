@@ -10,6 +10,7 @@ everything that tests start without this module.
 import atexit
 import contextlib
 import fcntl
+import functools
 import gc
 import importlib
 import io
@@ -162,18 +163,22 @@ def run(
 
 
 _environ = dict(os.environ)
-_channel: socket.socket | None = None
 
 
+@functools.cache
 def _server() -> socket.socket:
     """Return the socket of this process's server, which ends when the socket is closed."""
-    global _channel
-    if _channel is None:
-        _channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-m", "tests.forks"]
-            subprocess.Popen(command, cwd=ROOT, env=_environ, stdin=theirs.fileno())
-    return _channel
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.forks"]
+    with theirs:
+        process = subprocess.Popen(command, cwd=ROOT, env=_environ, stdin=theirs.fileno())
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
 
 
 # The server
