@@ -26,10 +26,12 @@ for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(_number, lambda *_: None)
 
 # How long it takes to make an example says something of the machine's load, not of the example.
-hypothesis.settings.register_profile(
-    "busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
+_patient = hypothesis.settings(
+    suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None
 )
-hypothesis.settings.load_profile("busy")
+hypothesis.settings.register_profile("brief", _patient, max_examples=50)
+hypothesis.settings.register_profile("thorough", _patient, max_examples=1000)
+hypothesis.settings.load_profile("brief")
 
 Crontify = Callable[..., "subprocess.CompletedProcess[str]"]
 
