@@ -47,8 +47,11 @@ def ended(child: "Popen[bytes]") -> None:
 def bury_orphans(job: int) -> None:
     """As PID 1, reap the processes that have ended, except the `job` and our own children.
 
-    Stops at the first of those: its own waiter is about to reap it.
+    Stops at the first of those: its own waiter is about to reap it. Does nothing without
+    waitid(2), which macOS and OpenBSD lack: they have no containers.
     """
+    if not hasattr(os, "waitid"):
+        return
     peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:
         while (found := os.waitid(os.P_ALL, 0, peek)) is not None:

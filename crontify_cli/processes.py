@@ -31,10 +31,11 @@ def start_time(pid: int) -> int:
     return int(fields[19]) if len(fields) > 19 else 0
 
 
-def is_alive(pid: int, started: int) -> bool:
+def is_alive(pid: int, started: int) -> bool | None:
     """Tell whether the process `pid` that started at `started` in this boot is running.
 
     A zombie is not running. If the start time is unknown (0), only the pid is compared.
+    None if there is such a process, but without /proc nobody can tell whether it is that one.
     """
     if pid <= 0:
         return False
@@ -49,13 +50,13 @@ def is_alive(pid: int, started: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return None
 
 
 def carries(name: str, value: str) -> bool:
     """Tell whether a process was started with `name=value` in its environment.
 
-    Processes of other users cannot be inspected and are ignored.
+    Processes of other users cannot be inspected and are ignored; without /proc, all are.
     """
     wanted = os.fsencode(f"{name}={value}")
     for pid in _pids():
@@ -107,7 +108,7 @@ def is_holder_alive(name: str) -> bool | None:
     """Tell whether the process that `identity` described is running.
 
     None if that cannot be known, as for a process on another machine or in another PID
-    namespace. Previous versions wrote no machine id.
+    namespace, or without /proc. Previous versions wrote no machine id.
     """
     pid, started, boot, holders, machine, *_ = [*name.split(" "), "", "", "", ""]
     if machine and machine != machine_id():
@@ -125,8 +126,7 @@ def machine_id() -> str:
     Without one, as in many containers, it is the id that `keep_machine_id` made; empty if
     that does not exist either.
     """
-    found = _read("/etc/machine-id").strip()
-    if found and found != "uninitialized":
+    if found := system_machine_id():
         return found
     try:
         with Folder(state_dir()) as state:
@@ -137,6 +137,12 @@ def machine_id() -> str:
         return os.read(fd, 100).decode("ascii", "replace").strip()
     finally:
         os.close(fd)
+
+
+def system_machine_id() -> str:
+    """Return the id in machine-id(5); empty without one."""
+    found = _read("/etc/machine-id").strip()
+    return "" if found == "uninitialized" else found
 
 
 def keep_machine_id() -> str:

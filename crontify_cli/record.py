@@ -140,7 +140,7 @@ class Record:
         """Read the file's content. Raises ValueError if it is not a record that we know."""
         if data[:8] != MAGIC or len(data) < HEADER:
             raise ValueError("not a record of a run")
-        self.secrets = _read_secrets(data)
+        self.secrets = read_secrets(data[SIZE:])
         if len(data) < SIZE:  # cut off by its wrapper, or by somebody else
             data = bytes(data).ljust(SIZE, b"\0")
         view = memoryview(data)
@@ -178,14 +178,18 @@ class Record:
 
 
 def secrets_text(secrets: "Iterable[str]") -> bytes:
-    """Return secrets as they stand at the end of the file; empty if there are none."""
+    """Return secrets as they stand at the end of the file.
+
+    If there are none, only the length is written: a reader sees that they are known.
+    """
     text = os.fsencode("\0".join(secrets))[:SECRETS]
-    return word(len(text)) + text if text else b""
+    return word(len(text)) + text
 
 
-def _read_secrets(data: "bytes | memoryview") -> "list[str]":
-    length = int.from_bytes(data[SIZE : SIZE + 8], sys.byteorder)
-    text = bytes(data[SIZE + 8 : SIZE + 8 + length])
+def read_secrets(data: "bytes | memoryview") -> "list[str]":
+    """Return the secrets in what a file has from SIZE on."""
+    length = int.from_bytes(data[:8], sys.byteorder)
+    text = bytes(data[8 : 8 + length])
     return os.fsdecode(text).split("\0") if text else []
 
 

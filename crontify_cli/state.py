@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _NO_LINK = os.O_CLOEXEC | os.O_NOFOLLOW
 _FOLDER = _NO_LINK | os.O_RDONLY | os.O_DIRECTORY
-_STEP = _NO_LINK | getattr(os, "O_PATH", os.O_RDONLY)
+# On Linux, and on macOS and the BSDs with O_SEARCH, a directory that nobody can list will do.
+_STEP = _NO_LINK | os.O_DIRECTORY | getattr(os, "O_PATH", getattr(os, "O_SEARCH", os.O_RDONLY))
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 """Flags for a file that must not exist yet."""
 _OTHERS = 0o022
@@ -246,18 +247,16 @@ def _walk(path: str, *, create: bool = False) -> int:
 
 def _step(name: str, dir_fd: int) -> tuple[int, str]:
     """Return the open entry `name` of a directory, or -1 and where it leads if it is a link."""
-    fd = os.open(name, _STEP, dir_fd=dir_fd)
-    try:
-        status = os.fstat(fd)
-        if not S_ISLNK(status.st_mode):
-            fd, found = -1, fd
-            return found, ""
-        if status.st_uid not in (os.geteuid(), 0):
-            raise StateError("a link of another user")
-        return -1, os.readlink("", dir_fd=fd)  # of this link, whatever has its name by now
-    finally:
-        if fd >= 0:
-            os.close(fd)
+    status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if not S_ISLNK(status.st_mode):
+        return os.open(name, _STEP, dir_fd=dir_fd), ""
+    if status.st_uid not in (os.geteuid(), 0):
+        raise StateError("a link of another user")
+    target = os.readlink(name, dir_fd=dir_fd)
+    now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if (now.st_ino, now.st_ctime_ns) != (status.st_ino, status.st_ctime_ns):
+        raise StateError("a link that was replaced just now")
+    return -1, target
 
 
 def _make(name: str, dir_fd: int) -> None:

@@ -13,6 +13,11 @@ import pytest
 from tests import forks
 from tests.forks import can_be_forked
 from tests.past import Past
+from tests.portability.plugin import (  # noqa: F401 - hooks
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+)
 from tests.programs import PROGRAM
 from tests.sandbox_process import Sandbox, running
 from tests.server import ApiServer, settings

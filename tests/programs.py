@@ -4,11 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 PROGRAM = [sys.executable, "-m", "crontify_cli"]
 """`crontify`, run from this source tree."""
+
+
+def hide(features: tuple[str, ...]) -> None:
+    """Let `PROGRAM` run without these features of Linux; before a test module imports it."""
+    program = Path(__file__).parent / "portability/program.py"
+    PROGRAM[1:] = [str(program), ",".join(features)]
 
 
 def cpu_seconds(*args: str) -> float:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 
 from crontify_cli.cli import output
@@ -13,7 +13,6 @@ from crontify_cli.cli.runs_rows import shown_outcome
 from crontify_cli.config import Settings, api_key, token
 from crontify_cli.delivery.journal import RunRow
 from crontify_cli.errors import CrontifyError, say
-from crontify_cli.record import Record
 from crontify_cli.report.excerpt import untorn
 from crontify_cli.report.live import Lines, LiveLog
 from crontify_cli.report.mask import Masker
@@ -22,7 +21,7 @@ from crontify_cli.report.secrets import known_secrets, secret_values
 
 _POLL = 0.05
 _PATIENCE = 5.0
-"""Seconds to wait until the journal has the outcome of the run."""
+"""Seconds to wait until the journal has the outcome of a run, or its record the secrets."""
 _REDACT_SECONDS = 5.0
 
 
@@ -32,7 +31,7 @@ def follow(history: History, settings: Settings, path: str, *, raw: bool, last: 
     last: how many lines of the output so far to show first, None for all.
     """
     with closing(LiveLog(path)) as log:
-        mask = masker(settings, log.about)
+        mask = _masker(settings, log)
         lines = Lines(raw=raw, overwrites=output.is_terminal())
         first = True
         while True:
@@ -66,7 +65,7 @@ def so_far(settings: Settings, path: str, *, raw: bool) -> str | None:
         return None
     with closing(log):
         now = log.record()
-    mask = masker(settings, now)
+        mask = _masker(settings, log)
     parts, gap = [now.head + now.tail], ""
     if now.dropped:
         head, tail, torn = untorn(now.head, now.tail)
@@ -91,16 +90,16 @@ def split_lines(text: str) -> list[str]:
     return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
-def masker(settings: Settings, run: Record) -> Callable[[str], str]:
+def _masker(settings: Settings, log: LiveLog) -> Callable[[str], str]:
     """Return a function that masks secrets in the output of a running job, as `exec` does."""
-    own = []
+    run, own = log.about, []
     for get in (api_key, token):
         try:
             own.append(get(settings) or "")
         except CrontifyError:
             continue  # a secret that cannot be read here cannot be masked
     monitor = settings.monitor(run.monitor)
-    secrets = [*known_secrets(), *secret_values(_environ(run.wrapper[0]))]
+    secrets = [*known_secrets(), *_job_secrets(log)]
     masked = Masker(secrets, own, shapes=monitor.mask_shapes)
     patterns = [*monitor.redact, *run.redact]
     if not patterns:
@@ -113,14 +112,26 @@ def masker(settings: Settings, run: Record) -> Callable[[str], str]:
     return mask
 
 
-def _environ(pid: int) -> Mapping[str, str]:
-    """Return the environment a process was started with, empty if we may not read it."""
+def _job_secrets(log: LiveLog) -> list[str]:
+    """Return the secrets in the job's environment, which is that of its wrapper.
+
+    If we may not read it, or there is no /proc, the wrapper notes them soon after the spawn.
+    """
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
+        with open(f"/proc/{log.about.wrapper[0]}/environ", "rb") as file:
             words = os.fsdecode(file.read()).split("\0")
     except OSError:
-        return {}
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
+        return _noted_secrets(log)
+    return secret_values(
+        {name: value for name, _, value in (word.partition("=") for word in words)}
+    )
+
+
+def _noted_secrets(log: LiveLog) -> list[str]:
+    until = time.monotonic() + _PATIENCE
+    while (noted := log.secrets()) is None and not log.has_ended() and time.monotonic() < until:
+        time.sleep(_POLL)
+    return noted or []
 
 
 def _outcome(history: History, log: LiveLog) -> str:

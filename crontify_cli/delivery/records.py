@@ -124,16 +124,24 @@ def standing(found: record.Record, live: Live) -> Standing:
         return "died"
     if found.namespace == processes.namespace():
         # The wrapper may live without its lock: not every file system has locks.
-        if _has_living_wrapper(found) or (found.job[0] and processes.is_alive(*found.job)):
+        if _has_living_wrapper(found):
             return "running"
         if found.job[0]:
-            return "died"
+            return _standing_of_job(found)
     # No pid to go by: the wrapper died before it could note it, or in another PID
     # namespace. The job itself carries the run's id.
     if processes.carries("CRONTIFY_RUN", live.run):
         return "running"
     hidden = found.namespace != processes.namespace() and found.wrapper[0] != 1
     return "unknown" if hidden and _seconds_since_start(found) < FORGET_AFTER else "died"
+
+
+def _standing_of_job(found: record.Record) -> Standing:
+    """Return how a run stands whose wrapper died and whose job had a pid in our namespace."""
+    is_alive = processes.is_alive(*found.job)
+    if is_alive is None:
+        return "unknown" if _seconds_since_start(found) < FORGET_AFTER else "died"
+    return "running" if is_alive else "died"
 
 
 def may_report(found: record.Record, live: Live) -> bool:
@@ -260,7 +268,7 @@ def _is_foreign(found: record.Record) -> bool:
 
 def _has_living_wrapper(found: record.Record) -> bool:
     is_here = found.boot_id == processes.boot_id() and found.namespace == processes.namespace()
-    return is_here and found.wrapper[1] > 0 and processes.is_alive(*found.wrapper)
+    return is_here and found.wrapper[1] > 0 and bool(processes.is_alive(*found.wrapper))
 
 
 def _seconds_since_start(found: record.Record) -> float:

@@ -5,7 +5,7 @@ import time
 
 from crontify_cli.errors import say
 from crontify_cli.job.process import STOP_REQUESTS, Interrupted, Process
-from crontify_cli.processes import machine_id
+from crontify_cli.processes import system_machine_id
 from crontify_cli.values import format_duration
 
 TYPE_CHECKING = False
@@ -36,7 +36,8 @@ def _share_of_host(monitor: str) -> float:
     """Return a number from 0 to 1 that is always the same for this host and monitor."""
     import hashlib
 
-    host = machine_id() or os.uname().nodename
+    # Not an id that the first run makes in the state directory: it was missing before that run.
+    host = system_machine_id() or os.uname().nodename
     return _share(hashlib.sha256(f"{host} {monitor}".encode()).digest()[:8])
 
 

@@ -169,7 +169,7 @@ class Process:
 
     def watch_terminal(self) -> None:
         """With a terminal on stdin, begin to pass on the signals that did not come from it."""
-        if self.terminal.is_stdin and hasattr(signal, "sigwaitinfo"):
+        if self.terminal.is_stdin:
             self.terminal.watch(self._note, self._send)
 
     def limit(self, timeout: float | None, kill_after: float) -> None:

@@ -101,7 +101,7 @@ class Recorder:
                 # Never close a descriptor of this file in this process: that would end the lock.
                 os.lockf(fd, os.F_TLOCK, 0)
                 os.pwrite(fd, self._header, 0)
-                os.posix_fallocate(fd, 0, record.SIZE)
+                _allocate(fd)
             except OSError:
                 os.close(fd)
                 live.unlink(name)
@@ -147,7 +147,7 @@ class Recorder:
     def _sync_later(self) -> None:
         time.sleep(SYNC_AFTER)
         try:
-            os.fdatasync(self._fd)
+            getattr(os, "fdatasync", os.fsync)(self._fd)  # macOS has no fdatasync
         except OSError:
             pass  # the next write says so
 
@@ -309,3 +309,24 @@ class Recorder:
                     remove_file(path)
                 except OSError:
                     pass  # its state tells recovery that there is nothing to do
+
+
+def _allocate(fd: int) -> None:
+    """Reserve the space of a record that has only its header, so that no full disk cuts it short.
+
+    macOS and OpenBSD have no posix_fallocate, and file systems may not support it: ZFS on
+    FreeBSD, and on musl whatever the kernel cannot do. There the space is filled with zeros.
+    """
+    try:
+        os.posix_fallocate(fd, 0, record.SIZE)
+        return
+    except AttributeError:
+        pass
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    at = record.HEADER
+    while at < record.SIZE:
+        at += os.pwrite(fd, bytes(record.SIZE - at), at)

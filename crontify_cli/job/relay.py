@@ -135,9 +135,17 @@ class Relay:
                     (os.POSIX_SPAWN_DUP2, null, 1),
                     (os.POSIX_SPAWN_DUP2, null, 2),
                 ]
-                os.posix_spawnp("cat", ["cat"], {}, file_actions=actions, setsid=True)
-            except (OSError, NotImplementedError):
+                _spawn_apart("cat", actions)
+            except OSError:
                 continue
+
+
+def _spawn_apart(program: str, actions: "list[tuple[int, int, int]]") -> None:
+    """Start a program in a session of its own; in a group where posix_spawn has no setsid."""
+    try:
+        os.posix_spawnp(program, [program], {}, file_actions=actions, setsid=True)
+    except NotImplementedError:
+        os.posix_spawnp(program, [program], {}, file_actions=actions, setpgroup=0)
 
 
 def _widen(pipe: int) -> None:

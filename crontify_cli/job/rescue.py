@@ -17,13 +17,14 @@ REQUEST_WAIT = 10.0
 def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
     """Pass the job's output on until it ends; return its exit code.
 
-    error: the fault of ours, of which a line tells. The record of the run stays on disk,
-    so that the next run reports this one.
+    error: the fault of ours, of which a line tells. The record of the run stays on disk, or is
+    written now, so that the next run reports this one.
     """
     say(f"internal error: {error_words(error)}; the job goes on")
     process = run.process
     if not process.pid:
         say(run.problem)
+        _keep_record(run)
         return run.exit_code
     for write_to in run.unwritten:
         write_to(_Streams())
@@ -32,6 +33,7 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
         time.sleep(0.05)
         process.reap()
     run.recorder.ensure_ended(process.status, timed_out=process.timed_out)
+    _keep_record(run)
     run.release_lock()
     _await_reporter(run)
     if process.timed_out:
@@ -39,6 +41,12 @@ def relay_until_exit(run: LaunchedRun, error: Exception) -> int:
         return ExitCode.TIMEOUT
     code = os.waitstatus_to_exitcode(process.status)
     return code if code >= 0 else ExitCode.SIGNAL_BASE - code
+
+
+def _keep_record(run: LaunchedRun) -> None:
+    """Write the record of the run if that failed before the spawn."""
+    if not run.recorder.path and not run.recorder.keep():
+        say("the report is lost, since there is no record of the run on disk")
 
 
 def _await_reporter(run: LaunchedRun) -> None:

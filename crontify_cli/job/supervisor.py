@@ -66,7 +66,9 @@ class Supervisor:
         self._recorder = run.recorder
         self._notices = Notices(verbose=bool(run.options.verbose), steps=run.steps)
         self._state = _state_or_none()
-        wake, wake_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        wake, wake_end = os.pipe()
+        for fd in (wake, wake_end):
+            os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         self._inbox = Inbox(wake_end)
         self._relay = Relay(run.recorder, run.streams, wake)

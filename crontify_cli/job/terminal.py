@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # Those that a terminal or its shell sends to the whole foreground group.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
-_FROM_KERNEL = 0x80  # SI_KERNEL, sigaction(2)
+_FROM_KERNEL = 0x80, 0x10006  # SI_KERNEL of Linux and of FreeBSD, sigaction(2)
 
 
 class Terminal:
@@ -43,16 +43,25 @@ class Terminal:
 
     def _watch(self, note: "Callable[[int], None]", send: "Callable[[int], None]") -> None:
         while True:
-            # Only sigwaitinfo tells who sent a signal.
-            info = signal.sigwaitinfo(self.watched)
-            if info.si_signo == signal.SIGCONT:
+            signum, by_terminal = self._next_signal()
+            if signum == signal.SIGCONT:
                 continue  # a shell wakes the whole group itself, and stops are seen at the job
-            note(info.si_signo)
-            by_terminal = info.si_code == _FROM_KERNEL or info.si_pid == os.getsid(0)
+            note(signum)
             # A lost line hangs up the session's leader alone, as under `ssh -t host crontify`.
-            hangs_up = info.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()
+            hangs_up = signum == signal.SIGHUP and os.getsid(0) == os.getpid()
             if not by_terminal or hangs_up:
-                send(info.si_signo)
+                send(signum)
+
+    def _next_signal(self) -> "tuple[int, bool]":
+        """Wait for a watched signal; return it, and whether the terminal or its shell sent it.
+
+        Only sigwaitinfo(2) tells who sent a signal, and macOS and OpenBSD lack it. There every
+        signal counts as the terminal's: a job that gets one Ctrl-C twice may not clean up.
+        """
+        if not hasattr(signal, "sigwaitinfo"):
+            return signal.sigwait(self.watched), True
+        info = signal.sigwaitinfo(self.watched)
+        return info.si_signo, info.si_code in _FROM_KERNEL or info.si_pid == os.getsid(0)
 
     def lend_to(self, group: int) -> "bool | None":
         """Make `group` the foreground group of the terminal, as for a job that asks a password.

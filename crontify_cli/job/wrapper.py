@@ -4,6 +4,7 @@ Only what the spawn needs is loaded here: every millisecond is the job's.
 """
 
 import os
+import sys
 
 from crontify_cli.errors import ExitCode, in_words, one_line, say
 from crontify_cli.job.launched import LaunchedRun, choose_shell, command_line, rules_text
@@ -177,7 +178,7 @@ def _pipes() -> "tuple[dict[int, int], list[int]]":
     ends: list[int] = []
     try:
         for stream in (1,) if is_one_file else (1, 2):
-            fd, end = os.pipe2(os.O_CLOEXEC)
+            fd, end = os.pipe()
             streams[fd] = stream
             ends.append(end)
     except OSError:
@@ -191,16 +192,25 @@ def _restore_locale(environ: "MutableMapping[str, str]") -> None:
     """Take back what Python did to the environment in a C locale, as cron's is (PEP 538)."""
     if environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8") or environ.get("LC_ALL"):
         return
+    given = _given_locale(environ)
+    if given is None:
+        del environ["LC_CTYPE"]
+    else:
+        environ["LC_CTYPE"] = given
+
+
+def _given_locale(environ: "MutableMapping[str, str]") -> str | None:
+    """Return the LC_CTYPE that we were started with; None if there was none."""
     try:
         with open("/proc/self/environ", "rb") as file:
             first = file.read().split(b"\0")
-    except OSError:
-        return  # what it was cannot be known
+    except OSError:  # without /proc: only in a C locale does Python turn UTF-8 mode on itself
+        if not sys.flags.utf8_mode or environ.get("PYTHONUTF8") == "1":
+            return environ["LC_CTYPE"]
+        # LC_CTYPE=C, or nothing: the same, unless LANG names another locale.
+        return None if environ.get("LANG", "") in ("", "C", "POSIX") else "C"
     given = [word for word in first if word.startswith(b"LC_CTYPE=")]
-    if given:
-        environ["LC_CTYPE"] = os.fsdecode(given[0].partition(b"=")[2])
-    else:
-        del environ["LC_CTYPE"]
+    return os.fsdecode(given[0].partition(b"=")[2]) if given else None
 
 
 def _explain(command: "list[str]", error: Exception) -> "tuple[int, str]":

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import sys
 
 from crontify_cli import record
 from crontify_cli.report.excerpt import clean
@@ -41,6 +42,11 @@ class LiveLog:
         """Return the current content of the record."""
         return record.Record(os.pread(self._fd, record.SIZE, 0))
 
+    def secrets(self) -> list[str] | None:
+        """Return the secrets of the job's environment; None if the wrapper has yet to note them."""
+        data = os.pread(self._fd, 8 + record.SECRETS, record.SIZE)
+        return record.read_secrets(data) if data else None
+
     def read(self) -> tuple[int, bytes]:
         """Return the number of bytes lost because they were overwritten, and the new bytes."""
         if self._word(record.AT_TOTAL) == self.position:
@@ -61,7 +67,7 @@ class LiveLog:
         return self._word(record.AT_STATE) != record.RUNNING or not record.is_written(self._fd)
 
     def _word(self, index: int) -> int:
-        return int.from_bytes(os.pread(self._fd, 8, index * 8), "little")
+        return int.from_bytes(os.pread(self._fd, 8, index * 8), sys.byteorder)
 
 
 class Lines:

@@ -83,6 +83,7 @@ def test_the_secrets_of_a_dead_runs_environment_are_masked_by_who_recovers_it(
             assert b"Hj6Kl1Zx8Cv3" not in file.read_bytes(), file
 
 
+@pytest.mark.uses("proc", reason="without a boot id a reboot cannot be told")
 @pytest.mark.parametrize("journalled", [True, False])
 def test_a_reboot_is_told_from_a_kill(
     crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path, journalled: bool
@@ -104,6 +105,7 @@ def test_a_reboot_is_told_from_a_kill(
     assert [(row.outcome, row.report) for row in rows] == [("lost", "delivered")]
 
 
+@pytest.mark.uses("proc", reason="without start times a pid that is used again cannot be told")
 def test_another_process_with_the_jobs_pid_is_not_the_job(
     crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_that_is_said_by_the_run_after_which_it_happens(crontify: Crontify, tmp_
     )
 
 
+@pytest.mark.uses("proc", reason="without a record, only its start time shows a wrapper")
 def test_a_running_job_without_a_record_is_not_called_dead(
     crontify: Crontify,
     env: dict[str, str],

@@ -135,6 +135,7 @@ def test_the_report_goes_out_within_the_grace_period(
     assert api.requests[-1].json["errorMessage"].startswith("exited with code 9")
 
 
+@pytest.mark.uses("waitid", reason="PID 1 of a container reaps orphans")
 def test_orphans_are_reaped(
     containers: list["subprocess.Popen[str]"], api: ApiServer, tmp_path: Path
 ) -> None:

@@ -105,11 +105,13 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.mark.parametrize("code", [0, 7])
-@pytest.mark.parametrize("descriptors", range(5, 14))
+@pytest.mark.parametrize("descriptors", range(4, 14))
 def test_a_job_is_reported_as_it_ended_though_hardly_any_descriptor_is_left(
     api: ApiServer, tmp_path: Path, descriptors: int, code: int
 ) -> None:
     """With fewer not even Python itself starts."""
+    if descriptors < 5 and sys.version_info < (3, 12):
+        pytest.skip("Python 3.11 needs five descriptors to start")
     state = tmp_path / "state"
     env = {**os.environ, **settings(api), "CRONTIFY_STATE_DIR": str(state)}
     limited = [sys.executable, "-c", LIMITED, str(descriptors)]
@@ -126,8 +128,8 @@ def test_a_job_is_reported_as_it_ended_though_hardly_any_descriptor_is_left(
     flushed = subprocess.run([*PROGRAM, "flush"], env=env, timeout=60)
     assert flushed.returncode == 0
     ends = [request for request in api.accepted if request.kind != "start"]
-    if "no record on disk of this run" in done.stderr or not (state / "journal.db").exists():
-        assert "it is lost" in done.stderr or ends
+    if "no record" in done.stderr or not (state / "journal.db").exists():
+        assert "is lost, since" in done.stderr or ends
         return
     # If no descriptor was left to write down that the report was sent, it is sent again.
     assert {each.kind for each in ends} == {"fail" if code else "success"}, done.stderr

@@ -52,6 +52,7 @@ def test_ctrl_c_reaches_the_job_once(terminal: Terminal, api: ApiServer, tmp_pat
     assert (tmp_path / "count").read_text() == "1\n"
 
 
+@pytest.mark.uses("sigwaitinfo", reason="nothing else tells who sent a signal")
 def test_a_signal_sent_by_hand_is_passed_on_though_there_is_a_terminal(
     terminal: Terminal, api: ApiServer, tmp_path: Path
 ) -> None:
