@@ -29,6 +29,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from tests.portability.features import HIDDEN, hide
+
 ROOT = Path(__file__).resolve().parent.parent
 KEYWORDS = {"cwd", "input", "text", "timeout"}
 """Those of `run`."""
@@ -169,7 +171,7 @@ _environ = dict(os.environ)
 def _server() -> socket.socket:
     """Return the socket of this process's server, which ends when the socket is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.forks"]
+    command = [sys.executable, "-m", "tests.forks", *HIDDEN]
     with theirs:
         process = subprocess.Popen(command, cwd=ROOT, env=_environ, stdin=theirs.fileno())
 
@@ -186,6 +188,7 @@ def _server() -> socket.socket:
 
 def _serve() -> None:
     """Fork for each order that arrives on stdin, until it is closed."""
+    hide(sys.argv[1:])
     _load_everything()
     gc.collect()
     gc.freeze()  # the collector would copy what the forks share

@@ -41,6 +41,7 @@ def kill_wrapper(
     return path, record.Record(path.read_bytes()).job[0]
 
 
+@pytest.mark.uses("proc", reason="finds the jobs, and kills them, by crontify's own look at /proc")
 def test_wrappers_and_jobs_killed_at_random_moments(api: ApiServer, tmp_path: Path) -> None:
     seed = int(os.environ.get("KILL_SEED", random.randrange(10**6)))
     print(f"KILL_SEED={seed}")

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -34,9 +35,14 @@ _TAKE_A_PATH: tuple[tuple[ModuleType, str], ...] = (
 _GENERIC = ("genericpath", "posixpath", "os", "pathlib", "pathlib._local", "pathlib._abc")
 """Modules that open a path for their caller."""
 
+WARNINGS = (DeprecationWarning, PendingDeprecationWarning)
+_OURS = r"crontify_cli(\.|$)"
 FEATURES = (*_ATTRIBUTES, *_PATHS, "setsid")
 """setsid: `posix_spawn` can start a session."""
-_hidden: set[str] = set()
+DEPRECATED = "deprecated"
+"""What Python will take away itself: the code of crontify gets an error instead of a warning."""
+HIDDEN: set[str] = set()
+"""What `hide` has hidden from crontify."""
 
 
 def parse(names: str) -> tuple[str, ...]:
@@ -48,8 +54,8 @@ def parse(names: str) -> tuple[str, ...]:
     if "all" in found:
         return FEATURES
     for name in found:
-        if name not in FEATURES:
-            raise ValueError(f"{name!r} is none of {', '.join(FEATURES)}, all")
+        if name not in (*FEATURES, DEPRECATED):
+            raise ValueError(f"{name!r} is none of {', '.join(FEATURES)}, all, {DEPRECATED}")
     return tuple(found)
 
 
@@ -60,7 +66,7 @@ def absent() -> set[str]:
         for name, places in _ATTRIBUTES.items()
         if not all(hasattr(module, attribute) for module, attribute in places)
     }
-    return _hidden | lacks | {name for name, path in _PATHS.items() if not os.path.exists(path)}
+    return HIDDEN | lacks | {name for name, path in _PATHS.items() if not os.path.exists(path)}
 
 
 def hide(features: Iterable[str], asked_by: str = "") -> None:
@@ -68,16 +74,20 @@ def hide(features: Iterable[str], asked_by: str = "") -> None:
 
     asked_by: hide paths only from the modules of this package; "" for all.
     """
-    _hidden.update(features)
-    for module, attribute in (place for name in _hidden for place in _ATTRIBUTES.get(name, ())):
+    HIDDEN.update(features)
+    for module, attribute in (place for name in HIDDEN for place in _ATTRIBUTES.get(name, ())):
         if hasattr(module, attribute):
             delattr(module, attribute)
-    if paths := [path for name, path in _PATHS.items() if name in _hidden]:
+    if paths := [path for name, path in _PATHS.items() if name in HIDDEN]:
         for module, name in _TAKE_A_PATH:
             setattr(module, name, _without(paths, getattr(module, name), asked_by))
-    if "setsid" in _hidden:
+    if "setsid" in HIDDEN:
         os.posix_spawn = _without_sessions(os.posix_spawn)
         os.posix_spawnp = _without_sessions(os.posix_spawnp)
+    if DEPRECATED in HIDDEN:
+        sys.warnoptions.clear()  # or crontify, which has nothing to do with them, ignores it all
+        for category in WARNINGS:
+            warnings.filterwarnings("error", category=category, module=_OURS)
 
 
 def _without(paths: list[str], real: Callable[..., Any], asked_by: str) -> Callable[..., Any]:

@@ -6,11 +6,14 @@ of them is hidden, or if this system really lacks it.
 
 import pytest
 
-from tests.portability.features import FEATURES, absent, hide, parse
+from tests.portability.features import DEPRECATED, FEATURES, WARNINGS, absent, hide, parse
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    words = f"hide what other systems lack: all, or some of {', '.join(FEATURES)}"
+    words = (
+        f"hide what other systems lack: all, or some of {', '.join(FEATURES)}; and what Python "
+        f"will take away: {DEPRECATED}"
+    )
     parser.addoption("--hide", default="", metavar="FEATURE,…", help=words)
 
 
@@ -25,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         programs.hide(features)
         hide(features, asked_by="crontify_cli")
+    for category in WARNINGS if DEPRECATED in features else ():
+        # pytest sets the filters of each test itself.
+        config.addinivalue_line("filterwarnings", f"error::{category.__name__}:crontify_cli")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

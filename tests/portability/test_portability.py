@@ -113,6 +113,6 @@ def test_a_full_disk_is_told_from_a_file_system_that_reserves_nothing(
 
 def test_a_name_that_hides_nothing_is_an_error() -> None:
     assert parse("all") == FEATURES
-    assert parse("proc,pipe2") == ("proc", "pipe2")
+    assert parse("proc,deprecated") == ("proc", "deprecated")
     with pytest.raises(ValueError, match="'porc' is none of"):
         parse("porc")
