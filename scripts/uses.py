@@ -18,7 +18,7 @@ _EXEC = (
     "places.py",
     "__main__.py",
 )
-_NOT_A_SETTING = {"LESS", "LC_ALL", "LC_CTYPE"}  # passed on to the pager and to the job
+_NOT_A_SETTING = {"LANG", "LC_ALL", "LC_CTYPE", "LESS", "PYTHONUTF8"}  # of the pager and the job
 _OF_OTHERS = {"HTTPS_PROXY", "NO_PROXY"}  # read by urllib
 _NOT_OF_EXEC = {"CRONTIFY_TOKEN", "CRONTIFY_TOKEN_FILE"}  # exec reads no log
 
