@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 import tomli_w
@@ -421,9 +422,8 @@ documents = st.builds(
 def fits(value: object, annotation: Any) -> bool:
     """Whether `value` is of the type that a field is annotated with, as far as it can be seen."""
     if choices := [c for c in get_args(annotation) if isinstance(c, type)]:
-        if getattr(annotation, "__origin__", None) is None:
-            return isinstance(value, tuple(choices))
-        return isinstance(value, annotation.__origin__)
+        origin = get_origin(annotation)
+        return isinstance(value, tuple(choices) if origin in (Union, UnionType) else origin)
     return isinstance(value, annotation)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.job.conftest import Launch
 from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
-from tests.waiting import is_running, until_exists
+from tests.waiting import until_exists, until_gone
 
 
 def test_a_timeout_is_term_exit_124_and_a_message(launch: Launch, api: ApiServer) -> None:
@@ -33,7 +33,7 @@ def test_what_ignores_the_term_is_killed(launch: Launch, api: ApiServer, tmp_pat
     process = launch("--timeout", "2s", "--kill-after=0.3s", "--", "bash", "-c", script)
     process.communicate(timeout=60)
     assert process.returncode == 124
-    assert not is_running(int((tmp_path / "grandchild").read_text()))
+    until_gone(int((tmp_path / "grandchild").read_text()))
     assert api.requests[-1].json["errorMessage"].startswith("timed out after 2s")
 
 
@@ -44,7 +44,7 @@ def test_a_grandchild_that_outlives_the_job_in_its_group_is_killed_too(
     process = launch("--timeout", "2s", "--kill-after", "0.3s", "--", "bash", "-c", script)
     process.communicate(timeout=60)
     assert process.returncode == 124
-    assert not is_running(int((tmp_path / "survivor").read_text()))
+    until_gone(int((tmp_path / "survivor").read_text()))
 
 
 def test_a_flood_of_output_does_not_hold_up_the_timeout(launch: Launch, api: ApiServer) -> None:
