@@ -31,7 +31,7 @@ def test_signals_that_are_ignored_here_are_not_ignored_by_what_the_tests_start()
     ignoring = ("sh", "-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh")
     node = "tests/job/test_signals.py::test_each_signal_arrives_as_itself"
     done = run_pytest(
-        *("-n", "2", *(f"{node}[{name}]" for name in ("INT", "QUIT", "HUP"))), before=ignoring
+        *("-n", "1", *(f"{node}[{name}]" for name in ("INT", "QUIT", "HUP"))), before=ignoring
     )
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from tests.job.faults_everywhere import SCENARIOS, Scenario, faults, play_all
 
-SHARE = int(os.environ.get("FAULTS_SHARE", "40"))
+SHARE = int(os.environ.get("FAULTS_SHARE", "60"))
 """One fault in so many is played."""
 
 
