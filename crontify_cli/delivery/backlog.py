@@ -83,6 +83,7 @@ class SendResult(NamedTuple):
     again_in: seconds after which to try again; None if there is no time for that.
     unanswered_at: when it was last sent without getting an answer, so that it may have arrived,
     in seconds since the epoch; None for never.
+    took: of a delivered one, when it was begun and answered, in seconds of `time.monotonic()`.
     """
 
     verdict: Literal["delivered", "refused", "dropped", "pending"]
@@ -91,6 +92,7 @@ class SendResult(NamedTuple):
     blamed: str = ""
     again_in: float | None = None
     unanswered_at: float | None = None
+    took: tuple[float, float] | None = None
 
     @property
     def report_state(self) -> ReportState:
@@ -218,20 +220,23 @@ class Delivery(NamedTuple):
                 return result
             began = time.monotonic()
             within = min(self.most, self._left(rate_limited))
-            answer = None
+            silence = None
             if unanswered_at and 0 <= time.time() - unanswered_at < SILENT_FOR:
-                answer = self.sender.silence(ping.monitor_id, within)
+                silence = self.sender.silence(ping.monitor_id, within)
+            answer = silence
             if answer is None:
                 within = min(self.most, self._left(rate_limited))
                 answer = self.sender.ping(ping, within)
-                unanswered_at = time.time() if answer.is_missing else unanswered_at
-            if self.allowance and answer.status:
-                self.allowance.note(began, time.monotonic())
             attempts += 1
             if answer.fate == "unsent" and attempts > 1 and self._left(rate_limited) <= 0:
                 return result  # why the one before failed says more than that time was up
             if answer.fate == "received":  # before anything that could fail: it must be known
-                return SendResult("delivered", answer, shortened)
+                took = began, time.monotonic()
+                return SendResult("delivered", answer, shortened, took=took)
+            if self.allowance and answer.status:
+                self.allowance.note(began, time.monotonic())
+            if silence is None and answer.is_missing:
+                unanswered_at = time.time()
             step = policy.decide(ping, self.earlier + attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
             if answer.status == 413 and ping.log_output:
@@ -351,6 +356,8 @@ def _deliver(
             if isinstance(error, JournalError) and error.is_set_aside:
                 raise
             settle(journal, report_id, sent)
+        if delivery.allowance and sent.took:
+            delivery.allowance.note(*sent.took)
         if sent.report_state == "delivered":
             total = total._replace(delivered=total.delivered + 1)
         elif sent.report_state == "refused":

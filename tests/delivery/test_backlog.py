@@ -1,5 +1,6 @@
 """A long backlog of one monitor: few reports are sent, and each run says where its own went."""
 
+import contextlib
 import json
 import os
 import signal
@@ -124,6 +125,26 @@ def test_old_reports_take_no_longer_than_they_may_from_a_start(tmp_path: Path) -
     assert not total.holds_back
     (left,) = Journal.open(str(tmp_path)).query("SELECT count(*) FROM reports WHERE owner NOTNULL")
     assert left == (0,)
+
+
+def test_a_report_that_was_taken_is_settled_before_anything_that_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would be sent again."""
+    queue(tmp_path, "backup", "first")
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Allowance, "note", fail)
+    monkeypatch.setattr(Answer, "is_missing", property(fail))
+    delivery = Delivery(Taker(), UNLIMITED, lambda _seconds, *, rate_limited: False)
+    delivery = delivery._replace(allowance=Allowance(9))
+    mine = MonitorQueue(URL, "backup", processes.identity())
+    journal = Journal.open(str(tmp_path))
+    with contextlib.suppress(MemoryError):
+        deliver_backlog(journal, delivery, mine, live=list)
+    assert [row.report for row in journal.runs()] == ["delivered"]
 
 
 @pytest.mark.parametrize("fault", [answer(500, {"message": "boom"}), rate_limited(30)])
