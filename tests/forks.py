@@ -116,8 +116,10 @@ class Forked:
 
 def can_be_forked(args: Sequence[str | bytes], env: Mapping[str, str]) -> bool:
     """Tell whether a command does in a fork what it does as a program of its own."""
+    from tests.programs import PROGRAM  # the processes that are forked do without pytest
+
     words = [*map(os.fsdecode, args)]
-    if words[:1] in (["exec"], ["__complete"], []):
+    if words[:1] in (["exec"], ["__complete"], []) or PROGRAM[1:] != ["-m", "crontify_cli"]:
         return False
     ours = {name: env.get(name) for name in {*env, *os.environ} if name.startswith(_OF_PYTHON)}
     is_small = len(json.dumps([*words, *env.items()])) < _LARGEST
