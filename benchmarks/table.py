@@ -162,9 +162,10 @@ def details(bare: Bare, found: dict[str, Round], rounds: int) -> str:
     cpu = statistics.median(one.cpu / base.cpu for one, base in pairs)
     whole = statistics.median(one.whole / base.whole for one, base in pairs)
     python, httpx = (statistics.median(one.whole for one in row) * 1000 for row in bare)
+    kernel = ".".join(platform.release().split(".")[:2])
     return (
         f"Medians of {rounds} rounds with a job of {LASTS} s, on {os.cpu_count()} cores under"
-        f" Linux {platform.release()}, with Python {platform.python_version()}.\n"
+        f" Linux {kernel}, with Python {platform.python_version()}.\n"
         f"Times are × `python -c pass` ({python:.0f} ms), CPU is × `python -c 'import httpx'`"
         f" ({httpx:.0f} ms of time).\n\n"
         f"A whole run of the job `true`: {cpu:.2f} × the CPU and {whole:.2f} × the time of"
