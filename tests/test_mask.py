@@ -217,6 +217,9 @@ def test_the_host_of_a_secret_url_and_the_frame_of_a_key_stay_readable() -> None
         ("GET /x?token=abcdef&page=2", "GET /x?token=[masked]&page=2"),
         ("Server=db;Password=hunter2;User=sa", "Server=db;Password=[masked];User=sa"),
         ("password: hunter2\n", "password: [masked]\n"),
+        ("<dbPassword>hunter2</dbPassword>", "<dbPassword>[masked]</dbPassword>"),
+        ("> Cookie: a=1; sid=abcdef\n", "> Cookie: [masked]\n"),
+        ("{'Set-Cookie': 'sid=abcdef; Path=/', 'x': 1}", "{'Set-Cookie': '[masked]', 'x': 1}"),
         ("amqp://a:hunter2@h1,amqp://b:hunter3@h2", "amqp://a:[masked]@h1,amqp://b:[masked]@h2"),
         ("postgres://app:p/a@ss@db:5432/x", "postgres://app:[masked]@db:5432/x"),
         ("id AKIAIOSFODNN7EXAMPLE.", "id [masked]."),
@@ -245,6 +248,8 @@ def test_what_is_named_or_formed_like_a_secret_is_masked(text: str, masked: str)
         "the password hunter2",
         "key=value api_keys: 17",
         "password=********",
+        "retries token>5 and <token>17</token>",
+        "cannot parse cookie: unexpected end",
     ],
 )
 def test_what_only_mentions_a_secret_stays(text: str) -> None:

@@ -74,11 +74,12 @@ _NAMED = rb"""(?x)
       | (?:api|access|secret|private|signing|encryption|auth|account|shared|license)
         (?:[_.-]?+ access)?+ [_.-]? key )
     (?: [_-]?+ [0-9]{1,3}+ )?+
-    ["'\\]{0,4}+ (?: [ \t]{0,8}+ (?: => | := | [:=] ) [ \t]{0,8}+ | [ \t]{1,4}+ )
+    ["'\\]{0,4}+ (?: [ \t]{0,8}+ (?: => | := | [:=] ) [ \t]{0,8}+ | [ \t]{1,4}+ | > )
     (?: " ( (?: [^"\\\n] | \\. ){1,4000}+ )
       | ' ( [^'\n]{1,4000}+ )
       | \\{1,3}+ ["'] ( (?: [^\\\n] | \\(?!\\{0,2}["']) ){1,4000}+ )
       | ( [^\s"'\\&;,<>()\[\]{}|] (?: [^\s"'\\&;,<>] | \\(?![nrt"'\\]) ){0,4000}+ ) )"""
+_COOKIES = rb"""(?<![a-z])cookie["']?+ ?: ?["']?+([\w.-]{1,100}+=[^\n"'\\]++)"""
 _NAME_PARTS = (b"pass", b"pw", b"secret", b"token", b"credential", b"key")
 _NAME_CHARACTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 _WEAK = (b"pass", b"pw", b"pwd", b"token", b"credential", b"credentials")
@@ -103,6 +104,8 @@ def shape_spans(data: bytes) -> Iterator[Span]:
     low = data.lower()
     if b"authorization" in low or b"x-api-key" in low:
         yield from (match.span(1) for match in re.finditer(_HEADERS, low))
+    if b"cookie" in low:
+        yield from (match.span(1) for match in re.finditer(_COOKIES, low))
     yield from password_spans(data)
     yield from named_spans(data, low)
 
@@ -183,7 +186,8 @@ def _is_secret(prefix: bytes, named: bytes, value: bytes, after: bytes) -> bool:
     word = name[0] if name else b""
     between = named[len(word) :]
     is_quoted = between.endswith((b'"', b"'"))
-    if not re.search(rb"[:=]", between) and not prefix.startswith(b"-"):
+    is_element = between == b">" and after == b"<"  # XML
+    if not re.search(rb"[:=]", between) and not prefix.startswith(b"-") and not is_element:
         return False
     if between.endswith(b" ") and value.isalpha() and after == b" ":
         return False  # a sentence, as in "invalid password: use another one"
