@@ -349,6 +349,13 @@ def test_no_secret_is_left(secrets: list[str], words: list[str]) -> None:
         ("VAULT_SECRET_ID", "hunter2-hunter2"),
         ("STORAGE_CONNECTION_STRING", "hunter2-hunter2"),
         ("DOCKER_AUTH_CONFIG", '{"auths":{}}-hunter2'),
+        ("SMTP_CREDS", "hunter2-hunter2"),
+        ("BEARER", "hunter2-hunter2"),
+        ("DOOR_PASSCODE", "hunter2-hunter2"),
+        ("S3_SECRETKEY", "hunter2-hunter2"),
+        ("S3_ACCESSKEY", "hunter2-hunter2"),
+        ("PRIVATEKEY", "hunter2-hunter2"),
+        ("LICENSE_APPKEY", "hunter2-hunter2"),
     ],
 )
 def test_variables_whose_names_say_so_are_secrets(name: str, value: str) -> None:

@@ -13,8 +13,8 @@ _SHORTEST = 8
 # What a word of a variable's name ends with, as in NPM_TOKEN, PGPASSWORD, SECRET_KEY_BASE.
 # Digits and a plural S may follow.
 _SECRET_WORDS = (
-    *("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL"),
-    "WEBHOOK",
+    *("PASSWORD", "PASSWD", "PASSPHRASE", "PASSCODE", "SECRET", "TOKEN", "CREDENTIAL", "CRED"),
+    *("APIKEY", "APPKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY", "BEARER", "WEBHOOK"),
 )
 # What its last word ends with, as in SMTP_PASS, SSHPASS, LDAP_BINDPW, but not SSH_ASKPASS.
 _SECRET_ENDS = ("PW", "PWD", "PASS")
