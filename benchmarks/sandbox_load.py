@@ -64,7 +64,7 @@ def post(path: str, headers: str = "", body: str = "") -> bytes:
     """Return the bytes of a keep-alive request."""
     kind = "Content-Type: application/json\r\n" if body else ""
     return (
-        f"POST {path} HTTP/1.1\r\nHost: sandbox\r\n{headers}{kind}"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}{kind}"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
