@@ -17,6 +17,7 @@ from crontify_cli.cli.sandbox_open import (
     opened,
 )
 from crontify_cli.errors import CrontifyError, ExitCode
+from crontify_cli.sandbox.database import chosen
 from crontify_cli.sandbox.monitors import (
     MonitorChanges,
     change_monitor,
@@ -100,7 +101,7 @@ def add(
         elif changes != MonitorChanges():
             raise CrontifyError(
                 f"monitor {monitor_id} already exists;"
-                f" change it with crontify sandbox monitor set {monitor_id}"
+                f" change it with crontify sandbox monitor set {monitor_id}{chosen(db, account)}"
             )
     print(f"monitor {monitor_id} {'added' if added else 'already exists'}")
 

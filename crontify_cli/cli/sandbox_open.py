@@ -10,7 +10,7 @@ import typer
 from crontify_cli.cli.arguments import parsed_by
 from crontify_cli.cli.help import App
 from crontify_cli.errors import CrontifyError
-from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.database import chosen, default_path, open_database
 from crontify_cli.sandbox.records import Account
 from crontify_cli.values import parse_monitor
 
@@ -78,11 +78,11 @@ def existing(
         if not account:
             raise CrontifyError(
                 f"the sandbox has no account {name};"
-                f" create it with crontify sandbox key rotate --account {name}"
+                f" create it with crontify sandbox key rotate{chosen(db, name)}"
             )
         if monitor_id is not None and not store.has_monitor(account, monitor_id):
             raise CrontifyError(
                 f"the sandbox has no monitor {monitor_id};"
-                f" add it with crontify sandbox monitor add {monitor_id}"
+                f" add it with crontify sandbox monitor add {monitor_id}{chosen(db, name)}"
             )
         yield store, account

@@ -7,6 +7,7 @@ corrupt the file.
 
 import asyncio
 import os
+import shlex
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +23,8 @@ APPLICATION_ID = 0x43524F4E  # "CRON": identifies our files
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _FOREIGN = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+DEFAULT_ACCOUNT = "default"
+
 _MOVE = "choose another file with --db, or move this one away"
 _PERMISSIONS = "check its permissions, or choose another file with --db"
 
@@ -40,6 +43,16 @@ def default_path() -> Path:
         ) from None
     except OSError:
         return Path(state, "sandbox.db")  # opening it says what is wrong
+
+
+def chosen(db: Path | None, account: str) -> str:
+    """Return the options, each with a space before it, that choose what a command was given.
+
+    A command that is suggested to the user ends with them. db: None for the default one.
+    """
+    words = [] if account == DEFAULT_ACCOUNT else ["--account", account]
+    words += ["--db", str(db)] if db else []
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 @contextmanager

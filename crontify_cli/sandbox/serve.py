@@ -6,7 +6,6 @@ import ipaddress
 import json
 import logging
 import os
-import shlex
 import signal
 import socket
 import threading
@@ -22,7 +21,7 @@ from fastapi import FastAPI
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.sandbox.app import BASE, make_app
 from crontify_cli.sandbox.courier import Courier
-from crontify_cli.sandbox.database import default_path, open_database
+from crontify_cli.sandbox.database import chosen, default_path, open_database
 from crontify_cli.sandbox.detector import keep_detecting
 from crontify_cli.sandbox.events import EventHub
 from crontify_cli.sandbox.guard import Hosts
@@ -100,7 +99,8 @@ def serve(
             ready = {"event": "ready", "url": url, "token": token, "page": link}
             print(json.dumps(ready | ({"api_key": key} if key else {})), flush=True)
         else:
-            print(_welcome(url, key, token, link, path, program), flush=True)
+            where = chosen(None if path == default_path() else path, name)
+            print(_welcome(url, key, token, link, where, program), flush=True)
         asyncio.run(_run(server, listener, [detecting, courier.run()]))
         printer.close()
 
@@ -166,13 +166,15 @@ def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _welcome(url: str, key: str | None, token: str, link: str, path: Path, program: str) -> str:
-    """Return what a person sees at the start; key: None if it has been shown before."""
-    db = "" if path == default_path() else f" --db {shlex.quote(str(path))}"
+def _welcome(url: str, key: str | None, token: str, link: str, where: str, program: str) -> str:
+    """Return what a person sees at the start.
+
+    key: None if it has been shown before. where: the options for the database and the account.
+    """
     if key:
         intro = f"The API key is shown only once; the token is valid for {DEFAULT_DAYS} days."
     else:
-        key, token = f"$({program} sandbox key rotate{db})", f"$({program} sandbox token{db})"
+        key, token = f"$({program} sandbox key rotate{where})", f"$({program} sandbox token{where})"
         intro = "The API key was shown at the first start; the following creates a new one."
     return f"""\
 The Crontify sandbox is listening on {url} (press Ctrl-C to stop it).
@@ -187,9 +189,9 @@ export CRONTIFY_BASE_URL={url}
 export CRONTIFY_API_KEY={key}
 export CRONTIFY_TOKEN={token}
 
-Add a monitor:     {program} sandbox monitor add backup{db}
-Create a new key:  {program} sandbox key rotate{db}
-Create a token:    {program} sandbox token{db}
+Add a monitor:     {program} sandbox monitor add backup{where}
+Create a new key:  {program} sandbox key rotate{where}
+Create a token:    {program} sandbox token{where}
 
 Pings:"""
 

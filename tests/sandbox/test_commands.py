@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from crontify_cli.cli.sandbox import sandbox as app
-from tests.sandbox.server import Server, sandbox, serving
+from tests.programs import PROGRAM
+from tests.sandbox.server import Server, environment, sandbox, serving
 from tests.screen import screen
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -151,3 +154,29 @@ def test_what_is_not_there_is_said_in_one_line_with_what_to_do(
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
+
+
+def suggested(text: str) -> list[list[str]]:
+    """Return the words after `crontify sandbox` of each command that a text suggests."""
+    return [shlex.split(line) for line in re.findall(r"crontify sandbox ([^)\n]*)", text)]
+
+
+def test_suggested_commands_are_for_the_same_database_and_account(tmp_path: Path) -> None:
+    db, team = str(tmp_path / "my sandbox.db"), "our team"
+    where = ["--account", team, "--db", db]
+    serve = [*PROGRAM, "sandbox", "serve", "--port", "0", "--until-stdin-closes", *where]
+    for count in (3, 5):  # at the first start the key and the token are printed themselves
+        done = subprocess.run(
+            serve, env=environment(), input="", capture_output=True, text=True, check=True
+        )
+        commands = suggested(done.stdout)
+        assert len(commands) == count
+        assert all(words[-4:] == where for words in commands), commands
+    missing = sandbox("runs", "backup", *where)
+    assert suggested(missing.stderr) == [["monitor", "add", "backup", *where]]
+    assert sandbox(*suggested(missing.stderr)[0]).returncode == 0
+    again = sandbox("monitor", "add", "backup", "--tag", "x", *where)
+    assert suggested(again.stderr) == [["monitor", "set", "backup", *where]]
+    where[1] = "other team"
+    nobody = sandbox("runs", *where)
+    assert suggested(nobody.stderr) == [["key", "rotate", *where]]
