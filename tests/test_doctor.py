@@ -451,6 +451,12 @@ def test_a_corrupt_journal_is_said_and_left_as_it_is(
     assert "was corrupt and was set aside" in found["journal"]
 
 
+def test_a_journal_whose_path_is_not_utf8_is_examined(home: Path) -> None:
+    named = Path(os.fsdecode(os.fsencode(home) + b"/h\xf6me?#%41"))
+    Journal.open(str(named / ".local/state/crontify")).close()
+    assert state(named)["journal"].startswith("ok")
+
+
 def test_a_journal_of_a_newer_version_is_said(home: Path) -> None:
     folder = home / ".local/state/crontify"
     Journal.open(str(folder)).close()

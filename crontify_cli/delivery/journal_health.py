@@ -40,7 +40,8 @@ def examine(state: str) -> Health:
     except OSError as error:
         return Health(path, True, in_words(error))
     try:
-        db = sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=_PATIENCE, uri=True)
+        uri = f"file:{quote(os.fsencode(path))}?mode=ro"
+        db = sqlite3.connect(uri, timeout=_PATIENCE, uri=True)
         try:
             return _look(path, db)
         finally:
