@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -307,6 +308,26 @@ def test_a_thousand_files_are_read(config: Path, folder: Path) -> None:
     assert len(loaded.files) == 1001
     assert loaded.settings.monitor("m999")[:2] == ("cl999", 1)
     assert len(loaded.settings.monitors) == 1000
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o622])
+def test_no_name_of_a_file_adds_to_the_command_that_is_advised(
+    crontify: Crontify, folder: Path, mode: int
+) -> None:
+    """Others may have renamed a file in a folder that they can write to."""
+    file = write(folder / "x; run: touch 'made' #.toml", f'api_key = "{KEY}"', mode)
+    checks = json.loads(crontify("doctor", "--json").stdout)
+    advised = [shlex.split(each["advice"]) for each in checks if "; run" in (each["advice"] or "")]
+    assert advised == [["chmod", "600" if mode == 0o644 else "go-w", str(file)]]
+
+
+def test_no_key_of_a_file_is_taken_for_the_command_that_is_advised(
+    crontify: Crontify, config: Path
+) -> None:
+    write(config, '"; run: touch made" = 1')
+    checks = json.loads(crontify("doctor", "--json").stdout)
+    advised = [each["advice"] for each in checks if each["check"] == "config"]
+    assert advised == ["correct it with crontify config edit"]
 
 
 # The commands

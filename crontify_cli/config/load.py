@@ -226,4 +226,7 @@ def _exposed_files(credentials: Mapping[str, Credential | None]) -> list[str]:
 
 
 def _advice(file: str, what: str, mode: str) -> str:
-    return f"{plain(file)} {what} and is readable by others ({mode}); run: chmod 600 {plain(file)}"
+    from shlex import quote
+
+    name = plain(file)
+    return f"{name} {what} and is readable by others ({mode}); run: chmod 600 {quote(name)}"

@@ -79,8 +79,10 @@ def _who_can_replace_in(folder: str, *, or_add: bool = False) -> str:
 
 
 def _advice(path: str, mode: str) -> str:
+    from shlex import quote
+
     name = path if path.isprintable() else repr(path)
-    return f"others can write to {name} ({mode}); run: chmod go-w {name}"
+    return f"others can write to {name} ({mode}); run: chmod go-w {quote(name)}"
 
 
 def _open_mode(status: os.stat_result) -> str:

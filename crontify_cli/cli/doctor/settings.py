@@ -1,9 +1,11 @@
 """The doctor's checks of the settings: config file, file modes, API key and user token."""
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
+from shlex import quote
 
 from crontify_cli.cli.config import edit_command
 from crontify_cli.cli.doctor.check import Check
@@ -15,6 +17,11 @@ from crontify_cli.config.file import exposure, plain
 from crontify_cli.config.secret import Credential, Secret, expires_at, mask
 from crontify_cli.errors import CrontifyError
 
+_COMMAND = re.compile(
+    r"""; run: (chmod (?:go-w|600) (?:[\w@%+=:,./-]+|'[^']*'(?:"'"'[^']*')*))$""", re.ASCII
+)
+"""The command that a problem or a warning ends with: its last word is as shlex.quote writes it."""
+
 _SOON = 3 * 86400.0
 """Seconds before a token expires at which the doctor starts to warn."""
 
@@ -22,8 +29,8 @@ _SOON = 3 * 86400.0
 def check_config(loaded: Loaded) -> Iterator[Check]:
     """Yield a check for each problem in the file and the environment, or one if there is none."""
     for problem in loaded.problems:
-        found, run, command = problem.partition("; run: ")
-        advice = command if run else f"correct it with {_edit(problem, loaded)}"
+        found, command = _split(problem)
+        advice = command or f"correct it with {_edit(problem, loaded)}"
         yield Check("config", "failure", found, advice)
     if not loaded.problems:
         found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
@@ -32,6 +39,15 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
         if monitors := len(loaded.settings.monitors):
             found += f", {count(monitors, 'monitor')}"
         yield Check("config", "ok", found)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return what was found, and the command at the end of the line, "" if there is none.
+
+    What was found may have names and keys in it that others chose, such as `x; run: y`.
+    """
+    match = _COMMAND.search(line)
+    return (line[: match.start()], match[1]) if match else (line, "")
 
 
 def _edit(problem: str, loaded: Loaded) -> str:
@@ -63,8 +79,7 @@ def _private(loaded: Loaded, state: str | None) -> str:
 
 def _readable_config(loaded: Loaded) -> Iterator[Check]:
     for line in loaded.warnings:
-        found, _, advice = line.rpartition("; run: ")
-        yield Check("modes", "warning", found, advice)
+        yield Check("modes", "warning", *_split(line))
     for file in loaded.files:
         backup = f"{os.path.realpath(file)}.bak"
         try:
@@ -73,7 +88,7 @@ def _readable_config(loaded: Loaded) -> Iterator[Check]:
             continue
         if mode:
             found = f"{plain(backup)}: others can read it ({mode})"
-            yield Check("modes", "warning", found, f"chmod 600 {plain(backup)}")
+            yield Check("modes", "warning", found, f"chmod 600 {quote(plain(backup))}")
 
 
 def _state_modes(state: str) -> Iterator[Check]:
@@ -95,10 +110,12 @@ def _state_modes(state: str) -> Iterator[Check]:
                 foreign.add(path)
     if exposed:
         found = f"{_first(exposed)}: other users have access"
-        yield Check("modes", "warning", found, f"chmod -R go= {plain(state)}")
+        yield Check("modes", "warning", found, f"chmod -R go= {quote(plain(state))}")
     if foreign:
         found = f"{_first(foreign)}: you have no write access, so runs cannot be recorded"
-        yield Check("modes", "failure", found, f"sudo chown -R {os.geteuid()} {plain(state)}")
+        yield Check(
+            "modes", "failure", found, f"sudo chown -R {os.geteuid()} {quote(plain(state))}"
+        )
 
 
 def _first(paths: set[str]) -> str:
