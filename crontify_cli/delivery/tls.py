@@ -148,7 +148,11 @@ def _drop_unusable_key_log() -> None:
     try:
         # Non-blocking, so that a FIFO without a reader is an error, too.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-        os.close(os.open(path, flags, 0o600))
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.write(fd, b"#\n")  # a comment: on a full disk a file can be opened, not written
+        finally:
+            os.close(fd)
     except (OSError, ValueError) as error:
         del os.environ["SSLKEYLOGFILE"]  # where the ssl module reads it
         words = one_line(f"{path}: {getattr(error, 'strerror', None) or error}")

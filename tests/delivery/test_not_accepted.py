@@ -224,18 +224,24 @@ def test_what_another_server_refused_stays_with_it_if_it_has_accepted_reports(
         assert other.accepted[-1].kind == "fail"
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/nonexistent/k", "No such file or directory"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
 def test_a_key_log_that_cannot_be_written_is_named_and_no_obstacle(
-    crontify: Crontify, tmp_path: Path
+    crontify: Crontify, tmp_path: Path, path: str, why: str
 ) -> None:
     made = faults.self_signed(tmp_path)
     with ApiServer(tls=made) as secure:
         env = {**settings(secure), "SSL_CERT_FILE": str(made.certificate)}
-        env["SSLKEYLOGFILE"] = "/nonexistent/k"
+        env["SSLKEYLOGFILE"] = path
         done = crontify("exec", "backup", "--", "true", env=env)
         assert secure.kinds() == ["start", "success"]
         assert done.stderr == (
-            "crontify: SSLKEYLOGFILE is ignored, since it cannot be written:"
-            " /nonexistent/k: No such file or directory\n"
+            f"crontify: SSLKEYLOGFILE is ignored, since it cannot be written: {path}: {why}\n"
         )
         log = tmp_path / "keys.log"
         crontify("exec", "backup", "--", "true", env={**env, "SSLKEYLOGFILE": str(log)})
