@@ -45,14 +45,15 @@ def find(config_file: str | None, environ: Mapping[str, str]) -> list[Document]:
 def read_place(file: str, *, must_exist: bool = False) -> list[Document]:
     """Read a config file and the folder conf.d next to it; return nothing if neither exists.
 
-    must_exist: a missing `file` is a problem.
+    must_exist: a missing `file` is a problem; a link that leads nowhere always is.
     """
     if file == os.devnull:  # the usual way to ask for no file
         return [Document(file, {})]
     try:
         documents = [read_existing(file)]
     except OSError as error:
-        documents = [Document(file, {}, _cannot_read(file, error))] if must_exist else []
+        is_missed = must_exist or os.path.islink(file)  # what a link leads to may not be mounted
+        documents = [Document(file, {}, _cannot_read(file, error))] if is_missed else []
     return [*documents, *_read_folder(folder_of(file))]
 
 

@@ -93,6 +93,18 @@ def test_an_unreadable_config_waits_too(
     assert [request.kind for request in api.accepted] == ["fail"]
 
 
+def test_a_config_on_a_disk_that_is_not_mounted_waits_too(
+    crontify: Crontify, api: ApiServer, config: Path, tmp_path: Path
+) -> None:
+    config.unlink(missing_ok=True)
+    config.symlink_to(tmp_path / "mounted.toml")
+    assert crontify("exec", "backup", "--", "false").returncode == 1
+    assert api.requests == []
+    (tmp_path / "mounted.toml").write_text(RIGHT.format(key=KEY, url=api.url))
+    assert crontify("flush").returncode == 0
+    assert [request.kind for request in api.accepted] == ["fail"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("CRONTIFY_API_KEY", "ck_live_x y"), ("CRONTIFY_BASE_URL", "htp://x/api")]
 )
