@@ -22,11 +22,9 @@ BEFORE_START = 5.0
 SILENT_FOR = 300.0
 """Seconds after which a report without an answer is sent again even if the server does not answer
 otherwise: something in front of it may let only reports through."""
-NO_TIME = "no time was left for an attempt"
-
-
 CONTEST_PAUSE = 0.05
 """Seconds after which to look again for reports that another process is sending."""
+NO_TIME = "no time was left for an attempt"
 
 
 class Sender(Protocol):

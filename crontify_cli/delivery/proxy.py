@@ -79,7 +79,7 @@ def _proxy_url(what: str, address: str) -> Url:
     url = checked_url(what, address, _SCHEMES)
     if url.scheme.startswith("socks"):
         try:
-            import socksio  # noqa: F401
+            import socksio  # noqa: F401 - only whether it is installed
         except ImportError:
             raise CrontifyError(
                 f"{what} names a SOCKS proxy, which needs the package socksio;"

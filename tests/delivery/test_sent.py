@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -248,7 +249,7 @@ LOGIN = (b"user", b"p@ss")
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A server's certificate, a proxy's, and a file with both."""
     made = {
         host: self_signed(tmp_path_factory.mktemp(host), host)
@@ -262,17 +263,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", ["http", "https", "socks5", "socks5 with a login"])
 def test_a_ping_goes_through_every_kind_of_proxy(
-    scheme: str, kind: str, certificates: dict[str, object]
+    scheme: str, kind: str, certificates: dict[str, Any]
 ) -> None:
     tls = certificates["crontify.test"] if scheme == "https" else None
     login = LOGIN if "login" in kind else None
     if kind.startswith("socks"):
         pytest.importorskip("socksio")
     with (
-        ApiServer(tls=tls) as server,  # type: ignore[arg-type]
+        ApiServer(tls=tls) as server,
         Proxy(
             server.port,
-            certificate=certificates["127.0.0.1"] if kind == "https" else None,  # type: ignore[arg-type]
+            certificate=certificates["127.0.0.1"] if kind == "https" else None,
             socks=kind.startswith("socks"),
             login=login,
         ) as proxy,
