@@ -330,7 +330,8 @@ def test_a_hung_run_stays_hung_when_the_next_one_starts(tmp_path: Path) -> None:
         server.command("monitor", "add", "stuck", "--grace", "1s")
         with stream(server) as lines:
             first = server.send("stuck", "start")
-            assert [event["status"] for event in following(lines, 2)] == ["running", "hung"]
+            events = following(lines, 2, "stuck")
+        assert [event["status"] for event in events] == ["running", "hung"]
         _prepare(server.db, f"UPDATE monitors SET grace = {HOUR}")  # or the second would hang, too
         second = server.send("stuck", "start")
         assert [(run["id"], run["status"]) for run in server.runs("stuck")] == [
