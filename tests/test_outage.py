@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli.delivery.backlog import SILENT_FOR
 from crontify_cli.delivery.records import live_runs
+from crontify_cli.delivery.sending import SILENT_FOR
 from crontify_cli.record import Record
 from tests import faults
 from tests.conftest import Crontify

@@ -13,12 +13,13 @@ from crontify_cli.cli.arguments import parsed_option
 from crontify_cli.cli.client import Client, connect, open_client
 from crontify_cli.cli.flush_progress import progress
 from crontify_cli.cli.queue_notes import notes
-from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery
+from crontify_cli.delivery.backlog import Backlog
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.limits import LearningSender
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.retention import tidy
 from crontify_cli.delivery.rounds import Schedule, in_threads, work
+from crontify_cli.delivery.sending import Deadlines, Delivery
 from crontify_cli.delivery.waiting import waiting
 from crontify_cli.errors import CrontifyError, ExitCode, in_words, say
 from crontify_cli.report.mask import Masker

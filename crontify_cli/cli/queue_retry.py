@@ -9,7 +9,8 @@ from crontify_cli.cli.client import Client, open_client
 from crontify_cli.cli.flush_progress import Update, progress
 from crontify_cli.cli.queue_notes import is_same, notes
 from crontify_cli.cli.queue_select import OpenQueue, choose, open_queue
-from crontify_cli.delivery.backlog import Backlog, Deadlines, Delivery, Sender
+from crontify_cli.delivery.backlog import Backlog
+from crontify_cli.delivery.sending import Deadlines, Delivery, Sender
 from crontify_cli.delivery.waiting import requeue, states, waiting
 from crontify_cli.errors import ExitCode, say
 from crontify_cli.model import Answer, Ping

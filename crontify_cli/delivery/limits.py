@@ -15,7 +15,7 @@ from crontify_cli.model import Answer, Ping
 if TYPE_CHECKING:
     import sqlite3
 
-    from crontify_cli.delivery.backlog import Sender
+    from crontify_cli.delivery.sending import Sender
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS limits (base_url TEXT NOT NULL, monitor_id TEXT NOT NULL,"

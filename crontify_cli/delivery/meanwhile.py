@@ -17,8 +17,8 @@ LOOK_AGAIN = 60.0
 
 def send_due(session: "Session", notices: Notices) -> None:
     """Make one attempt for each report of the monitor that is due while our own run is open."""
-    from crontify_cli.delivery.backlog import UNLIMITED, Delivery
     from crontify_cli.delivery.journal import JournalError
+    from crontify_cli.delivery.sending import UNLIMITED, Delivery
 
     if session.outbox is None:
         return

@@ -6,16 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery import records
-from crontify_cli.delivery.backlog import (
-    CONTEST_PAUSE,
-    Backlog,
-    Delivery,
-    Sender,
-    SendResult,
-    deliver_backlog,
-)
+from crontify_cli.delivery.backlog import CONTEST_PAUSE, Backlog, deliver_backlog
 from crontify_cli.delivery.journal import Journal, JournalError, MonitorQueue, ReportState
 from crontify_cli.delivery.readdress import is_doubtful, readdress
+from crontify_cli.delivery.sending import Delivery, Sender, SendResult
 from crontify_cli.model import Ping
 from crontify_cli.report.meta import has_own_numbers
 

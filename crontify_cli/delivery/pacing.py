@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery import pace
-from crontify_cli.delivery.backlog import Delivery, Waits
 from crontify_cli.delivery.journal import Journal, JournalError
 from crontify_cli.delivery.limits import limit_of
+from crontify_cli.delivery.sending import Delivery, Waits
 from crontify_cli.model import PingKind, Run
 
 if TYPE_CHECKING:

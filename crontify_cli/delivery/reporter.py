@@ -37,9 +37,9 @@ from crontify_cli.model import Ping, PingKind, Run
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.delivery.api import Api
-    from crontify_cli.delivery.backlog import Deadlines, Delivery, SendResult
     from crontify_cli.delivery.journal import Journal
     from crontify_cli.delivery.outbox import Outbox
+    from crontify_cli.delivery.sending import Deadlines, Delivery, SendResult
 
 LATE_START = 5.0
 """Seconds by which a start may be late when the job has already ended: a job shorter than
@@ -188,8 +188,8 @@ class Reporter(threading.Thread):
 
     def _begin(self, session: Session) -> None:
         """Send what is queued for this monitor, then the start, as long as the job runs."""
-        from crontify_cli.delivery.backlog import UNLIMITED, Delivery
         from crontify_cli.delivery.journal import JournalError
+        from crontify_cli.delivery.sending import UNLIMITED, Delivery
 
         monitor = session.prepared.monitor
         # One that is in flight when the job ends is waited for.
@@ -274,7 +274,7 @@ class Reporter(threading.Thread):
 
     def _end(self, session: Session, outcome: Outcome, ping: Ping) -> Done:
         """Send the final report, then what is left of others' within the same time."""
-        from crontify_cli.delivery.backlog import Delivery
+        from crontify_cli.delivery.sending import Delivery
 
         if session.journal is None and outcome.report_id is not None:  # it can be used by now
             journal = self._open_journal(session.prepared)
@@ -325,7 +325,7 @@ class Reporter(threading.Thread):
 
     def _deadlines(self, outcome: Outcome) -> "Deadlines":
         """Return until when we may deliver: as long as the main thread waits for it."""
-        from crontify_cli.delivery.backlog import Deadlines
+        from crontify_cli.delivery.sending import Deadlines
 
         more = lost_to_loading(outcome.ended, self._ready_at)
         until = outcome.until + more

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from crontify_cli.delivery.backlog import CONTEST_PAUSE, Backlog, Deadlines, Delivery
+from crontify_cli.delivery.backlog import CONTEST_PAUSE, Backlog
+from crontify_cli.delivery.sending import Deadlines, Delivery
 
 IN_A_ROW = 3
 """How many monitors in a row the server may fail on before it counts as failing as a whole."""

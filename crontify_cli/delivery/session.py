@@ -11,10 +11,10 @@ from crontify_cli.model import Run
 if TYPE_CHECKING:
     from crontify_cli.config import Loaded, MonitorSettings
     from crontify_cli.delivery.api import Api
-    from crontify_cli.delivery.backlog import Sender
     from crontify_cli.delivery.journal import Journal
     from crontify_cli.delivery.outbox import Outbox
     from crontify_cli.delivery.pacing import Pacing
+    from crontify_cli.delivery.sending import Sender
 
 
 class Session(NamedTuple):

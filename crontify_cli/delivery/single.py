@@ -7,17 +7,10 @@ from typing import NamedTuple
 
 from crontify_cli import processes
 from crontify_cli.config import Settings
-from crontify_cli.delivery.backlog import (
-    Backlog,
-    Deadlines,
-    Delivery,
-    Sender,
-    SendResult,
-    Waits,
-    settle,
-)
+from crontify_cli.delivery.backlog import Backlog, settle
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.outbox import Outbox
+from crontify_cli.delivery.sending import Deadlines, Delivery, Sender, SendResult, Waits
 from crontify_cli.errors import CrontifyError, in_words
 from crontify_cli.model import Answer, Ending, Outcome, Ping, Run, new_run
 

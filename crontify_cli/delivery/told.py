@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from crontify_cli.delivery.backlog import SendResult
     from crontify_cli.delivery.journal import JournalError
+    from crontify_cli.delivery.sending import SendResult
     from crontify_cli.model import Answer
 
 NO_KEY = (

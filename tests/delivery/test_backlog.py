@@ -12,15 +12,10 @@ from pathlib import Path
 import pytest
 
 from crontify_cli import processes
-from crontify_cli.delivery.backlog import (
-    UNLIMITED,
-    Allowance,
-    Backlog,
-    Delivery,
-    deliver_backlog,
-)
+from crontify_cli.delivery.backlog import Backlog, deliver_backlog
 from crontify_cli.delivery.journal import Journal, MonitorQueue
 from crontify_cli.delivery.lineup import LONGEST_TROUBLE
+from crontify_cli.delivery.sending import UNLIMITED, Allowance, Delivery
 from crontify_cli.model import Answer, Ping
 from tests.conftest import Crontify
 from tests.delivery.outcomes import URL, finish, queue
