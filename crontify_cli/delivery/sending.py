@@ -5,7 +5,7 @@ import time
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
-from crontify_cli.delivery.journal import ReportState, StartState
+from crontify_cli.delivery.journal_rows import ReportState, StartState
 from crontify_cli.model import Answer, Ping
 
 BEFORE_START = 5.0
