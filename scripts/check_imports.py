@@ -1,13 +1,14 @@
-"""Check the imports between the packages, and those of heavy libraries.
+"""Check the imports between the modules, and those of heavy libraries.
 
-A package may import only from the layers below it, each heavy library has one home, and
-the modules that are loaded before the job starts import almost nothing. Prints each
-violation; exit 1 if there is one.
+A package may import only from the layers below it, no modules import each other in a circle
+(for types they may), each heavy library has one home, and the modules that are loaded before
+the job starts import almost nothing. Prints each violation; exit 1 if there is one.
 """
 
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "crontify_cli"
@@ -78,6 +79,15 @@ BEFORE_SPAWN = (
 LIGHT = {"os", "stat", "sys", "time", "_signal", "crontify_cli"}  # os imports stat itself
 
 
+def name_of(file: Path) -> str:
+    """Return the name under which a file of the package is imported."""
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(file): file for file in PACKAGE.rglob("*.py")}
+
+
 def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:
     """Yield (line, module) for each import, except those for type checking."""
     nodes = list(ast.iter_child_nodes(tree))
@@ -88,16 +98,29 @@ def imports(tree: ast.AST, *, top_only: bool) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "crontify_cli":
-                yield from ((node.lineno, f"crontify_cli.{alias.name}") for alias in node.names)
-            else:
-                yield node.lineno, node.module
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((node.lineno, name if name in MODULES else node.module) for name in names)
         elif not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             nodes += ast.iter_child_nodes(node)
 
 
+def circle() -> list[str]:
+    """Return modules that import each other in a circle, wherever they do it; empty for none."""
+    graph = {}
+    for name, file in MODULES.items():
+        found = {found for _, found in imports(ast.parse(file.read_text()), top_only=False)}
+        graph[name] = found & MODULES.keys() - {name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 def problems() -> Iterator[str]:
     """Yield a line for each forbidden import."""
+    if found := circle():
+        yield f"a circle: {' -> '.join(found)}"
     for file in sorted(PACKAGE.rglob("*.py")):
         place = file.relative_to(PACKAGE).as_posix()
         room = place.split("/")[0].removesuffix(".py")
@@ -106,7 +129,7 @@ def problems() -> Iterator[str]:
             parts = module.split(".")
             target = parts[1] if parts[0] == "crontify_cli" and len(parts) > 1 else None
             allowed = ALLOWED.get(room, set(FLOOR))
-            if target and target not in allowed and target != "__version__":
+            if target and target not in allowed:
                 yield f"{place}:{line}: {room} must not import {target}"
             homes = HOMES.get(parts[0])
             if homes and not place.startswith(homes):
