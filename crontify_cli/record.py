@@ -131,7 +131,8 @@ class Record:
     state: how far the run has come, one of RUNNING to REPORTED.
     status: the job's wait status, None where it is unknown. timed_out: its time limit ended it.
     exit_code: what `exec` returned, once the wrapper has judged the run.
-    secrets: the secrets of the job's environment, if they were read, too.
+    secrets: the secrets of the job's environment; None if the wrapper has not noted them, or if
+        that part of the file was not read.
     total: bytes of output so far. head and tail are what is kept of them, `dropped`
         is how many lie between the two.
     """
@@ -140,7 +141,7 @@ class Record:
         """Read the file's content. Raises ValueError if it is not a record that we know."""
         if data[:8] != MAGIC or len(data) < HEADER:
             raise ValueError("not a record of a run")
-        self.secrets = read_secrets(data[SIZE:])
+        noted = data[SIZE:]
         if len(data) < SIZE:  # cut off by its wrapper, or by somebody else
             data = bytes(data).ljust(SIZE, b"\0")
         view = memoryview(data)
@@ -148,6 +149,8 @@ class Record:
         version = words[AT_VERSION]
         if version not in (1, VERSION):
             raise ValueError(f"a record of version {version}, not {VERSION}")
+        # A record of version 1 has none to tell.
+        self.secrets = read_secrets(noted) if noted or version == 1 else None
         self.total = words[AT_TOTAL]
         self.wrapper = words[AT_WRAPPER], words[AT_WRAPPER_START]
         self.job = words[AT_JOB], words[AT_JOB_START]

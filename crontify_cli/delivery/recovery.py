@@ -98,7 +98,7 @@ def _report(
     if found is None:
         return _report_unreadable(journal, where, live)
     monitor = where.monitor
-    masker = Masker(found.secrets, shapes=monitor.mask_shapes)
+    masker = Masker(found.secrets or (), shapes=monitor.mask_shapes)
 
     def mask_run(text: str) -> str:
         return mask(masker(text))
@@ -106,10 +106,7 @@ def _report(
     run_mask = redaction(mask_run, [*monitor.redact, *found.redact])
     no_log = bool(monitor.no_log) if found.no_log is None else found.no_log
     ending = _ending(journal, found, live, monitor, "" if is_sent else f"; {_NOT_ITSELF}")
-    # Where nobody saw the end, the last line printed is not its cause.
-    output = Output(found.head, found.dropped, found.tail)
-    if found.status is not None:
-        output = output._replace(errors=output.end())
+    output = _output(found)
     succeeded = ending.outcome in ("success", "tolerated")
     meta = {**ending.meta, "output_bytes": found.total} | read_meta_file(
         record.meta_path(live.path)
@@ -135,6 +132,15 @@ def _report(
         if not is_sent:  # else its own process has kept it, from more than its record may hold
             write_log(state, live.run, log)
     return journal.finish(run, ending, ping, None, is_sent=is_sent) is not None
+
+
+def _output(found: record.Record) -> Output:
+    """Return the output of a run; nothing if it may hold secrets that nobody knows."""
+    if found.secrets is None:
+        return Output(b"", 0, b"")
+    output = Output(found.head, found.dropped, found.tail)
+    # Where nobody saw the end, the last line printed is not its cause.
+    return output if found.status is None else output._replace(errors=output.end())
 
 
 def _report_unreadable(journal: Journal, where: Target, live: Live) -> bool:

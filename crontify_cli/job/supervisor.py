@@ -153,13 +153,14 @@ class Supervisor:
 
     def _make_mask(self, monitor: "MonitorSettings", secrets: tuple[str, ...]) -> "Mask":
         """Return the run's mask; called by the reporting thread."""
-        from crontify_cli.report.secrets import secret_values
-
-        # For whoever reports the run if this process is killed.
-        self._recorder.note_secrets(secret_values(os.environ))
         return run_mask(self._options, monitor, secrets)
 
     def _load(self) -> "Loaded":
+        """Read the settings; called by the reporting thread, before anything that takes time."""
+        from crontify_cli.report.secrets import secret_values
+
+        # For whoever reports the run if this process cannot.
+        self._recorder.note_secrets(secret_values(os.environ))
         from crontify_cli.config import load
 
         options = self._options

@@ -84,6 +84,19 @@ def test_the_secrets_of_a_dead_runs_environment_are_masked_by_who_recovers_it(
             assert b"Hj6Kl1Zx8Cv3" not in file.read_bytes(), file
 
 
+def test_output_is_withheld_if_the_wrapper_died_before_it_noted_the_secrets(
+    crontify: Crontify, api: ApiServer, env: dict[str, str], state: Path
+) -> None:
+    path, job = kill_wrapper(state, {**env, "DB_PASSWORD": "Yt5Re8Wq1Po4Iu7A"}, api)
+    os.truncate(path, record.SIZE)
+    os.kill(job, signal.SIGKILL)
+    until_gone(job)
+    assert crontify("flush", env=env).returncode == 0
+    (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
+    assert "logOutput" not in fail
+    assert fail["errorMessage"].endswith("the wrapper was killed, the job's outcome is unknown")
+
+
 @pytest.mark.uses("proc", reason="without a boot id a reboot cannot be told")
 @pytest.mark.parametrize("journalled", [True, False])
 def test_a_reboot_is_told_from_a_kill(

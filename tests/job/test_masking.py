@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from crontify_cli import record
 from crontify_cli.report.patterns import WITHHELD
 from tests.conftest import Crontify
 from tests.job.conftest import Launch
@@ -75,6 +76,37 @@ def test_what_looks_like_a_secret_is_masked_unless_the_settings_say_otherwise(
     assert api.requests[-1].json["logOutput"] == "password=hunter2\n"
     crontify("ping", "fail", "backup", "--log", str(log), env=settings(api))
     assert api.requests[-1].json["logOutput"] == "password=hunter2\n"
+
+
+def test_the_environments_secrets_are_masked_by_who_reports_a_run_whose_key_came_too_late(
+    crontify: Crontify, launch: Launch, api: ApiServer, home: Path, tmp_path: Path
+) -> None:
+    command = tmp_path / "key"
+    command.write_text("#!/bin/sh\nuntil [ -e go ]; do sleep .05; done\n")
+    command.chmod(0o700)
+    config = tmp_path / "config.toml"
+    config.write_text(f'api_key_command = "{command}"\n')
+    config.chmod(0o600)
+    env = {"CRONTIFY_API_KEY": "", "CRONTIFY_CONFIG": str(config), "DB_PASSWORD": SECRET}
+    process = launch("--", "sh", "-c", 'echo "I am $DB_PASSWORD"; exit 1', env=env)
+
+    def has_ended() -> bool:
+        records = (home / ".local/state/crontify/live").glob("*.rec")
+        return any(record.Record(path.read_bytes()).ended for path in records)
+
+    until(has_ended, "the job has ended")
+
+    def is_over() -> bool:
+        process.terminate()  # counts only once the program itself has seen the job's end
+        return process.poll() is not None
+
+    until(is_over, "the key is given up")
+    _, err = process.communicate(timeout=60)
+    (tmp_path / "go").touch()
+    assert "could not be read in time" in err
+    assert crontify("flush", env=settings(api)).returncode == 0
+    assert api.requests[-1].json["logOutput"] == "I am [masked]\n"
+    assert api.requests[-1].json["errorMessage"].endswith("I am [masked]")
 
 
 def test_a_hostile_regex_on_a_line_of_100_mb_stalls_nothing(
