@@ -1,12 +1,14 @@
 """A server whose address drops every SYN costs a run no more than the manual says."""
 
 import _socket
+import contextlib
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery import network
 from crontify_cli.delivery.api import Api
 from crontify_cli.delivery.policy import UNSENT_PATIENCE
 from crontify_cli.model import Ping
@@ -46,18 +48,34 @@ def test_a_connection_attempt_is_given_up_as_soon_as_it_is_not_wanted() -> None:
         assert api.ping(Ping("m", "fail")).fate == "unsent"
 
 
+def resolve_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str], port: int) -> None:
+    """Let every host name have these addresses, in this order."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+    monkeypatch.setattr(_socket, "getaddrinfo", lambda *_, **__: found)
+
+
 @pytest.mark.parametrize("patience", [60.0, 4 * UNSENT_PATIENCE])
 def test_a_deaf_first_address_leaves_time_for_the_second(
     monkeypatch: pytest.MonkeyPatch, patience: float
 ) -> None:
     with ApiServer() as api, deaf("127.0.0.2", api.port):
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, api.port))
-            for address in ("127.0.0.2", "127.0.0.1")
-        ]
-        monkeypatch.setattr(_socket, "getaddrinfo", lambda *_, **__: found)
+        resolve_to(monkeypatch, ["127.0.0.2", "127.0.0.1"], api.port)
         url = f"http://localhost:{api.port}{PREFIX}"
         until = time.monotonic() + patience
+        with Api(url, KEY, patience=lambda: until - time.monotonic()) as client:
+            assert client.ping(Ping("m", "fail")).fate == "received"
+
+
+def test_many_deaf_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where IPv6 leads nowhere: the addresses share the patience of a short job's run."""
+    monkeypatch.setattr(network, "HEAD_START", 0.01)
+    addresses = [f"127.0.0.{n}" for n in (2, 3, 4, 5, 6, 7, 8, 9, 1)]
+    with ApiServer() as api, contextlib.ExitStack() as stack:
+        for address in addresses[:-1]:
+            stack.enter_context(deaf(address, api.port))
+        resolve_to(monkeypatch, addresses, api.port)
+        until = time.monotonic() + 2 * UNSENT_PATIENCE
+        url = f"http://localhost:{api.port}{PREFIX}"
         with Api(url, KEY, patience=lambda: until - time.monotonic()) as client:
             assert client.ping(Ping("m", "fail")).fate == "received"
 
