@@ -165,16 +165,20 @@ class Reporter(threading.Thread):
         """
         if self._outcome is None:
             self._take_orders(0)
+        outcome = self._outcome
         if self._stopped:
             return 0.0
-        outcome = self._outcome
         if outcome is None or (self.api and self.api.answered_at > outcome.ended):
             return math.inf
         if self.api and self.api.connected_at > self._connecting_since:
             self._connecting_since = 0.0  # it could be reached after all
         # From the first attempt: a busy machine must not use the time up before it.
         self._connecting_since = self._connecting_since or time.monotonic()
-        return self._connecting_since + self._unsent_patience - time.monotonic()
+        return self._unsent_until() - time.monotonic()
+
+    def _unsent_until(self) -> float:
+        """Return until when to wait for a server that cannot be reached."""
+        return (self._connecting_since or time.monotonic()) + self._unsent_patience
 
     def _open_session(self, prepared: Prepared, journal: "Journal | None", api: "Api") -> Session:
         return open_session(self._state, journal, prepared, api, self._run, self._owner)
@@ -329,8 +333,7 @@ class Reporter(threading.Thread):
 
         more = lost_to_loading(outcome.ended, self._ready_at)
         until = outcome.until + more
-        # On a busy machine the job may have ended long before we could send anything.
-        unsent = min(until, time.monotonic() + self._unsent_patience)
+        unsent = min(until, self._unsent_until())
         return Deadlines(until, outcome.rate_limit_until + more, unsent, is_exit=True)
 
     def _settle(self, session: Session, report_id: int, sent: "SendResult") -> bool:

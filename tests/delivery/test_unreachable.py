@@ -29,8 +29,9 @@ def test_a_deaf_address_ends_the_wait_long_before_the_other_limits(
             "CRONTIFY_BASE_URL": url,
             "CRONTIFY_CONFIG": str(config),
         }
-        done = crontify("exec", "--verbose", "backup", "--", "true", env=env)
+        done = crontify("exec", "-vv", "backup", "--", "true", env=env)
     assert done.returncode == 0
+    assert done.stderr.count("connecting to") == 2, "once for the start, once for the end"
     assert "1 report queued" in done.stderr
     assert "no time was left to connect" in done.stderr, "the end is not begun"
 
