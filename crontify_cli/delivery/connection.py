@@ -170,8 +170,8 @@ class Connection:
         http, until = self._http, self._network.deadline
         data = _written(http, self._addressed(request))
         with _answering():
-            _send(stream, data, until, on_sent)
-            head = _read_head(http, stream, until)
+            early = _send(http, stream, data, until, on_sent)
+            head = early or _read_head(http, stream, until)
         body, is_whole = bytearray(), False
         with suppress(Failure), _answering():
             while len(body) <= LONGEST_BODY and not is_whole:
@@ -179,7 +179,7 @@ class Connection:
                 body += event.data if isinstance(event, h11.Data) else b""
                 is_whole = isinstance(event, h11.EndOfMessage)
         # What came after the answer would be taken for the one to the next request.
-        is_clean = is_whole and not http.trailing_data[0]
+        is_clean = is_whole and not early and not http.trailing_data[0]
         if is_clean and http.our_state is http.their_state is h11.DONE:
             http.start_next_cycle()
             self._kept_until = time.monotonic() + IDLE
@@ -239,23 +239,30 @@ def _written(http: h11.Connection, request: Request) -> bytes:
     return b"".join(http.send(event) or b"" for event in events)
 
 
-def _send(stream: Stream, data: bytes, until: float, on_sent: Callable[[], None]) -> None:
+def _send(
+    http: h11.Connection, stream: Stream, data: bytes, until: float, on_sent: Callable[[], None]
+) -> h11.Response | None:
     """Send a request, or as much of it as the connection takes before it is lost.
 
-    The server may have answered then, before it has read all of it.
+    The server may have answered then, before it has read all of it. If it answers and takes no
+    more, the rest is not sent, and the head of its answer is returned (RFC 9112, 9.5).
     """
     is_begun = False
     try:
         while data:
-            data = data[stream.send(data, until) :]
+            sent = stream.send(data, until)
+            data = data[sent:]
             if not is_begun:
                 is_begun = True
                 on_sent()
+            if not sent and (head := _early_head(http, stream, until)):
+                return head
     except TimeoutError:
         raise
     except OSError as error:
         if not is_begun:
             raise _NothingSent(in_words(error)) from error
+    return None
 
 
 def _read_head(http: h11.Connection, stream: Stream, until: float) -> h11.Response:
@@ -265,10 +272,23 @@ def _read_head(http: h11.Connection, stream: Stream, until: float) -> h11.Respon
     return event
 
 
+def _early_head(http: h11.Connection, stream: Stream, until: float) -> h11.Response | None:
+    """Return the answer's head if it has come; else what has come is kept for `_read_head`."""
+    _receive(http, stream, until)
+    while (event := http.next_event()) is not h11.NEED_DATA:
+        if isinstance(event, h11.Response):
+            return event
+    return None
+
+
 def _next_event(http: h11.Connection, stream: Stream, until: float) -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
-        data = stream.receive(until)
-        if not data and http.their_state is h11.SEND_RESPONSE:
-            raise AnswerFailure("the connection was closed")
-        http.receive_data(data)
+        _receive(http, stream, until)
     return event
+
+
+def _receive(http: h11.Connection, stream: Stream, until: float) -> None:
+    data = stream.receive(until)
+    if not data and http.their_state is h11.SEND_RESPONSE:
+        raise AnswerFailure("the connection was closed")
+    http.receive_data(data)

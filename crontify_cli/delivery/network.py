@@ -75,7 +75,10 @@ class Stream(Protocol):
     """A connection. Its methods raise TimeoutError at `until`, and OSError if it is lost."""
 
     def send(self, data: bytes, until: float) -> int:
-        """Send the beginning of `data`; return how many bytes. If it raises, none were sent."""
+        """Send the beginning of `data`; return how many bytes. If it raises, none were sent.
+
+        Return 0 if something has come from the other side, which takes no more for now.
+        """
 
     def receive(self, until: float) -> bytes:
         """Return the bytes that come next, b"" if the other side has ended the connection."""
@@ -95,7 +98,8 @@ class TcpStream:
 
     def send(self, data: bytes, until: float) -> int:
         while True:
-            self._await(select.POLLOUT, until)
+            if self._await(select.POLLOUT | select.POLLIN, until) == select.POLLIN:
+                return 0
             try:
                 return self._socket.send(data)
             except BlockingIOError:
@@ -110,21 +114,25 @@ class TcpStream:
                 continue
 
     def has_input(self) -> bool:
-        return _is_ready(self._socket, select.POLLIN, 0)
+        return bool(_ready(self._socket, select.POLLIN, 0))
 
     def close(self) -> None:
         self._socket.close()
 
-    def _await(self, event: int, until: float) -> None:
+    def _await(self, events: int, until: float) -> int:
         left = until - time.monotonic()
-        if left <= 0 or not _is_ready(self._socket, event, left):
+        ready = _ready(self._socket, events, left) if left > 0 else 0
+        if not ready:
             raise TimeoutError("timed out")
+        return ready
 
 
-def _is_ready(sock: socket.socket, event: int, seconds: float) -> bool:
+def _ready(sock: socket.socket, events: int, seconds: float) -> int:
+    """Wait for one of the events of poll(2); return those that there are."""
     poll = select.poll()
-    poll.register(sock, event)
-    return bool(poll.poll(None if seconds == math.inf else math.ceil(seconds * 1000)))
+    poll.register(sock, events)
+    found = poll.poll(None if seconds == math.inf else math.ceil(seconds * 1000))
+    return found[0][1] if found else 0
 
 
 @contextmanager

@@ -60,6 +60,7 @@ class TlsStream:
     def __init__(self, stream: Stream, context: ssl.SSLContext, host: str, until: float) -> None:
         self._stream = stream
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._unsent = self._early = b""
         # As bytes, as in `Network.connect`.
         name = host.encode("ascii")
         self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
@@ -71,9 +72,15 @@ class TlsStream:
             raise
 
     def send(self, data: bytes, until: float) -> int:
+        self._flush(until)
+        if self._early:
+            return 0
         return self._perform(lambda: self.session.write(data[:_RECORD]), until)
 
     def receive(self, until: float) -> bytes:
+        if early := self._early:
+            self._early = b""
+            return early
         try:
             return self._perform(lambda: self.session.read(65536), until)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -81,7 +88,7 @@ class TlsStream:
 
     def has_input(self) -> bool:
         # What came with the answer, such as the end of TLS, does not wait in the socket.
-        return bool(self._incoming.pending) or self._stream.has_input()
+        return bool(self._early or self._incoming.pending) or self._stream.has_input()
 
     def close(self) -> None:
         self._stream.close()
@@ -92,18 +99,33 @@ class TlsStream:
                 result = step()
             except ssl.SSLWantReadError:
                 self._flush(until)
-                if data := self._stream.receive(until):
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
+                self._feed(until)
             else:
                 self._flush(until)
                 return result
 
     def _flush(self, until: float) -> None:
-        data = self._outgoing.read()
-        while data:
-            data = data[self._stream.send(data, until) :]
+        self._unsent += self._outgoing.read()
+        while self._unsent and not self._early:
+            sent = self._stream.send(self._unsent, until)
+            self._unsent = self._unsent[sent:]
+            if not sent:
+                self._read_ahead(until)
+
+    def _read_ahead(self, until: float) -> None:
+        """Decrypt what has come before the other side took all of what we send.
+
+        It may be a message of TLS itself, which is not for the reader.
+        """
+        self._feed(until)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._early += self.session.read(65536)
+
+    def _feed(self, until: float) -> None:
+        if data := self._stream.receive(until):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
 
 
 def trusted(ca_bundle: str | None = None) -> ssl.SSLContext:

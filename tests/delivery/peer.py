@@ -45,9 +45,11 @@ def peer(*scripts: Script) -> Iterator[str]:
         raise failures[0]
 
 
-def read_request(sock: socket.socket) -> bytes:
-    """Read one request, or what comes of it before the end of the connection."""
-    data = b""
+def read_request(sock: socket.socket, data: bytes = b"") -> bytes:
+    """Read one request, or what comes of it before the end of the connection.
+
+    data: what has been read of it already.
+    """
     while b"\r\n\r\n" not in data:
         if not (more := sock.recv(65536)):
             return data

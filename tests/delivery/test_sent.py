@@ -1,9 +1,11 @@
 """Whether a ping was sent is known, wherever the connection fails."""
 
+import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from crontify_cli.delivery.network import TcpStream
 from crontify_cli.delivery.tls import TlsStream
 from crontify_cli.model import Answer, Ping
 from tests.delivery.peer import (
+    PATIENCE,
     Proxy,
     Script,
     answering,
@@ -25,7 +28,7 @@ from tests.delivery.peer import (
     reset,
 )
 from tests.faults import deaf_url, empty, self_signed
-from tests.server import KEY, PREFIX, ApiServer
+from tests.server import KEY, PREFIX, ApiServer, Certificate
 
 START = Ping("m", "start")
 LARGE = Ping("m", "fail", {}, "it broke", "x" * 20_000_000)
@@ -143,6 +146,71 @@ def test_a_refusal_before_the_whole_request_was_read_is_an_answer() -> None:
     with peer(script) as url:
         answer = ask(url, LARGE)
     assert (answer.fate, answer.status) == ("refused", 413)
+
+
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("secured", [False, True])
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_refusal_from_a_server_that_reads_no_more_is_not_waited_for_until_the_deadline(
+    first: bytes, secured: bool, tmp_path: Path
+) -> None:
+    """The rest of the request stays unsent, and its connection is not used again."""
+    made = self_signed(tmp_path) if secured else None
+    has_answer = threading.Event()
+
+    def refuse(sock: socket.socket) -> None:
+        with served(sock, made) as end:
+            end.recv(1000)
+            end.sendall(first + TOO_LARGE)
+            assert_set(has_answer)
+
+    def accept(sock: socket.socket) -> None:
+        with served(sock, made) as end:
+            answering(OK)(end)
+
+    with peer(refuse, accept) as url:
+        url = url.replace("http:", "https:") if made else url
+        ca_bundle = str(made.certificate) if made else None
+        with Api(url, KEY, ca_bundle=ca_bundle, http_timeout=PATIENCE) as api:
+            assert api.ping(LARGE).status == 413
+            has_answer.set()
+            assert api.ping(START).fate == "received"
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_request_goes_on_after_an_interim_answer_that_came_while_it_was_sent(
+    secured: bool, tmp_path: Path
+) -> None:
+    made = self_signed(tmp_path) if secured else None
+    received = []
+
+    def script(sock: socket.socket) -> None:
+        with served(sock, made) as end:
+            begun = end.recv(1000)
+            end.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(SOON)  # until the client can send no more
+            received.append(read_request(end, begun))
+            end.sendall(OK)
+
+    with peer(script) as url:
+        url = url.replace("http:", "https:") if made else url
+        answer = ask(url, LARGE, ca_bundle=str(made.certificate) if made else None)
+    assert answer.fate == "received"
+    assert received[0].endswith(b'x"}')
+
+
+@contextlib.contextmanager
+def served(sock: socket.socket, certificate: Certificate | None) -> Iterator[socket.socket]:
+    """Yield the server's end of a connection, by TLS if there is a certificate."""
+    if certificate is None:
+        yield sock
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    with context.wrap_socket(sock.dup(), server_side=True) as end:
+        yield end
 
 
 # An answer that comes in an unusual way.
