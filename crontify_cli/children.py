@@ -22,14 +22,18 @@ def start(command: "Sequence[str]") -> "Popen[bytes]":
     """
     import subprocess
 
+    from crontify_cli.threads import with_mask_of_main
+
     _ours.append(0)
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        child = with_mask_of_main(
+            lambda: subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         )
         _ours.append(child.pid)
     finally:

@@ -20,6 +20,7 @@ FLOOR = (
         "state",
         "processes",
         "children",
+        "threads",
         "record",
         "model",
         "crash",

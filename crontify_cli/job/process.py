@@ -34,6 +34,7 @@ FORWARDED = (
     signal.SIGALRM,  # from a timer set before us, as in `perl -e 'alarm 5; exec …'`
 )
 STOP_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+HANDLED = (*FORWARDED, signal.SIGCHLD)
 _NEEDED = (signal.SIGCHLD, signal.SIGALRM)
 # Python itself ignores these two; the job would inherit that.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from crontify_cli.delivery.handover import Inbox, Prepared
 from crontify_cli.delivery.reporter import Reporter
 from crontify_cli.job.launched import LaunchedRun, Notices, rules_text, run_mask
-from crontify_cli.job.process import STOP_REQUESTS
+from crontify_cli.job.process import HANDLED, STOP_REQUESTS
 from crontify_cli.job.relay import Relay
 from crontify_cli.job.rescue import error_words
 from crontify_cli.job.sinks import STDERR, STDOUT, Nowhere, Passthrough, Sink
@@ -25,6 +25,7 @@ from crontify_cli.processes import identity, start_time
 from crontify_cli.progress import ProgressLine
 from crontify_cli.report.verdict import Facts, Verdict, judge, read_rules
 from crontify_cli.state import Folder, StateError, state_dir
+from crontify_cli.threads import without_signals
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -88,11 +89,10 @@ class Supervisor:
         # The loading thread must let the job's output pass: a fifth of the usual turn.
         sys.setswitchinterval(0.001)
         threading.excepthook = sys.unraisablehook = self._tell_of_failure
-        self._recorder.sync_soon()
-        self._process.watch_terminal()
         owner = identity()
         reporter = self._new_reporter(owner)
-        reporter.start()
+        for start in (self._recorder.sync_soon, self._process.watch_terminal, reporter.start):
+            without_signals(start, HANDLED)
         self._run.reporter = reporter
         if self._run.steps:
             self._run.steps.note("reporting thread started")
@@ -230,7 +230,8 @@ class Supervisor:
             from crontify_cli.job.sinks import MetaSink
 
             try:
-                sink = self._meta_sink = MetaSink(sink, patterns)
+                sink = without_signals(lambda: MetaSink(sink, patterns), HANDLED)
+                self._meta_sink = sink
             except RuntimeError as error:
                 self._notices.say(f"--meta-regex: the output is not searched: {error}")
         return sink

@@ -1,5 +1,6 @@
 """Without a terminal: what is sent to the wrapper reaches all of the job, and its way decides."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -148,6 +149,34 @@ def test_the_job_inherits_no_signal_setting_of_ours(launch: Launch) -> None:
 def _classic(status: str) -> list[int]:
     """Return the masks without 32 and 33, with which glibc's posix_spawn does what it likes."""
     return [int(line.split()[1], 16) & 0x7FFF_FFFF for line in status.splitlines()]
+
+
+@pytest.mark.uses("proc", reason="only /proc tells what another process's threads block")
+def test_only_the_main_thread_takes_signals(launch: Launch, api: ApiServer, home: Path) -> None:
+    """Taken by another thread, a signal would not interrupt a write that nobody reads."""
+    config = home / ".config/crontify/config.toml"
+    config.parent.mkdir(parents=True)
+    print_mask = "['awk', '/SigBlk/ { print $2 }', '/proc/self/status']"
+    config.write_text(f"api_key_command = {print_mask}\n")
+    options = ("--meta-regex", "(?P<n>x)", "--", "sh", "-c", "read line")
+    process = launch(*options, stdin=subprocess.PIPE, env={"CRONTIFY_API_KEY": ""})
+    until(lambda: api.kinds() == ["start"], "the start is reported")
+    taken = {getattr(signal, f"SIG{name}") for name in (*NAMES, "ALRM", "CHLD", "CONT", "TSTP")}
+    blocked = {}
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has just ended
+            blocked[int(thread.name)] = _blocked(thread) & taken
+    assert blocked.pop(process.pid) == set()
+    assert list(blocked.values()) == [taken] * len(blocked)
+    assert len(blocked) >= 2
+    assert int(api.requests[0].headers["x-api-key"], 16) == 0, "the key command blocks none"
+    process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+
+
+def _blocked(thread: Path) -> set[int]:
+    mask = int((thread / "status").read_text().partition("SigBlk:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> number - 1 & 1}
 
 
 def test_term_ends_us_though_a_reader_takes_nothing(launch: Launch, api: ApiServer) -> None:
