@@ -52,9 +52,10 @@ RUNNING, SUCCEEDED, FAILED, ENDED, STORED, REPORTED = range(6)
 SUCCEEDED, FAILED: its wrapper has judged it. STORED: the journal has the outcome.
 REPORTED: the server has it, too."""
 
-TIMED_OUT, NOT_STARTED = 1, 2
+TIMED_OUT, NOT_STARTED, PING = 1, 2, 4
 """Bits of AT_FLAGS. TIMED_OUT: the time limit ended the job. NOT_STARTED: there was no job,
-and the text of the rules says why."""
+and the text of the rules says why. PING: the record is of a `crontify ping`; the text of the
+rules is its message, and the output its log."""
 
 SUFFIX, META_SUFFIX, _SENT_SUFFIX = ".rec", ".meta", ".sent"
 SCRATCH = ".new"
@@ -123,7 +124,8 @@ class Record:
     redact, no_log: what the flags of those names said of the log; no_log is None where they
         said nothing, and True where the patterns were too long for the header.
     rules: what flags said of success and failure, as `report/verdict.py` reads it.
-    problem: why the job could not be started, "" if it could.
+    problem: why the job could not be started, "" if it could; of a ping, its message.
+    is_ping: whether this is a ping that could not be sent, and no run.
     wrapper, job: (pid, start time in clock ticks since boot); the job's pid is 0 until the
         wrapper has noted it after the spawn, a start time is 0 where it is unknown.
     boot_id, namespace, machine: the boot, PID namespace and machine that those belong to.
@@ -169,7 +171,8 @@ class Record:
         patterns = words[AT_REDACT]
         self.run, self.monitor = fields[:2]
         rules = fields[2] if version > 1 else ""  # version 1 had the working directory
-        no_job = version > 1 and words[AT_FLAGS] & NOT_STARTED
+        self.is_ping = version > 1 and bool(words[AT_FLAGS] & PING)
+        no_job = version > 1 and words[AT_FLAGS] & (NOT_STARTED | PING)
         self.rules, self.problem = ("", rules) if no_job else (rules, "")
         self.redact, self.command = fields[3 : 3 + patterns], fields[3 + patterns :]
         self.no_log = (None, True, False)[min(words[AT_NO_LOG], 2)]

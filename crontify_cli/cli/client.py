@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from crontify_cli.delivery.stage import Trying
 
 
+CORRECT_FIRST = "nothing was sent: correct the settings first, then try again"
+
+
 class Client(NamedTuple):
     """What it takes to send pings: the settings, the API key, and the client that uses both."""
 
@@ -53,15 +56,14 @@ def client_for(settings: Settings, observe: "Callable[[Trying], None] | None" = 
     return Client(settings, key, connect(settings, key, observe=observe))
 
 
-def read_settings(monitor: str | None = None) -> Loaded:
+def read_settings() -> Loaded:
     """Read the settings, and print their problems and warnings on stderr.
 
-    monitor: its section is needed, too.
     Raises CrontifyError if a setting is wrong without which nothing must be sent.
     """
     loaded = load_settings()
-    if loaded.obstacles or (monitor and loaded.settings.monitor(monitor).obstacle):
-        raise CrontifyError("nothing was sent: correct the settings first, then try again")
+    if loaded.obstacles:
+        raise CrontifyError(CORRECT_FIRST)
     return loaded
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from crontify_cli.cli.arguments import Monitor, parsed_option
-from crontify_cli.cli.client import client_for, read_settings
+from crontify_cli.cli.client import CORRECT_FIRST, client_for, load_settings
 from crontify_cli.cli.help import Command
 from crontify_cli.cli.waiting import LiveWait
-from crontify_cli.delivery.single import Context, Result, queue_ping, send_ping
+from crontify_cli.delivery.single import Context, Result, send_ping
 from crontify_cli.errors import CrontifyError, ExitCode, say
 from crontify_cli.model import Meta, Ping
 from crontify_cli.report.compose import Output, error_message
@@ -92,6 +92,8 @@ def ping(
     output = _read_log(log) if log else None
     with LiveWait(monitor) as wait:
         result = _send(kind, monitor, numbers, message, output, wait, queue=not no_queue)
+    if result is None:
+        raise typer.Exit(ExitCode.OK)
     tells = verbose or wait.was_shown
     raise typer.Exit(_exit_code(kind, monitor, result, wait.why, queue=not no_queue, tells=tells))
 
@@ -105,28 +107,34 @@ def _send(
     wait: LiveWait,
     *,
     queue: bool,
-) -> Result:
-    state = state_dir()
-    settings = read_settings(name).settings
-    client, problem = None, ""
+) -> Result | None:
+    """Send the ping; return None if it is kept until the settings and the key can be read."""
+    loaded = load_settings()
+    settings = loaded.settings
+    is_hindered = bool(loaded.obstacles or settings.monitor(name).obstacle)
     try:
+        if is_hindered:
+            raise CrontifyError(CORRECT_FIRST)
         client = client_for(settings, wait.observe)
     except CrontifyError as error:
-        if kind == "start" or not queue or settings.api_key is None:
+        may_wait = is_hindered or settings.api_key
+        if kind == "start" or not queue or not may_wait:
             raise
-        problem = error.message  # the key may be readable again when the queue is delivered
+        from crontify_cli.job.kept_ping import keep_ping
+
+        keep_ping(name, kind, _decoded(message or ""), meta, log)
+        if not is_hindered:
+            wait.say(error.message)
+        wait.say(f"the {kind} is queued; 'crontify flush' or the next run of {name} sends it")
+        return None
     monitor = settings.monitor(name)
-    own = (client.key,) if client else ()
-    masker = Masker(known_secrets(), own, shapes=monitor.mask_shapes)
+    masker = Masker(known_secrets(), (client.key,), shapes=monitor.mask_shapes)
     mask = redaction(masker, monitor.redact)
     words = error_message(mask(_decoded(message)), "") if message else None
     output = excerpt(log.head, log.dropped, log.tail, mask) or None if log else None
     sent = Ping(monitor.id, kind, meta, words, output)
-    if client is None:
-        wait.say(problem)
-        return queue_ping(name, sent, settings, mask, state)
     with client.api:
-        context = Context(state, settings, client.api, mask, wait.pause, wait.say)
+        context = Context(state_dir(), settings, client.api, mask, wait.pause, wait.say)
         result = send_ping(name, sent, context, queue=queue)
     if result.sent.answer.status == 404 and (nearest := settings.nearest_monitor(name)):
         wait.say(f"the config has a monitor {nearest}: did you mean that?")

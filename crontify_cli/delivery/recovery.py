@@ -108,9 +108,8 @@ def _report(
     ending = _ending(journal, found, live, monitor, "" if is_sent else f"; {_NOT_ITSELF}")
     output = _output(found)
     succeeded = ending.outcome in ("success", "tolerated")
-    meta = {**ending.meta, "output_bytes": found.total} | read_meta_file(
-        record.meta_path(live.path)
-    )[0]
+    size = {} if found.is_ping else {"output_bytes": found.total}
+    meta = {**ending.meta, **size, **read_meta_file(record.meta_path(live.path))[0]}
     ping, log = compose(
         monitor.id, succeeded, ending.reason, meta, output, run_mask, with_log=not no_log
     )
@@ -161,6 +160,9 @@ def _ending(
         ended = max(started, last_change(live))
         return Ending("lost", f"{how_it_was_lost(found)}, {_UNKNOWN}", None, ended, None)
     ended = found.ended / 1e9
+    if found.is_ping:
+        kind: Outcome = "success" if found.state == record.SUCCEEDED else "fail"
+        return Ending(kind, found.problem, None, ended, None)
     duration = max(0.0, ended - started)
     meta = {"duration_ms": round(duration * 1000)}
     if found.status is None:  # there was no job, or the record is of version 1

@@ -11,8 +11,8 @@ from crontify_cli.delivery.backlog import Backlog, settle
 from crontify_cli.delivery.journal import Journal, JournalError, completed
 from crontify_cli.delivery.outbox import Outbox
 from crontify_cli.delivery.sending import Deadlines, Delivery, Sender, SendResult, Waits
-from crontify_cli.errors import CrontifyError, in_words
-from crontify_cli.model import Answer, Ending, Outcome, Ping, Run, new_run
+from crontify_cli.errors import in_words
+from crontify_cli.model import Ending, Outcome, Ping, Run, new_run
 
 
 class Context(NamedTuple):
@@ -78,19 +78,6 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
     except JournalError as error:
         warn(f"{error}: the report may be sent a second time")
     return Result(sent, sent.report_state == "queued")
-
-
-def queue_ping(
-    monitor: str, ping: Ping, settings: Settings, mask: Callable[[str], str], state: str
-) -> Result:
-    """Queue the outcome `ping`, which cannot be sent now; raises CrontifyError if that fails."""
-    try:
-        journal = Journal.open(state)
-        journal.finish(_run(monitor, ping, settings, mask), _ending(ping), ping, None)
-    except (JournalError, OSError) as error:
-        raise CrontifyError(f"the ping can be neither sent nor queued: {in_words(error)}") from None
-    message = f"{ping.kind} of {ping.monitor_id}"
-    return Result(SendResult("pending", Answer("unsent"), message), queued=True)
 
 
 def _run(monitor: str, ping: Ping, settings: Settings, mask: Callable[[str], str]) -> Run:

@@ -160,14 +160,29 @@ class Recorder:
         count = os.readv(fd, [self._memory[at : at + width]])
         data = self._memory[at : at + count]
         if count:
-            self.total += count
             try:
-                # In this order, and before it is passed on: what was relayed can be read back.
-                self._write(data, at)
-                self._write(record.word(self.total), record.AT_TOTAL * 8)
+                self._add(data, at)
             except Exception as error:  # what was read has to be passed on
                 self.problem = self.problem or repr(error)
         return data
+
+    def write(self, data: bytes) -> None:
+        """Write output into the record, from memory."""
+        while data:
+            at, width = record.room(self.total)
+            piece, data = data[:width], data[width:]
+            self._memory[at : at + len(piece)] = piece
+            self._add(self._memory[at : at + len(piece)], at)
+
+    def skip(self, count: int) -> None:
+        """Count output that is not written; what follows must be as long as a record can keep."""
+        self.total += count
+
+    def _add(self, data: memoryview, at: int) -> None:
+        self.total += len(data)
+        # In this order, and before it is passed on: what was relayed can be read back.
+        self._write(data, at)
+        self._write(record.word(self.total), record.AT_TOTAL * 8)
 
     def note_secrets(self, secrets: "Sequence[str]") -> None:
         """Write down the secrets of the job's environment. Called by another thread."""
@@ -196,6 +211,13 @@ class Recorder:
         self._put(record.AT_FLAGS, record.NOT_STARTED)
         self._put_end()
         self.note_judged(False, exit_code)
+
+    def note_ping(self, succeeded: bool, words: str) -> None:
+        """Write down the outcome of a job that ran elsewhere, and what is reported of it."""
+        self._put_text(words)
+        self._put(record.AT_FLAGS, record.PING)
+        self._put_end()
+        self.note_judged(succeeded, 0)
 
     def _put_end(self) -> None:
         # Both by the clock as it is now: it may have been set while the job ran.

@@ -1,5 +1,7 @@
 """A setting that is wrong for now costs no outcome, and sends nothing to the wrong place."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +158,7 @@ def test_an_upper_level_makes_a_wrong_lower_one_irrelevant(
     assert [request.kind for request in api.accepted] == ["start", "fail"]
 
 
-@pytest.mark.parametrize("command", [("flush",), ("ping", "fail", "backup")])
+@pytest.mark.parametrize("command", [("flush",), ("ping", "start", "backup")])
 @pytest.mark.parametrize("name", ["syntax", "base_url", "proxy", "api_key"])
 def test_a_command_says_what_is_wrong_and_sends_nothing(
     crontify: Crontify,
@@ -174,16 +176,59 @@ def test_a_command_says_what_is_wrong_and_sends_nothing(
     assert api.connections == 0
 
 
-def test_a_ping_whose_key_cannot_be_read_is_queued(
+@pytest.mark.parametrize("broken", ["syntax", "base_url", "key-file", "section", "own-redact"])
+def test_a_ping_waits_until_the_settings_are_right(
+    crontify: Crontify, api: ApiServer, config: Path, elsewhere: dict[str, str], broken: str
+) -> None:
+    """It is masked by the settings of then, and by the environment of now."""
+    config.write_text(BROKEN[broken].format(key=KEY, url=api.url))
+    options = ("--message", "a tiger", "--meta", "rows=3", "--meta", "share=0.5", "--log", "-")
+    env = {**elsewhere, "DB_PASSWORD": "hunter2-hunter2"}
+    done = crontify("ping", "fail", "backup", *options, env=env, input=f"hunter2-hunter2 {KEY}\n")
+    assert done.returncode == 0
+    assert "the fail is queued" in done.stderr
+    assert crontify("ping", "fail", "backup", "--no-queue", env=env).returncode == 1
+    assert api.connections == 0
+    (run,) = json.loads(crontify("runs", "--json").stdout)
+    assert (run["outcome"], run["report"]) == ("failed", "queued")
+    config.write_text(f"redact = ['tiger']\n{RIGHT.format(key=KEY, url=api.url)}")
+    for _ in range(2):
+        assert crontify("flush").returncode == 0
+    (fail,) = api.requests
+    late = fail.json["meta"]["late_seconds"]
+    assert fail.json == {
+        "errorMessage": f"(reported {late}s late) a [masked]",
+        "meta": {"rows": 3, "share": 0.5, "late_seconds": late},
+        "logOutput": "[masked] [masked]\n",
+    }
+
+
+def test_a_success_waits_too_and_the_whole_of_a_long_log_counts(
     crontify: Crontify, api: ApiServer, config: Path
 ) -> None:
-    config.write_text(BROKEN["key-file"].format(url=api.url))
-    done = crontify("ping", "fail", "backup", "--message", "why")
-    assert done.returncode == 0
-    assert "/no/such/key" in done.stderr
-    assert crontify("ping", "start", "backup").returncode == 1
-    assert crontify("ping", "fail", "backup", "--no-queue").returncode == 1
+    config.write_text(BROKEN["syntax"].format(key=KEY, url=api.url))
+    log = "".join(f"line {n}\n" for n in range(300_000)) + "the cause\n"
+    assert crontify("ping", "fail", "backup", "--log", "-", input=log).returncode == 0
+    assert crontify("ping", "success", "backup", "--meta", "rows=3").returncode == 0
     config.write_text(RIGHT.format(key=KEY, url=api.url))
     assert crontify("flush").returncode == 0
-    assert [request.kind for request in api.accepted] == ["fail"]
-    assert "why" in api.accepted[0].json["errorMessage"]
+    fail, success = api.requests
+    assert "reported by crontify ping fail" in fail.json["errorMessage"]
+    assert fail.json["logOutput"].startswith("line 0\n")
+    assert fail.json["logOutput"].endswith("the cause\n")
+    kept, left_out = re.subn(r"\n\[… [\d,]+ bytes omitted …\]\n", "\n", fail.json["logOutput"])
+    assert left_out == 1
+    (count,) = re.findall(r"\[… ([\d,]+) bytes", fail.json["logOutput"])
+    assert len(kept) + int(count.replace(",", "")) == len(log)
+    assert (success.kind, success.json["meta"]["rows"]) == ("success", 3)
+
+
+def test_a_ping_that_can_be_neither_sent_nor_kept_fails(
+    crontify: Crontify, config: Path, tmp_path: Path
+) -> None:
+    config.write_text(BROKEN["syntax"])
+    (tmp_path / "file").touch()
+    env = {"CRONTIFY_STATE_DIR": str(tmp_path / "file")}
+    done = crontify("ping", "fail", "backup", env=env)
+    assert done.returncode == 1
+    assert "the ping can be neither sent nor queued: " in done.stderr
