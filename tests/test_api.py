@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crontify_cli import __version__
-from crontify_cli.delivery.api import Api
+from crontify_cli.delivery.api import Api, LogAnswer
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Answer, Ping, PingKind
 from tests.faults import (
@@ -40,12 +40,11 @@ from tests.faults import (
     trickle,
 )
 from tests.server import KEY, TOKEN, ApiServer, Behaviour, Exchange, answer, response
+from tests.waiting import SOON, within_any
 
 START = Ping("m", "start")
 FAIL = Ping("m", "fail", {"exit_code": 1}, "it broke", "the log")
 KINDS = get_args(PingKind)
-SOON = 0.4
-"""Seconds of the time-outs that a test waits for."""
 
 
 def ask(url: str, ping: Ping = FAIL, key: str | None = KEY, **settings: object) -> Answer:
@@ -268,10 +267,13 @@ def test_an_answer_whose_body_does_not_end_is_unknown(api: ApiServer) -> None:
 
     def act(exchange: object) -> None:
         exchange.sock.sendall(head + b"\r\n\r\n")  # type: ignore[attr-defined]  # an Exchange
-        trickle(body, pause=0.2).act(exchange)  # type: ignore[arg-type]
+        trickle(body).act(exchange)  # type: ignore[arg-type]
 
-    api.script(Behaviour(act))
-    reply = ask(api.url, http_timeout=2.0)  # in which at least the head arrives
+    def attempt(seconds: float) -> Answer:
+        api.script(Behaviour(act))
+        return ask(api.url, http_timeout=seconds)
+
+    reply = within_any(attempt, lambda reply: reply.message.endswith("broke its answer off"))
     assert (reply.fate, reply.status) == ("unknown", None)
     assert reply.message.endswith("broke its answer off")
 
@@ -281,18 +283,26 @@ def test_an_answer_of_one_byte_at_a_time_is_waited_for_no_longer_than_any(
     api: ApiServer, kind: PingKind
 ) -> None:
     """Were each byte's wait bounded by itself, the whole answer would come in the end."""
-    api.script(trickle(pause=0.02))
-    reply = ask(api.url, Ping("m", kind), http_timeout=SOON)
+
+    def attempt(seconds: float) -> Answer:
+        api.script(trickle(pause=0.2))
+        return ask(api.url, Ping("m", kind), http_timeout=seconds)
+
+    reply = within_any(attempt, lambda _: api.requests)
     assert (reply.fate, reply.status) == ("unknown", None)
 
 
 @pytest.mark.parametrize(
     "behaviour",
-    [hang_before_reading, hang_after_reading, reset, reset_before_reading, close, delayed(2)],
+    [hang_before_reading, hang_after_reading, reset, reset_before_reading, close, delayed(30)],
 )
 def test_what_was_sent_and_not_answered_is_unknown(api: ApiServer, behaviour: Behaviour) -> None:
-    api.script(behaviour)
-    reply = ask(api.url, http_timeout=SOON)
+
+    def attempt(seconds: float) -> Answer:
+        api.script(behaviour)
+        return ask(api.url, http_timeout=seconds)
+
+    reply = within_any(attempt, lambda reply: reply.fate != "unsent")
     assert reply.fate == "unknown"
     assert f"no answer from 127.0.0.1:{api.port}" in reply.message
     assert "\n" not in reply.message
@@ -489,9 +499,13 @@ def test_a_given_proxy_is_used(api: ApiServer) -> None:
 @pytest.mark.parametrize("behaviour", [answer(407), answer(502), close, reset, hang_after_reading])
 def test_what_a_proxy_did_not_pass_on_is_unsent(api: ApiServer, behaviour: Behaviour) -> None:
     """For https the proxy sees a CONNECT only: the ping itself was never written."""
-    api.script(behaviour)
     proxy = api.url.removesuffix("/api/v1").replace("//", "//user:secret@")
-    reply = ask("https://crontify.test/api", proxy=proxy, http_timeout=SOON)
+
+    def attempt(seconds: float) -> Answer:
+        api.script(behaviour)
+        return ask("https://crontify.test/api", proxy=proxy, http_timeout=seconds)
+
+    reply = within_any(attempt, lambda _: api.requests)
     assert api.requests[0].method == "CONNECT"
     assert reply.fate == "unsent"
     assert f"proxy 127.0.0.1:{api.port}" in reply.message
@@ -543,9 +557,13 @@ def test_a_log_that_does_not_come_is_explained(
 
 
 def test_a_log_that_is_not_answered_is_not_waited_for_beyond_the_limit(api: ApiServer) -> None:
-    api.script(hang_after_reading)
-    with Api(api.url, token=TOKEN, http_timeout=SOON) as client:
-        found = client.log("m", "r")
+
+    def attempt(seconds: float) -> LogAnswer:
+        api.script(hang_after_reading)
+        with Api(api.url, token=TOKEN, http_timeout=seconds) as client:
+            return client.log("m", "r")
+
+    found = within_any(attempt, lambda _: api.requests)
     assert (found.fate, found.status, found.has_log) == ("unknown", None, False)
     assert found.message
 

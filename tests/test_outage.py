@@ -58,7 +58,7 @@ def test_a_start_without_an_answer_is_never_sent_twice(
 
 
 def test_a_server_that_is_frozen_gets_a_report_once_until_it_answers(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str]
+    crontify: Crontify, api: ApiServer, env: dict[str, str], impatient: dict[str, str]
 ) -> None:
     """It reads what was sent to it once it goes on: each attempt would be a report of its own."""
     Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 4\nhttp_timeout = 1\n")
@@ -69,15 +69,19 @@ def test_a_server_that_is_frozen_gets_a_report_once_until_it_answers(
     assert (kinds[0], kinds.count("fail")) == ("fail", 1)
     assert set(kinds[1:]) == {"log"}, "it was asked whether it answers"
     api.heal()
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     assert api.kinds()[len(kinds) :] == ["log", "fail"]
     assert all("x-api-key" not in each.headers for each in api.requests if each.kind == "log")
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     assert api.kinds().count("fail") == 2
 
 
 def test_a_server_that_answers_only_reports_gets_one_again_some_minutes_later(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    state: Path,
 ) -> None:
     """Something in front of the API may drop the request that asks whether it answers."""
     Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 4\nhttp_timeout = 1\n")
@@ -88,7 +92,7 @@ def test_a_server_that_answers_only_reports_gets_one_again_some_minutes_later(
     assert api.kinds().count("fail") == 1
     with contextlib.closing(sqlite3.connect(state / "journal.db")) as db, db:
         db.execute("UPDATE unanswered SET sent_at = sent_at - ?", (SILENT_FOR,))
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     assert api.kinds().count("fail") == 2
 
 

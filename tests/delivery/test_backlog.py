@@ -182,7 +182,7 @@ def test_after_a_day_of_failing_on_a_report_the_monitors_others_no_longer_wait_f
     accepted = [request.kind for request in api.accepted]
     assert accepted == ([] if days < 1 else ["fail", "success"])
     api.choose = None
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     assert "poisoned" in str([request.body for request in api.accepted])
 
 

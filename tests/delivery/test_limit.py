@@ -27,6 +27,15 @@ def plan(api: ApiServer) -> Plan:
     return plan
 
 
+@pytest.fixture
+def unwaiting(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The settings of a run that does not wait for the plan's limit; for the server it does."""
+    config = tmp_path / "unwaiting.toml"
+    config.write_text("rate_limit_wait = 1\n")
+    config.chmod(0o600)
+    return {**env, "CRONTIFY_CONFIG": str(config)}
+
+
 def accepted(api: ApiServer) -> list[str]:
     return [request.kind for request in api.accepted]
 
@@ -53,26 +62,26 @@ def waiting_run(
 
 
 def test_the_first_429_teaches_the_limit_and_no_start_is_sent_then(
-    crontify: Crontify, api: ApiServer, plan: Plan, impatient: dict[str, str]
+    crontify: Crontify, api: ApiServer, plan: Plan, unwaiting: dict[str, str]
 ) -> None:
-    done = crontify("exec", "backup", "--", "true", env=impatient)
+    done = crontify("exec", "backup", "--", "true", env=unwaiting)
     assert (done.returncode, done.stderr) == (0, "")
     assert api.kinds() == ["start", "success"]
     assert accepted(api) == ["start"]
-    assert limit(crontify, impatient) == 60
-    crontify("exec", "backup", "--", "true", env=impatient)
+    assert limit(crontify, unwaiting) == 60
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     assert api.kinds() == ["start", "success", "success"]
-    checks = json.loads(crontify("doctor", "--json", env=impatient).stdout)
+    checks = json.loads(crontify("doctor", "--json", env=unwaiting).stdout)
     (check,) = [check for check in checks if check["check"] == "rate_limit"]
     assert check["result"] == "ok"
     assert "backup: one ping every 1m" in check["found"]
 
 
 def test_a_limit_is_a_monitors_own(
-    crontify: Crontify, api: ApiServer, plan: Plan, impatient: dict[str, str]
+    crontify: Crontify, api: ApiServer, plan: Plan, unwaiting: dict[str, str]
 ) -> None:
     for monitor in ("backup", "backup", "other"):
-        crontify("exec", monitor, "--", "true", env=impatient)
+        crontify("exec", monitor, "--", "true", env=unwaiting)
     sent = [request.path.split("/")[4:] for request in api.requests]
     assert ["other", "start"] in sent
 
@@ -95,16 +104,16 @@ def test_start_says_whether_starts_are_sent(
     crontify: Crontify,
     api: ApiServer,
     plan: Plan,
-    impatient: dict[str, str],
+    unwaiting: dict[str, str],
     flags: tuple[str, ...],
     config: str,
     starts: int,
 ) -> None:
     """Of two runs; the second knows the limit."""
-    file = Path(impatient["CRONTIFY_CONFIG"])
+    file = Path(unwaiting["CRONTIFY_CONFIG"])
     file.write_text(file.read_text() + config)
     for _ in range(2):
-        assert crontify("exec", "backup", *flags, "--", "true", env=impatient).stderr == ""
+        assert crontify("exec", "backup", *flags, "--", "true", env=unwaiting).stderr == ""
     assert api.kinds().count("start") == starts
 
 
@@ -115,35 +124,35 @@ def test_start_and_no_start_contradict_each_other(crontify: Crontify) -> None:
 
 
 def test_a_limit_that_is_applied_no_longer_is_forgotten(
-    crontify: Crontify, api: ApiServer, plan: Plan, impatient: dict[str, str]
+    crontify: Crontify, api: ApiServer, plan: Plan, unwaiting: dict[str, str]
 ) -> None:
-    crontify("exec", "backup", "--", "true", env=impatient)
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     api.choose = None  # another plan
     for _ in range(2):
-        crontify("exec", "backup", "--", "true", env=impatient)
+        crontify("exec", "backup", "--", "true", env=unwaiting)
     assert accepted(api) == ["start", "success", "start", "success"]
-    assert limit(crontify, impatient) is None
+    assert limit(crontify, unwaiting) is None
 
 
 def test_a_limit_is_put_to_the_test_after_a_day(
-    crontify: Crontify, api: ApiServer, plan: Plan, impatient: dict[str, str], state: Path
+    crontify: Crontify, api: ApiServer, plan: Plan, unwaiting: dict[str, str], state: Path
 ) -> None:
-    crontify("exec", "backup", "--", "true", env=impatient)
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     with sqlite3.connect(state / "journal.db") as db:
         db.execute("UPDATE limits SET learned_at = learned_at - 86400")
-    crontify("exec", "backup", "--", "true", env=impatient)
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     assert api.kinds().count("start") == 2
-    crontify("exec", "backup", "--", "true", env=impatient)
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     assert api.kinds().count("start") == 2, "the test has confirmed it"
 
 
 def test_a_run_that_lasts_much_longer_than_usual_sends_its_start(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, unwaiting: dict[str, str], tmp_path: Path
 ) -> None:
     """With a limit of two seconds: after two seconds, since the usual run is over at once."""
     api.choose = Plan(2)
-    crontify("exec", "backup", "--", "true", env=impatient)
-    with waiting_run("exit 0", impatient, tmp_path) as run:
+    crontify("exec", "backup", "--", "true", env=unwaiting)
+    with waiting_run("exit 0", unwaiting, tmp_path) as run:
         until(lambda: accepted(api)[1:][-1:] == ["start"], "the start comes")
         first, *_, late = api.accepted
         assert late.arrived - first.arrived >= 2
@@ -169,13 +178,13 @@ def test_a_report_does_not_wait_where_the_next_run_is_expected_first(
 
 
 def test_a_failure_goes_before_the_older_ones_and_does_not_wait_for_them(
-    crontify: Crontify, api: ApiServer, plan: Plan, impatient: dict[str, str], tmp_path: Path
+    crontify: Crontify, api: ApiServer, plan: Plan, unwaiting: dict[str, str], tmp_path: Path
 ) -> None:
     for command in ("true", "false"):
-        crontify("exec", "backup", "--start", "never", "--", command, env=impatient)
+        crontify("exec", "backup", "--start", "never", "--", command, env=unwaiting)
     assert accepted(api) == ["success"]
     tried = len(api.requests)
-    with waiting_run("exit 7", impatient, tmp_path) as run:
+    with waiting_run("exit 7", unwaiting, tmp_path) as run:
         api.wait_for(tried + 1)  # the older failure, which is refused again
         (tmp_path / "go").touch()
         assert run.wait(60) == 7
@@ -184,14 +193,14 @@ def test_a_failure_goes_before_the_older_ones_and_does_not_wait_for_them(
 
 
 def test_a_failure_does_not_go_before_a_run_that_the_server_has_as_open(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
+    crontify: Crontify, api: ApiServer, unwaiting: dict[str, str], state: Path
 ) -> None:
     """It would close that run."""
-    crontify("exec", "backup", "--", "true", env=impatient)
+    crontify("exec", "backup", "--", "true", env=unwaiting)
     db = sqlite3.connect(state / "journal.db")
     with db:
         db.execute("UPDATE reports SET state = 'queued', kind = 'fail'")
     api.accepted.clear()
-    crontify("exec", "backup", "--start", "never", "--", "sh", "-c", "exit 7", env=impatient)
+    crontify("exec", "backup", "--start", "never", "--", "sh", "-c", "exit 7", env=unwaiting)
     codes = [request.json["meta"]["exit_code"] for request in api.accepted]
     assert codes == [0, 7]

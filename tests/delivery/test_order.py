@@ -55,14 +55,18 @@ def test_other_monitors_backlogs_go_out_after_our_own_end(
 
 
 def test_a_backlog_that_does_not_go_out_holds_the_start_back(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    state: Path,
 ) -> None:
     finish(state, "backup", "fail", words="own", url=api.url)
     api.default = answer(503)
     assert crontify("exec", "backup", "--", "sleep", "0.5", env=impatient).returncode == 0
     assert set(api.kinds()) == {"fail"}
     api.heal()
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     assert [request.kind for request in api.accepted] == ["fail", "success"]
 
 
@@ -100,7 +104,11 @@ def test_what_is_queued_for_another_address_is_not_sent_here_and_said(
 
 
 def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    state: Path,
 ) -> None:
     finish(state, "other", "success", url=api.url)
 
@@ -116,7 +124,7 @@ def test_without_a_journal_and_an_api_the_run_is_reported_from_its_record(
     assert "'crontify flush' reports the run from its record" in done.stderr
     api.up()
     set_version(VERSION)
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     (fail,) = [request.json for request in api.accepted if request.kind == "fail"]
     assert fail["errorMessage"].endswith(
         "exited with code 7; its own process could not report it: out"

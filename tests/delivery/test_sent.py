@@ -1,6 +1,7 @@
 """Whether a ping was sent is known, wherever the connection fails."""
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -29,13 +30,12 @@ from tests.delivery.peer import (
 )
 from tests.faults import deaf_url, empty, self_signed
 from tests.server import KEY, PREFIX, ApiServer, Certificate
+from tests.waiting import SOON, within_any
 
 START = Ping("m", "start")
 LARGE = Ping("m", "fail", {}, "it broke", "x" * 20_000_000)
 """More than the buffers of a connection hold."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-SOON = 0.4
-"""Seconds of the timeouts that a test waits for."""
 
 
 def ask(url: str, ping: Ping = START, **more: object) -> Answer:
@@ -196,7 +196,8 @@ def test_a_request_goes_on_after_an_interim_answer_that_came_while_it_was_sent(
 
     with peer(script) as url:
         url = url.replace("http:", "https:") if made else url
-        answer = ask(url, LARGE, ca_bundle=str(made.certificate) if made else None)
+        ca_bundle = str(made.certificate) if made else None
+        answer = ask(url, LARGE, ca_bundle=ca_bundle, http_timeout=PATIENCE)
     assert answer.fate == "received"
     assert received[0].endswith(b'x"}')
 
@@ -283,24 +284,37 @@ def silent_after(*pieces: bytes) -> Script:
 def test_the_deadline_holds_in_every_phase(
     scheme: str, script: Script, ping: Ping, fate: str, words: str
 ) -> None:
-    with peer(script) as url:
-        answer = ask(url.replace("http", scheme), ping, http_timeout=SOON, connect_timeout=SOON)
+
+    def attempt(seconds: float) -> Answer:
+        with peer(script) as url:
+            url = url.replace("http", scheme)
+            return ask(url, ping, http_timeout=seconds, connect_timeout=seconds)
+
+    answer = within_any(attempt, lambda answer: words in answer.message)
     assert answer.fate == fate
     assert words in answer.message
 
 
 def test_the_deadline_holds_while_the_server_does_not_read() -> None:
-    has_answer = threading.Event()
-    with peer(lambda _: assert_set(has_answer)) as url:
-        answer = ask(url, LARGE, http_timeout=SOON)
-        has_answer.set()
+
+    def attempt(seconds: float) -> Answer:
+        has_answer = threading.Event()
+        with peer(lambda _: assert_set(has_answer)) as url:
+            answer = ask(url, LARGE, http_timeout=seconds)
+            has_answer.set()
+            return answer
+
+    answer = within_any(attempt, lambda answer: answer.fate != "unsent")
     assert (answer.fate, "no answer from" in answer.message) == ("unknown", True)
 
 
 def test_the_deadline_of_the_request_bounds_the_connection_too() -> None:
     with deaf_url() as url:
         answer = ask(url, http_timeout=SOON, connect_timeout=60)
-    assert (answer.fate, "within 0.4s" in answer.message) == ("unsent", True)
+    assert answer.fate == "unsent"
+    found = re.search(r"within ([0-9.]+)s", answer.message)
+    assert found, answer.message
+    assert SOON <= float(found[1]) < 60
 
 
 def test_without_any_time_nothing_is_sent(api: ApiServer) -> None:

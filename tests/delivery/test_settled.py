@@ -136,7 +136,12 @@ def test_a_record_that_cannot_be_removed_is_not_sent_again(
 
 
 def test_without_journal_and_record_one_file_is_made_at_the_end(
-    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path, unusable: Path
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    impatient: dict[str, str],
+    state: Path,
+    unusable: Path,
 ) -> None:
     """Neither locks nor a mapping are needed for it, and it is on disk before the first attempt."""
     api.down()
@@ -167,7 +172,7 @@ def test_without_journal_and_record_one_file_is_made_at_the_end(
     assert any(each["found"].startswith("1 report queued, for ") for each in found)
     unusable.rmdir()
     api.up()
-    assert crontify("flush", env=impatient).returncode == 0
+    assert crontify("flush", env=env).returncode == 0
     (fail,) = [request.json for request in api.accepted]
     assert fail["errorMessage"].endswith(
         "exited with code 5; its own process could not report it: why"
