@@ -34,6 +34,13 @@ def parse_monitor(name: str) -> str:
     return name
 
 
+def parse_argument_monitor(name: str) -> str:
+    """Return `name` if `crontify exec` takes it for its MONITOR; else raise ValueError."""
+    if name.startswith("-"):
+        raise ValueError(f"invalid monitor {name!r}: exec takes it for an option")
+    return parse_monitor(name)
+
+
 def one_of(*choices: str) -> "Callable[[str], str]":
     """Return a parser that accepts only `choices`."""
 

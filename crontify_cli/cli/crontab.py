@@ -163,12 +163,12 @@ def unwrap(
 
 def _name(text: str) -> tuple[int, str]:
     """Return line and monitor of `N=MONITOR`; raises ValueError."""
-    from crontify_cli.values import parse_monitor
+    from crontify_cli.values import parse_argument_monitor
 
     number, equals, monitor = text.partition("=")
-    if not equals or not number.isdigit() or int(number) < 1:
+    if not equals or not number.isdecimal() or int(number) < 1:
         raise ValueError(f"{text!r} is not N=MONITOR")
-    return int(number), parse_monitor(monitor)
+    return int(number), parse_argument_monitor(monitor)
 
 
 def register(app: typer.Typer) -> None:

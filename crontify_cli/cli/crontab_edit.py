@@ -11,10 +11,10 @@ from crontify_cli.cli.crontab_open import Opened
 from crontify_cli.crontab import edit, kept, place
 from crontify_cli.crontab.edit import Change, Edit, Wrapping
 from crontify_cli.crontab.lines import Line
-from crontify_cli.crontab.wrap import Wrapped, digest
+from crontify_cli.crontab.wrap import Wrapped, digest, monitor_of
 from crontify_cli.errors import CrontifyError, ExitCode, in_words, say
 from crontify_cli.state import state_dir
-from crontify_cli.values import parse_monitor
+from crontify_cli.values import parse_argument_monitor
 
 
 class Choice(NamedTuple):
@@ -40,15 +40,17 @@ def wrap(crontabs: Sequence[Opened], choice: Choice) -> None:
     aliases = _aliases()
     if os.environ.get("CRONTIFY_CONFIG"):
         say("cron does not know CRONTIFY_CONFIG; set it at the top of the crontab")
+    taken = {name for each in crontabs for name in edit.monitors(each.lines, each.dialect)}
     for opened in crontabs:
         _check_program(command, opened)
         wrapping = Wrapping(
-            opened.dialect, command, aliases, choice.names, choice.wants, place.is_only_user
+            opened.dialect, command, aliases, taken, choice.names, choice.wants, place.is_only_user
         )
         planned = edit.plan_wraps(opened.lines, wrapping)
-        _check_named(planned, choice)
+        _check_named(opened, planned, choice)
         _tell_left(opened, planned)
-        _carry_out(opened, planned, choice, wrapping)
+        made = _carry_out(opened, planned, choice, wrapping)
+        taken = taken | {change.monitor for change in made}
 
 
 def count_jobs_to_wrap(crontabs: Sequence[Opened]) -> int:
@@ -92,14 +94,25 @@ def _check_numbers(crontabs: Sequence[Opened], numbers: set[int]) -> None:
         raise CrontifyError(f"line {number} of {crontabs[0].place.label} is not a job")
 
 
-def _check_named(planned: Edit, choice: Choice) -> None:
-    """Refuse a name for a line that is left, or the same name twice."""
-    reasons = {each.line.number: each.reason for each in planned.left}
-    for number in sorted(choice.names):
-        if number in reasons:
-            raise CrontifyError(f"--name {number}: the line cannot be wrapped: {reasons[number]}")
+def _check_named(opened: Opened, planned: Edit, choice: Choice) -> None:
+    """Refuse a name for a line that is not wrapped, and one that two lines would have.
+
+    A line that has this monitor already is fine: a second `wrap` changes nothing.
+    """
     if len(set(choice.names.values())) != len(choice.names):
         raise CrontifyError("--name: each line needs a monitor of its own", ExitCode.USAGE)
+    reasons = {each.line.number: each.reason for each in planned.left}
+    wanted = {each.line.number for each in planned.changes}
+    found = {line.number: monitor_of(line, opened.dialect) for line in opened.lines}
+    for number, name in sorted(choice.names.items()):
+        if found[number] == name:
+            continue
+        if number in reasons:
+            raise CrontifyError(f"--name {number}: the line cannot be wrapped: {reasons[number]}")
+        if number not in wanted:
+            raise CrontifyError(f"--name {number}: --line or --match leaves this line out")
+        if name in found.values():
+            raise CrontifyError(f"--name {number}: {name} is the monitor of another line")
 
 
 def _check_program(command: bytes, opened: Opened) -> None:
@@ -110,7 +123,7 @@ def _check_program(command: bytes, opened: Opened) -> None:
 def _aliases() -> tuple[str, ...]:
     from crontify_cli.config import load
 
-    return tuple(load().settings.monitors)
+    return tuple(name for name in load().settings.monitors if not name.startswith("-"))
 
 
 def _state() -> str:
@@ -146,11 +159,9 @@ def _show(opened: Opened, changes: Sequence[Change]) -> None:
 # Asking
 
 
-def _chosen(
-    opened: Opened, changes: Sequence[Change], wrapping: Wrapping | None
-) -> list[Change] | None:
+def _chosen(changes: Sequence[Change], wrapping: Wrapping | None) -> list[Change] | None:
     """Ask for each change; return those that were agreed to, None if nothing is to be written."""
-    taken = {each.monitor for each in changes} | set(edit.monitors(opened.lines, opened.dialect))
+    taken = {each.monitor for each in changes} | set(wrapping.taken if wrapping else ())
     agreed: list[Change] = []
     for index, change in enumerate(changes):
         for note in change.notes:
@@ -189,7 +200,7 @@ def _ask(change: Change, wrapping: Wrapping | None, taken: set[str]) -> Change |
 
 def _rename(change: Change, wrapping: Wrapping, taken: set[str]) -> Change:
     def parse(text: str) -> Change:
-        name = parse_monitor(text)
+        name = parse_argument_monitor(text)
         if name != change.monitor and name in taken:
             raise ValueError(f"{name} is the name of another line")
         return edit.renamed(change, wrapping.program, name)
@@ -202,13 +213,15 @@ def _rename(change: Change, wrapping: Wrapping, taken: set[str]) -> Change:
 # Writing
 
 
-def _carry_out(opened: Opened, planned: Edit, choice: Choice, wrapping: Wrapping | None) -> None:
-    """Show the changes, ask for them and write them; raises CrontifyError."""
+def _carry_out(
+    opened: Opened, planned: Edit, choice: Choice, wrapping: Wrapping | None
+) -> Sequence[Change]:
+    """Show the changes, ask for them and write them; return them. Raises CrontifyError."""
     changes, label = planned.changes, opened.place.label
     verb = "wrap" if wrapping else "unwrap"
     if not changes:
         say(f"{label}: nothing to {verb}")
-        return
+        return ()
     _show(opened, changes)
     asks = sys.stdin.isatty() and not (choice.yes or choice.dry_run)
     if not asks:
@@ -216,12 +229,12 @@ def _carry_out(opened: Opened, planned: Edit, choice: Choice, wrapping: Wrapping
             for note in change.notes:
                 say(f"line {change.line.number}: {note}")
     if choice.dry_run:
-        return
+        return changes
     if asks:
-        agreed = _chosen(opened, changes, wrapping)
+        agreed = _chosen(changes, wrapping)
         if not agreed:
             say(f"{label}: nothing was written")
-            return
+            return ()
         changes = agreed
     elif not choice.yes:
         raise CrontifyError(
@@ -231,6 +244,7 @@ def _carry_out(opened: Opened, planned: Edit, choice: Choice, wrapping: Wrapping
         )
     _write(opened, changes, is_wrap=wrapping is not None)
     say(f"{label}: {len(changes)} line{'s' if len(changes) != 1 else ''} {verb}ped")
+    return changes
 
 
 def _write(opened: Opened, changes: Sequence[Change], *, is_wrap: bool) -> None:

@@ -19,10 +19,11 @@ from crontify_cli.errors import one_line
 _GRACE = 300.0
 """Seconds after which a job that has not started counts as overdue."""
 _SECRET = re.compile(
-    r"(?i)((?:^|[\s'\"])(?:-{1,2}|export\s+)?[\w-]*(?:passw?o?r?d?|pwd|secret|token|key)[\w-]*"
+    r"(?i)((?:^|[\s'\"])(?:-{1,2}|export\s+)?(?=[\w-]*(?:pass|pwd|secret|token|key))[\w-]++"
     r"(?:=|\s+(?=[^-\s])))('[^']*'|\"[^\"]*\"|[^\s'\"]+)"
 )
-_IN_URL = re.compile(r"(\w+://[^\s/:@'\"]*:)[^\s/@'\"]+@")
+# Both take linear time: root may list the crontabs of users who wish it harm.
+_IN_URL = re.compile(r"(\b\w+://[^\s/:@'\"]*:)[^\s/@'\"]+@")
 
 
 def show(crontabs: Sequence[Opened], *, as_json: bool) -> None:

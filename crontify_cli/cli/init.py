@@ -24,7 +24,7 @@ from crontify_cli.config.secret import parse_secret
 from crontify_cli.config.settings import Value
 from crontify_cli.errors import CrontifyError, say
 from crontify_cli.model import Ping
-from crontify_cli.values import parse_monitor
+from crontify_cli.values import parse_argument_monitor, parse_monitor
 
 NO_MONITOR = "crontify-init-test"
 
@@ -115,7 +115,7 @@ def _ask_key(file: str) -> str | None:
 def _parse_monitor(text: str) -> Monitor:
     name, equals, id_ = text.partition("=")
     name, id_ = name.strip(), id_.strip()
-    return Monitor(parse_monitor(name), parse_monitor(id_ if equals else name))
+    return Monitor(parse_argument_monitor(name), parse_monitor(id_ if equals else name))
 
 
 def _write(file: str, key: str | None, monitor: Monitor, base_url: Value | None) -> None:

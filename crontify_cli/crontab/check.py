@@ -187,6 +187,7 @@ def _command(line: Line, job: Job, dialect: Dialect, machine: Machine) -> Iterat
     yield from _shell(command, job, machine)
     yield from _output(command)
     yield from _program(command, job, machine)
+    yield from _relative_files(command)
 
 
 def _bytes(line: Line, dialect: Dialect, command: wrap.Command) -> Iterator[Finding]:
@@ -236,7 +237,7 @@ def _output(command: wrap.Command) -> Iterator[Finding]:
 
 
 def _program(command: wrap.Command, job: Job, machine: Machine) -> Iterator[Finding]:
-    """Yield whether the first program is found, and what is relative to the home directory."""
+    """Yield whether the first program is found, or is relative to the home directory."""
     shape = command.shape
     first = shape.commands[0] if shape and shape.commands else ()
     name = first[0] if first else None
@@ -252,7 +253,6 @@ def _program(command: wrap.Command, job: Job, machine: Machine) -> Iterator[Find
         if name.startswith(b"/"):
             finding = _error("not-found", f"{shown} does not exist, or cannot be executed")
         yield finding if machine.is_installed else finding._replace(level="warning")
-    yield from _relative_files(command)
 
 
 def _relative_files(command: wrap.Command) -> Iterator[Finding]:

@@ -50,13 +50,15 @@ class Wrapping(NamedTuple):
     """What wrapping depends on beside the crontab.
 
     program: how the crontab calls crontify. aliases: the monitors' names in the config.
-    chosen: names for lines, by their numbers. is_wanted: whether a line is to be wrapped.
+    taken: the monitors of other crontabs. chosen: names for lines, by their numbers.
+    is_wanted: whether a line is to be wrapped.
     is_user: whether a word is the name of a user, and of no program.
     """
 
     dialect: Dialect
     program: bytes
     aliases: Collection[str] = ()
+    taken: Collection[str] = ()
     chosen: Mapping[int, str] = {}
     is_wanted: Callable[[Line], bool] = lambda line: True
     is_user: Callable[[bytes], bool] = lambda word: False
@@ -65,7 +67,7 @@ class Wrapping(NamedTuple):
 def plan_wraps(lines: Sequence[Line], wrapping: Wrapping) -> Edit:
     """Return which jobs can be wrapped, with a name for each, and which are left."""
     edit, dialect = Edit([], []), wrapping.dialect
-    taken = {*monitors(lines, dialect), *wrapping.chosen.values()}
+    taken = {*wrapping.taken, *monitors(lines, dialect), *wrapping.chosen.values()}
     for index, line in enumerate(lines):
         if line.kind == "unreadable" and wrapping.is_wanted(line):
             edit.left.append(Left(line, f"{wrap.DAEMONS[dialect]} does not accept this line"))
@@ -112,8 +114,9 @@ def plan_unwraps(
         elif found:
             reason = "not wrapped by `crontify crontab wrap`; --line unwraps it all the same"
             edit.left.append(Left(line, reason))
-        elif wrap.calls_crontify(wrap.read_command(line, dialect)):
-            edit.left.append(Left(line, "crontify is not in front of the whole command"))
+        elif wrap.monitor_of(line, dialect):
+            reason = "it does not have the form that `crontify crontab wrap` writes"
+            edit.left.append(Left(line, reason))
     return edit
 
 
@@ -169,21 +172,21 @@ def _notes(plan: wrap.Plan) -> Iterator[str]:
     if shape.hides_output and plan.quoted:
         yield "the report lacks the output that goes to a file within the command"
     if shape.has_background:
-        yield "a & in the middle starts a background job; put an URL with & in quotes"
+        yield "a & in the middle starts a background job; put a URL with & in quotes"
 
 
 def _hints(words: names.Words) -> Iterator[str]:
     """Yield which options of exec do what a part of the command does."""
-    plain = [(word or b"").decode("utf-8", "replace") for word in words]
-    base = [word.rpartition("/")[2] for word in plain]
-    if "flock" in base:
-        skips = {"-n", "--nb", "--nonblock"} & set(plain)
-        yield f"flock: `exec --overlap {'skip' if skips else 'wait'}` does the same"
-    if "timeout" in base:
-        limit = next((word for word in plain if re.fullmatch(r"\d+(\.\d+)?[smhd]?", word)), "1h")
-        yield f"timeout: `exec --timeout {limit}` does the same and says so in the report"
-    if base[:1] in (["curl"], ["wget"]) and any(map(_is_ping, plain[1:])):
-        yield f"{base[0]} pings another service as well"
+    for part in names.split_runners(words):
+        plain = [(word or b"").decode("utf-8", "replace") for word in part]
+        program = plain[0].rpartition("/")[2] if plain else ""
+        if program == "flock":
+            skips = any(re.fullmatch(r"-\w*n\w*|--nb|--nonblock", word) for word in plain)
+            yield f"flock: `exec --overlap {'skip' if skips else 'wait'}` does the same"
+        elif program == "timeout" and re.fullmatch(r"\d+(\.\d+)?[smhd]?", plain[-1]):
+            yield f"timeout: `exec --timeout {plain[-1]}` does the same and says so in the report"
+        elif program in ("curl", "wget") and any(map(_is_ping, plain[1:])):
+            yield f"{program} pings another service as well"
 
 
 def _is_ping(word: str) -> bool:

@@ -90,11 +90,11 @@ def _lines(
 # Settings
 
 _SETTING = re.compile(
-    rb"""[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^\s="'][^\s=]*|))\s*=\s*"""
-    rb"""(?:"([^"]*)"\s*|'([^']*)'\s*|([^"'\s].*?)\s*)\Z""",
+    rb"""[ \t]*+(?:"([^"\n]*)"|'([^'\n]*)'|([^\s="'][^\s=]*|))\s*=\s*"""
+    rb"""(?:"([^"]*)"\s*|'([^']*)'\s*|([^"'\s](?:.*\S)?)\s*)\Z""",
     re.DOTALL,
 )
-_EMPTY_SETTING = re.compile(rb"""[ \t]*[^\s="']+\s*=\s*\Z""")
+_EMPTY_SETTING = re.compile(rb"""[ \t]*+[^\s="']+\s*=\s*\Z""")
 
 
 def parse_setting(body: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:

@@ -116,11 +116,9 @@ def _program(commands: Iterable[Words]) -> bytes:
 
 def _name(words: Words) -> tuple[bytes, bool]:
     """Return the name of what the words run, and whether it is worth more than a later one."""
-    while words and words[0] is not None and _base(words[0]) in _RUNNERS:
-        behind = _behind(words)
-        if not behind or not _PROGRAM.fullmatch(behind[0] or b""):
-            break
-        words = behind
+    *runners, words = split_runners(words)
+    while runners and not (words and _PROGRAM.fullmatch(words[0] or b"")):
+        words = runners.pop()
     first = words[0] if words else None
     if first is None or not _PROGRAM.fullmatch(first):
         return b"", False
@@ -128,6 +126,16 @@ def _name(words: Words) -> tuple[bytes, bool]:
     if _INTERPRETER.fullmatch(name):
         name = next(filter(None, map(_script, words[1:])), name)
     return _EXTENSION.sub(b"", name), name not in _PREPARES
+
+
+def split_runners(words: Words) -> list[Words]:
+    """Return the words of each program that runs the next, as `nice -n 19`, then the last one's."""
+    parts: list[Words] = []
+    while words and words[0] is not None and _base(words[0]) in _RUNNERS:
+        behind = _behind(words)
+        parts.append(words[: len(words) - len(behind)])
+        words = behind
+    return [*parts, words]
 
 
 def _script(word: bytes | None) -> bytes:

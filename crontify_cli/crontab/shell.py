@@ -100,7 +100,8 @@ class _Piece:
 class _Reader:
     """Follows the tokens of a command, and keeps what `Shape` needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: bytes) -> None:
+        self.text = text
         self.pieces: list[_Piece] = []
         self.piece: _Piece | None = None
         self.operators: list[Token] = []
@@ -180,7 +181,7 @@ class _Reader:
             self._need_shell()
         elif name in (b"[[", b"function", b"coproc") or (name or b"").startswith(b"(("):
             raise UnsureError("a form of bash's")
-        elif _ASSIGNMENT.match(token.text or b"") and token.text is not None:
+        elif _ASSIGNMENT.match(self.text, token.start, token.end):
             self._need_shell()
         else:
             self._program(token)
@@ -203,7 +204,7 @@ def shape(text: bytes, *, bash: bool) -> Shape:
 
     bash: whether the shell knows bash's extensions. Raises UnbalancedError.
     """
-    reader, found = _Reader(), list[Token]()
+    reader, found = _Reader(text), list[Token]()
     try:
         found += (token for token in tokens(text, bash=bash) if token.kind != "comment")
         for token in found:
@@ -228,6 +229,7 @@ def _shaped(text: bytes, reader: _Reader, found: list[Token]) -> Shape:
     if not last or len(reader.pieces) != 1 or len(reader.operators) != int(ends_with_operator):
         return _all_for_the_shell(text, reader, found)
     piece, special = reader.pieces[0], any(_is_special(text, token) for token in found)
+    special = special or (piece.program is not None and _may_vanish(text, piece.program))
     whole = _all_for_the_shell(text, reader, found)
     if piece.program and not (piece.needs_shell or piece.is_compound or special):
         return whole._replace(
@@ -273,6 +275,14 @@ def _is_special(text: bytes, token: Token) -> bool:
     if token.kind == "redirect":
         return not token.plain
     return bool(re.search(rb"[<>]\(", text[token.start : token.end]))
+
+
+def _may_vanish(text: bytes, token: Token) -> bool:
+    """Tell whether a word begins with a substitution, whose output may be nothing.
+
+    The command is then the substitution, and `exec` would have no command to run.
+    """
+    return text.startswith((b"`", b"$("), token.start)
 
 
 def _hides(text: bytes, token: Token) -> bool:

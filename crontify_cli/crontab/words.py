@@ -45,9 +45,8 @@ def tokens(text: bytes, *, bash: bool) -> Iterator[Token]:
     """Yield the tokens of a command.
 
     Raises UnbalancedError for a quote or a substitution that is not closed, and UnsureError for a
-    `case`
-    within a substitution, whose end cannot be found without parsing it, and for a redirection
-    without a target.
+    `case` within a substitution, whose end cannot be found without parsing it, for a redirection
+    without a target, and for quotes and substitutions that are nested too deeply to follow.
     """
     at = 0
     while True:
@@ -57,7 +56,10 @@ def tokens(text: bytes, *, bash: bool) -> Iterator[Token]:
         if text.startswith(b"#", at):
             yield Token("comment", at, len(text), text[at:])
             return
-        token = _redirect(text, at, bash) or _operator(text, at) or _word(text, at, bash)
+        try:
+            token = _redirect(text, at, bash) or _operator(text, at) or _word(text, at, bash)
+        except RecursionError:
+            raise UnsureError("nested too deeply") from None
         yield token
         at = token.end
 

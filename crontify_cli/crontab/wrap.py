@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crontify_cli.crontab.lines import MAX_COMMAND, Line, Text, shell_text
+from crontify_cli.crontab.names import split_runners
 from crontify_cli.crontab.schedule import Dialect
 from crontify_cli.crontab.shell import POSIX_SHELLS, Shape, UnbalancedError, is_bash, shape
 from crontify_cli.crontab.words import Token, tokens
@@ -85,7 +86,10 @@ def insert(to_wrap: Plan, program: bytes, name: str, options: Sequence[bytes] = 
     """
     text, start, end = to_wrap.line.text, to_wrap.start, to_wrap.end
     shell = [b"--shell"] if to_wrap.quoted else []
-    words = [program, b"exec", *options, name.encode(), *shell, b"--"]
+    monitor = name.encode()
+    if name.startswith("~"):
+        monitor = b"'" + monitor + b"'"  # or the shell would expand it to a home directory
+    words = [program, b"exec", *options, monitor, *shell, b"--"]
     inside = _quoted(text[start:end]) if to_wrap.quoted else text[start:end]
     wrapped = text[:start] + b" ".join(words) + b" " + inside + text[end:]
     length = to_wrap.line.job.raw_length if to_wrap.line.job else 0
@@ -156,11 +160,14 @@ def calls_crontify(command: Command) -> bool:
 
 
 def _is_crontify(words: tuple[bytes | None, ...]) -> int:
-    """Return how many words call crontify, 0 if they call something else."""
+    """Return how many words call crontify, with --config; 0 if they call something else."""
     name = (words[0] or b"").rpartition(b"/")[2] if words else b""
-    if name == b"crontify":
-        return 1
-    return 3 if name.startswith(b"python") and words[1:3] == (b"-m", b"crontify_cli") else 0
+    is_module = name.startswith(b"python") and words[1:3] == (b"-m", b"crontify_cli")
+    at = 1 if name == b"crontify" else 3 if is_module else 0
+    option = words[at] or b"" if 0 < at < len(words) else b""
+    if option == b"--config":
+        return at + 2
+    return at + option.startswith(b"--config=")
 
 
 def monitor_of(line: Line, dialect: Dialect) -> str | None:
@@ -182,6 +189,7 @@ def monitor_of(line: Line, dialect: Dialect) -> str | None:
 
 
 def _monitor(words: tuple[bytes | None, ...]) -> str | None:
+    words = tuple(split_runners(words)[-1])
     at = _is_crontify(words)
     if not at or words[at : at + 1] != (b"exec",):
         return None

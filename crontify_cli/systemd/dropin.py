@@ -12,7 +12,7 @@ from crontify_cli.errors import CrontifyError
 from crontify_cli.systemd.manager import run
 from crontify_cli.systemd.unitfile import Command, commands, quoted, word_spans
 from crontify_cli.systemd.units import MARK, OURS, Service
-from crontify_cli.values import parse_monitor
+from crontify_cli.values import parse_argument_monitor
 
 CREDENTIAL = "crontify-api-key"
 """The name of the credential that the API key is passed as (`config.load` reads it)."""
@@ -84,7 +84,7 @@ def check_monitor(name: str) -> str:
 
     Raises ValueError.
     """
-    parse_monitor(name.replace("%i", "i"))
+    parse_argument_monitor(name.replace("%i", "i"))
     return name
 
 

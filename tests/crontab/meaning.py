@@ -140,6 +140,13 @@ job caf? caf[!x]
 job "" '' x
 job a\ b
 job {a,b}
+X=$HOME job "$X"
+CODE="$((1 + 2))" Y=`echo a` job "$Y"
+X=$(false)
+X=$(job a)
+$(job b >&2)
+$(echo job) a
+`echo job` a > f
 sleep 0.01; job a
 """.strip("\n").split("\n")
 """A hundred commands and more, as a crontab has them after its five fields."""
@@ -293,7 +300,16 @@ def generated(count: int, seed: int) -> Iterator[bytes]:
 
 def _simple(chosen: random.Random) -> str:
     words = [
-        chosen.choice(("job", "job", "echo", "CODE=2 job", "printf '%s\\n'".replace("%", "\\%")))
+        chosen.choice(
+            (
+                "job",
+                "job",
+                "echo",
+                "CODE=2 job",
+                "CODE=$((1+1)) job",
+                "printf '%s\\n'".replace("%", "\\%"),
+            )
+        )
     ]
     words += chosen.choices(_ARGUMENTS, k=chosen.randrange(4))
     return chosen.choice((" ", "  ")).join(words) + chosen.choice(_REDIRECTS)

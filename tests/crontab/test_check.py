@@ -110,6 +110,12 @@ def test_a_wrapped_line_is_looked_at_as_before() -> None:
     assert found == {"not-found": "error", "partial-redirect": "warning"}
 
 
+def test_a_wrapped_line_has_each_surprise_once() -> None:
+    line = b"0 0 * * * /usr/bin/crontify exec n -- job > log\n"
+    (own,) = [each for each in check(read(line), "debian", MACHINE) if each.code == "relative"]
+    assert own.message == "log is relative to the home directory"
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

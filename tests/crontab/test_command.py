@@ -105,6 +105,10 @@ def test_lines_and_names_can_be_chosen(crontify: Crontify, table: Path) -> None:
         (("--name", "2=x"), 1, "line 2 of"),
         (("--line", "99"), 1, "line 99 of"),
         (("--name", "5=x"), 1, "the line cannot be wrapped: it calls crontify already"),
+        (("--name", "3=-x"), 2, "exec takes it for an option"),
+        (("--name", "\u00b2=x"), 2, "is not N=MONITOR"),
+        (("--name", "3=own"), 1, "own is the monitor of another line"),
+        (("--line", "4", "--name", "3=x"), 1, "--line or --match leaves this line out"),
         (("--name", "3=x", "--name", "4=x"), 2, "each line needs a monitor of its own"),
         (("--user", "root"), 2, "--user goes with neither"),
         (("--cron", "vixie"), 2, "not one of debian, cronie, busybox"),
@@ -118,13 +122,44 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert message in done.stderr
 
 
+def test_a_name_may_be_given_again_to_the_line_that_has_it(crontify: Crontify, table: Path) -> None:
+    """As Ansible does, which runs the same command each time."""
+    args = ("crontab", "wrap", "--yes", "--line", "3", "--name", "3=db", str(table))
+    assert crontify(*args).returncode == 0
+    after = table.read_bytes()
+    again = crontify(*args)
+    assert (again.returncode, table.read_bytes()) == (0, after), again.stderr
+
+
+def test_jobs_of_several_crontabs_have_different_monitors(
+    crontify: Crontify, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("0 3 * * * /srv/dump\n")
+    done = crontify("crontab", "wrap", "--yes", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert done.returncode == 0, done.stderr
+    assert " exec dump -- " in (tmp_path / "a").read_text()
+    assert " exec dump-2 -- " in (tmp_path / "b").read_text()
+
+
+def test_a_name_with_a_tilde_reaches_exec(crontify: Crontify, table: Path) -> None:
+    """The shell would expand it to a home directory, and exec would refuse to run the job."""
+    assert crontify("crontab", "wrap", "--yes", "--name", "3=~root", str(table)).returncode == 0
+    assert b" exec '~root' -- /bin/dump" in table.read_bytes()
+    shown = json.loads(crontify("crontab", "list", "--json", str(table)).stdout)
+    assert shown[0]["monitor"] == "~root"
+    assert crontify("crontab", "unwrap", "--yes", str(table)).returncode == 0
+    assert table.read_bytes() == TABLE
+
+
 def test_an_alias_of_the_config_is_the_name(crontify: Crontify, table: Path, home: Path) -> None:
     config = home / ".config/crontify/config.toml"
     config.parent.mkdir(parents=True)
     config.touch(0o600)
-    config.write_text('[monitors.Nightly_Dump]\nid = "cl123"\n')
+    config.write_text('[monitors.-Tick]\n[monitors.Nightly_Dump]\nid = "cl123"\n')
     assert crontify("crontab", "wrap", "--yes", str(table)).returncode == 0
     assert b" exec Nightly_Dump -- /bin/dump" in table.read_bytes()
+    assert b" exec tick --shell -- " in table.read_bytes()  # -Tick would be an option
 
 
 def test_a_missing_final_newline_is_told_and_not_added(crontify: Crontify, table: Path) -> None:
@@ -133,6 +168,29 @@ def test_a_missing_final_newline_is_told_and_not_added(crontify: Crontify, table
     assert table.read_bytes() == WRAPPED[:-1]
     assert "the last line has no newline; Debian's cron ignores the whole file" in done.stderr
     assert "\\ No newline at end of file" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"0 1 * * * /bin/job " + b"x" * 2**20,
+        b"0 1 * * * /bin/job " + b"key" * 2**18,
+        b"0 1 * * * " + b"$(" * 5000,
+        b"0 1 * * * " + b'"$(' * 5000 + b')"' * 5000,
+        b"A=x" + b" " * 2**20 + b"y",
+        b" " * 2**20 + b"A =",
+    ],
+    ids=["word", "keys", "open", "nested", "value", "blanks"],
+)
+@pytest.mark.parametrize("command", [("list",), ("check",), ("wrap", "--dry-run")])
+def test_no_line_of_a_user_stops_root(
+    crontify: Crontify, tmp_path: Path, line: bytes, command: tuple[str, ...]
+) -> None:
+    """A minute is a thousand times what a line of a megabyte takes, unless time is quadratic."""
+    path = tmp_path / "table"
+    path.write_bytes(line + b"\n1 1 * * * /bin/true\n")
+    done = crontify("crontab", *command, "--cron", "cronie", str(path), text=False)
+    assert done.returncode in (0, 1), done.stderr[-300:]
 
 
 # Questions

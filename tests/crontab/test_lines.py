@@ -48,6 +48,8 @@ def test_what_the_shell_gets(command: bytes, debian: bytes, cronie: bytes, has_s
         (b"P1=a\\%b", (b"P1", b"a\\%b")),
         (b"SHELL=/bin/sh\r", (b"SHELL", b"/bin/sh")),
         (b"  E = \xff ", (b"E", b"\xff")),
+        (b"L=a  b c  ", (b"L", b"a  b c")),
+        (b"L=a\x0b\x0c", (b"L", b"a")),
         (b"Q='a''b'", None),
         (b'Q="a\\"b"', None),
         (b'M="x" tail', None),

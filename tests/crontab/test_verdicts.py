@@ -109,6 +109,67 @@ def test_notes_name_the_options_and_other_pings_without_their_addresses() -> Non
     assert "background job" in notes[45]
 
 
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        (b"flock -xn /run/l /bin/x", "--overlap skip"),
+        (b"flock -w 5 /run/n /bin/x", "--overlap wait"),
+        (b"nice flock --nonblock /run/l -c 'a b'", "--overlap skip"),
+        (b"timeout -k 5 1h /bin/x", "--timeout 1h"),
+        (b"env A=1 timeout --signal=KILL 90 /bin/x 7", "--timeout 90"),
+        (b"timeout $LIMIT /bin/x 7", ""),
+        (b"grep timeout 7", ""),
+        (b"rm -n flock", ""),
+    ],
+)
+def test_the_options_that_are_suggested_do_what_the_command_does(command: bytes, note: str) -> None:
+    lines = read(b"* * * * * " + command + b"\n", "debian")
+    (change,) = edit.plan_wraps(lines, Wrapping("debian", PROGRAM)).changes
+    assert (note in " ".join(change.notes)) if note else not change.notes
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"nice -n 19 crontify exec own -- /bin/x",
+        b"flock -n /run/l /opt/bin/crontify exec --timeout 5 own -- /bin/x",
+        b"crontify --config /etc/x.toml exec own -- /bin/x",
+        b"sudo -u me crontify --config=/etc/x.toml exec own /bin/x",
+    ],
+)
+def test_the_monitor_is_known_wherever_the_line_calls_exec(command: bytes) -> None:
+    (line,) = read(b"* * * * * " + command + b"\n", "debian")
+    assert list(edit.monitors([line], "debian")) == ["own"]
+
+
+def test_unwrap_tells_only_of_lines_that_call_exec() -> None:
+    lines = read(
+        b"* * * * * crontify flush\n* * * * * job; crontify ping success x\n"
+        b"* * * * * nice crontify exec x -- job\n",
+        "debian",
+    )
+    (left,) = edit.plan_unwraps(lines, "debian", lambda line, found: True).left
+    assert left.line.number == 3
+    assert "does not have the form" in left.reason
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"X=$HOME /bin/x",
+        b'X="$(cat /srv/x)" /bin/x',
+        b"A=1 X=`id` /bin/x > /srv/log",
+        b"X=$(/bin/x)",
+        b"`/bin/x`",
+        b"$(/bin/x) a",
+    ],
+)
+def test_what_only_a_shell_can_run_goes_to_one_if_an_expansion_is_in_it(command: bytes) -> None:
+    lines = read(b"* * * * * " + command + b"\n", "debian")
+    (change,) = edit.plan_wraps(lines, Wrapping("debian", PROGRAM)).changes
+    assert b" --shell -- '" + command.partition(b" > ")[0] + b"'" in change.after
+
+
 def test_a_setting_counts_for_the_lines_below_it_only() -> None:
     lines = read(
         b"1 * * * * job &> /srv/a\nSHELL=/bin/bash\n2 * * * * job &> /srv/a\n"
