@@ -102,6 +102,38 @@ def cause(text: str) -> str:
         ("0 errors, 0 warnings\nno errors found\nrows differ\n", "rows differ"),
         ("loading\ntable a: rows differ\nremoving the lock\n", "table a: rows differ"),
         ("make: *** [Makefile:2: all] Error 1\n", "make: *** [Makefile:2: all] Error 1"),
+        (
+            "error: no feed\n\nCaused by:\n    0: opening a\n    1: connection refused\n",
+            "1: connection refused | error: no feed",
+        ),
+        (
+            "error: a\n\nCaused by:\n  b failed\n\nCaused by:\n  not found\n",
+            "not found | error: a | b failed",
+        ),
+        (
+            "dump: error: query failed\ndump: detail: Query was: LOCK TABLE a\n",
+            "dump: error: query failed dump: detail: Query was: LOCK TABLE a",
+        ),
+        ("Failed to list a: denied\nWARN: a is empty\n", "Failed to list a: denied"),
+        (
+            "Backup of disk 2 failed - not mounted\njob errors\n",
+            "Backup of disk 2 failed - not mounted | job errors",
+        ),
+        ("listen on 0.0.0.0:80 failed (in use)\nclosing\n", "listen on 0.0.0.0:80 failed (in use)"),
+        ("connecting to a failed\nclosing failed connections\n", "connecting to a failed"),
+        ("✔ connected\n✖ the tables differ\n✔ disconnected\n", "✖ the tables differ"),
+        ("[job] the disk is odd\n[job] end\n", "[job] the disk is odd"),
+        ("a.exe: odd\nFiles: 12\nData scanned: 12.00 MB\n", "a.exe: odd"),
+        ("│ no such file │\n", "no such file"),
+        (
+            "INFO sh: cp: cannot stat a\nERROR task failed with exception\n",
+            "INFO sh: cp: cannot stat a",
+        ),
+        (
+            "There are no commands like a\n\n  Did you mean one of these?\n      b\n      c\n",
+            "There are no commands like a",
+        ),
+        ("WARN a not reachable\nERROR timed out\n", "ERROR timed out | WARN a not reachable"),
     ],
 )
 def test_what_belongs_together_is_told_together_and_once(output: str, expected: str) -> None:
@@ -122,6 +154,10 @@ def test_what_belongs_together_is_told_together_and_once(output: str, expected: 
         ('{"level":"error","msg":"upload failed","err":"403"}', "upload failed: 403"),
         ('{"level":50,"msg":"upload failed","err":{"message":"403"}}', "upload failed: 403"),
         ('{"level":3,"short_message":"upload failed: 403"}', "upload failed: 403"),
+        ("FATA[0012] upload failed: 403", "FATA[0012] upload failed: 403"),
+        ("[123456.789012] upload failed: 403", "upload failed: 403"),
+        ("<27>1 2026-11-27T03:00:05Z srv job 12 - - upload failed: 403", "upload failed: 403"),
+        ("2026-11-27T03:00:05Z upload to a error: 403", "upload to a error: 403"),
         ('fatal: [h]: FAILED! => {"changed": false, "msg": "403"}', "fatal: [h]: FAILED!: 403"),
     ],
 )

@@ -46,19 +46,24 @@ _FAILURE = (
 _PASSING = r"\b(?:INFO|DEBUG|TRACE|NOTICE|info|debug|trace|notice)\b"
 """What loggers write in front of lines that are no failure."""
 _TRACEBACK = r"([ |]*)(?:\+ Exception Group )?Traceback \(most recent call last\):"
+_OWN_FRAME = r'[> ]*File "'
+"""A frame that a logger has marked, at the margin of the traceback."""
 _CHAINED = r"[ |]*(?:During handling of the above|The above exception was)"
-_EXITED = r"returned non-zero exit status|exit code -?\d+$"
+_EXITED = r"returned (?:a )?non-zero exit (?:status|code)|exit code -?\d+\.?$"
 _PANICKED = r"thread '.*'(?: \(\d+\))? panicked at \S+:\d+:$"
 _FRAME = (
     r"\s+at \S|\s+from \S+:\d+:in |#0\s|\s+\.\.\. \d|Stack trace:"
     r"|\s+\(\w[^)]{0,40}\) \S+:\d+: "
 )
+_GO_CALL = r"[\w./*()-]+\(.*\)$"
 _GO_FRAME = r"\s+/?\S+\.\w+:\d+(?: \+0x\w+)?"
+_NUMBERED = r"\d+: "
 _OPEN = r":$|\d (?:\w+ )?errors? (?:for|in) \S+$|\) at \S+ \(.*\)\.$"
 """The end of a line that needs the next one to make sense."""
 _CARET = r"(?:\[\w+\])?[\s|]*[\^~][\^~\s|]*"
+_NEW_SENTENCE = r"(?:cannot|can['’]t|could ?n[o'’]t|unable to|failed to|errors?)\b"
 _READABLE = r"[A-Za-z]{2,}\W{1,3}[A-Za-z]{2,}"
-_DETAIL = r"\W*(?:\d+\W+)?(?:DETAIL|Detail|detail|Reason|reason):\s"
+_DETAIL = r"\W*(?:\d+\W+|[\w.-]+: )?(?:DETAIL|Detail|detail|Reason|reason):\s"
 
 
 class _Line(NamedTuple):
@@ -98,14 +103,18 @@ def find_causes(text: str) -> list[str]:
     if len(near) > 2:  # the next best, and of its equals the last
         equals = [at for at in near[1:] if lines[at].score == lines[near[0]].score]
         near = [near[0], *reversed(equals), *near[1:]]
-    return _distinct([_whole(lines, at) for at in [best, *(near[:40] or _before(lines, best))]])
+    told = [best, *near[:40], *_before(lines, best, alone=not near)]
+    return _distinct([_whole(lines, at) for at in told])
 
 
-def _before(lines: Sequence[_Line], best: int) -> list[int]:
-    """Return the place of the line before, if the best one alone leaves a question open."""
+def _before(lines: Sequence[_Line], best: int, *, alone: bool) -> list[int]:
+    """Return the place of the line before, if the best one alone leaves a question open.
+
+    alone: whether no other line is told next to the best one.
+    """
     if best == 0 or not lines[best - 1].score >= shapes.PLAIN:
         return []
-    vague = lines[best].score < shapes.ERROR
+    vague = alone and lines[best].score < shapes.ERROR
     return [best - 1] if vague or lines[best - 1].score == shapes.TELLING_WARNING else []
 
 
@@ -189,6 +198,8 @@ def _scores_of_tracebacks(lines: Sequence[str]) -> list[int | None]:
         if margin < 0 and (header := compiled(_TRACEBACK).fullmatch(line)):
             margin = len(header[1]) + 2 * ("+ Exception" in line)
             scores[at] = shapes.NOISE
+        elif margin >= 0 and compiled(_OWN_FRAME).match(line):
+            scores[at] = shapes.NOISE
         elif margin >= 0:
             scores[at] = shapes.NOISE
             if len(line) - len(line.replace("|", " ").lstrip()) <= margin:
@@ -234,7 +245,7 @@ def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
     if compiled(_PANICKED).match(raw):
         lines[at + 1] = following._replace(score=shapes.EXCEPTION)
     elif line.text == "Caused by:":
-        lines[at + 1] = following._replace(score=max(shapes.CAUSE + 2, following.score))
+        _regard_chain(lines, at)
     elif following.score == shapes.NOISE and compiled(_CARET).fullmatch(raw_next):
         if line.score < shapes.EXCEPTION and not shapes.is_marked(line.text):
             lines[at] = line._replace(score=shapes.NOISE)  # the source that a compiler quotes
@@ -247,15 +258,27 @@ def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
     ):
         lines[at] = line._replace(score=following.score)
         lines[at + 1] = following._replace(score=shapes.PLAIN)
-    elif _sums_up(line, following):
+    elif _sums_up(line, following) or _is_detailed_by(line, following):
         lines[at] = line._replace(score=max(shapes.ERROR, following.score))
         lines[at + 1] = following._replace(score=shapes.PLAIN)
-    elif " " not in line.text and compiled(_GO_FRAME).fullmatch(raw_next):
+    elif compiled(_GO_FRAME).fullmatch(raw_next) and (
+        " " not in line.text or compiled(_GO_CALL).match(line.text)
+    ):
         lines[at] = line._replace(score=shapes.NOISE)
     elif shapes.PLAIN <= line.score < shapes.EXCEPTION and not line.indent:
-        told = at and lines[at - 1].score >= shapes.EXCEPTION
+        told = any(before.score >= shapes.EXCEPTION for before in lines[max(0, at - 3) : at])
         if not told and compiled(_FRAME).match(raw_next):
             lines[at] = line._replace(score=shapes.EXCEPTION)
+
+
+def _regard_chain(lines: list[_Line], at: int) -> None:
+    """Correct the scores of the causes below a line `Caused by:`: the last is the deepest."""
+    last = at + 1
+    while last + 1 < len(lines) and compiled(_NUMBERED).match(lines[last + 1].text):
+        last += 1
+    is_deepest = all(line.text != "Caused by:" for line in lines[last + 1 : last + 4])
+    least = shapes.EXCEPTION if is_deepest else shapes.CAUSE + 2
+    lines[last] = lines[last]._replace(score=max(least, lines[last].score))
 
 
 def _sums_up(line: _Line, following: _Line) -> bool:
@@ -266,6 +289,11 @@ def _sums_up(line: _Line, following: _Line) -> bool:
         and line.indent < following.indent
         and shapes.INFO <= following.score < shapes.EXCEPTION
     )
+
+
+def _is_detailed_by(line: _Line, following: _Line) -> bool:
+    outdone = shapes.SUMMARY <= line.score < following.score
+    return outdone and compiled(_DETAIL).match(following.text) is not None
 
 
 def _continues(line: _Line, following: _Line, raw: str) -> bool:
@@ -279,6 +307,7 @@ def _continues(line: _Line, following: _Line, raw: str) -> bool:
         and shapes.ADVICE < following.score < shapes.EXCEPTION
         and line.score > shapes.ADVICE
         and not shapes.is_from_program(following.text)
+        and not compiled(_NEW_SENTENCE).match(following.text)
         and not shapes.is_marked(following.text)
     )
 
@@ -295,7 +324,7 @@ def _errors(lines: Sequence[_Line]) -> list[int]:
         if score >= shapes.SUMMARY:
             place = -at if score == shapes.PROGRAM else at
             scored.append((-(score - _MOVED_ON if after > _NEAR else score), place))
-        after += score > shapes.NOISE
+        after += shapes.NOISE < score < shapes.SUMMARY
     scored.sort()
     return [abs(place) for _, place in scored]
 
@@ -329,7 +358,7 @@ def _joint(text: str, detail: str) -> str:
 
 def _last_words(lines: Sequence[_Line]) -> list[str]:
     """Return the last line that is not noise, preferably one that is no advice either."""
-    for least in (shapes.PLAIN, shapes.ADVICE, shapes.INFO, shapes.NOISE):
+    for least in (shapes.TELLING_INFO, shapes.PLAIN, shapes.ADVICE, shapes.INFO, shapes.NOISE):
         for line in reversed(lines):
             if line.score >= least and compiled(r".*\w").match(line.text):
                 return [_tidy(line.text.lstrip("+ "))]
@@ -342,7 +371,12 @@ def _distinct(texts: Sequence[str]) -> list[str]:
     said: list[set[str]] = []
     for text in map(_tidy, texts):
         words = set(compiled(r"\w+").findall(text.lower())) or {text}
-        if any(text in other or other in text for other in kept):
+        if any(text in other for other in kept):
+            continue
+        ends = [at for at, other in enumerate(kept) if text.endswith(f": {other}")]
+        if ends:
+            kept[ends[0]], said[ends[0]] = text, words
+        if ends or any(other in text for other in kept):
             continue
         if any(len(words & other) * 10 >= 8 * max(len(words), len(other)) for other in said):
             continue

@@ -28,7 +28,7 @@ class LogLine(NamedTuple):
 
 _ERRORS = (
     *("error", "err", "e", "severe", "failure", "failed", "fail", "fatal", "ftl", "critical"),
-    *("crit", "panic", "pnc", "dpanic", "emerg", "emergency", "alert"),
+    *("crit", "panic", "pnc", "dpanic", "emerg", "emergency", "alert", "erro", "fata"),
 )
 _WARNINGS = ("warning", "warn", "wrn", "w", "deprecation", "deprecated")
 _INFOS = (
@@ -48,17 +48,20 @@ _STAMP = r"""(?x) [\[(]?
       | (?:[A-Z][a-z]{2},?\ )?[A-Z][a-z]{2}\ {1,2}\d\d?(?:,?\ \d{4},?)?\ \d\d?:\d\d:\d\d
             (?:[.,]\d{1,9})?
       | \d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?![\d:]|-\d)
-      | 1\d{9}(?:\d{3}|\.\d{1,9})?(?!\d)
+      | 1\d{9}(?:\d{3}|\.\d{1,9})?(?!\d) | \ *\d{1,8}\.\d{6}(?=\])
     )
     (?:\ ?(?:Z\b|[+-]\d\d:?\d\d|UTC\b|GMT\b|[AP]M\b|CES?T\b))?(?:\ \d{4}\b)?
     [\])]? [,:|;]? (?:\ (?:-|\|)(?=\ ))?"""
-_WRAPPED = r"(?:[\w.-]+\ +\|\ | *[│┃║|] ?(?! *\d)|#\d+ \d+\.\d+ |std(?:err|out) [FP] |<[0-7]>)"
-"""What container runtimes, builders and boxes put in front of each line."""
+_WRAPPED = (
+    r"(?:[\w.-]+\ +\|\ | *[│┃║|] ?(?! *\d)|#\d+ \d+\.\d+ |std(?:err|out) [FP] "
+    r"|<\d{1,3}>(?:1 (?:\S+ ){5}(?:-|\[[^\]]*\]) )?)"
+)
+"""What container runtimes, builders, boxes and syslog put in front of each line."""
 
 _UPPER = (
     "TRACE|DEBUG|VERBOSE|FINE|CONFIG|INFO|INFORMATION|NOTICE|WARN|WARNING|ERROR|SEVERE|FATAL"
     "|CRITICAL|ALERT|EMERG|EMERGENCY|PANIC|DPANIC|FAILURE|FAILED|FAIL"
-    "|ERR|CRIT|INF|WRN|DBG|FTL|PNC|TRC"
+    "|ERR|CRIT|INF|WRN|DBG|FTL|PNC|TRC|ERRO|FATA"
 )
 _AFTER_STAMP = (
     rf"(?<![\w='\"/-])(?:{_UPPER})(?![\w='\"]|-\w)"
@@ -100,7 +103,7 @@ def read(line: str) -> LogLine:
     indent = len(line) - len(bare)
     if wrapped := _compiled(_WRAPPED).match(line):
         indent = 0
-        rest = line[wrapped.end() :]
+        rest = line[wrapped.end() :].rstrip(" │┃║")
         bare = rest.lstrip()
         indent = len(rest) - len(bare)
     stamp = _compiled(_STAMP).match(bare)
@@ -123,7 +126,8 @@ def _plain(text: str, indent: int, *, stamped: bool) -> LogLine:
     if letter := _compiled(_ONE_LETTER).match(text):
         level = _LEVELS[letter[1].lower().replace("f", "fatal")]
         return LogLine(level, indent, text[letter.end() + 1 :].rpartition(" -- ")[2].lstrip(" :"))
-    if stamped and (found := _compiled(_AFTER_STAMP).search(text, 0, 120)):
+    found = _compiled(_AFTER_STAMP).search(text, 0, 120) if stamped else None
+    if found and (found[0].isupper() or text[: found.start()].count(" ") < 3):
         return LogLine(_LEVELS[found[0].lower()], indent, _from_level(text, *found.span()))
     if found := _compiled(_AT_START).match(text):
         return LogLine(_LEVELS[found[1].lower()], indent, _from_level(text, *found.span(1)))

@@ -8,8 +8,8 @@ from functools import cache
 
 # From best to worst. What scores less than CAUSE never stands next to another line.
 ROOT, EXCEPTION, ERROR, CAUSE = 92, 86, 68, 50
-SUMMARY_OF_ERROR, PROGRAM, TELLING_WARNING, WARNING, SUMMARY = 49, 45, 42, 34, 32
-PLAIN, ADVICE, INFO, NOISE = 20, 10, 6, 0
+SUMMARY_OF_ERROR, TELLING_WARNING, BUSY, PROGRAM, WARNING, SUMMARY = 49, 47, 46, 45, 34, 32
+TELLING_INFO, PLAIN, FIGURE, ADVICE, INFO, NOISE = 30, 20, 15, 10, 6, 0
 
 
 @cache
@@ -32,12 +32,13 @@ _NOISE = _any(r"""
     \s+\(\w[^)]{0,40}\) \S+:\d+: |\s+\S+:\d+:(?:\d+:)? in\s
     \s+\S.{0,300} called at \S+ line \d+|\s+\w+, called at\s
     \++ |goroutine \d+ |\[signal SIG|created by \S+ in goroutine
-    \s*\d+ +\||\s*\|(?:\s*$|\s{2,}|\s*[\^~-])|\s*> +\d+ \||\s*│\s+\d+:\s
+    \s*\d+ +\||\s*(?:[➜❱→>] *)?\d+▕|\s*\|(?:\s*$|\s{2,}|\s*[\^~-])|\s*> +\d+ \||\s*│\s+\d+:\s
     \s*(?:-->|:::) \S+:\d+|\S+:\d+(?::\d+)?$|\s*# \S+:\d+:in\s
+    \S+:\d+:in [`'][^`']*'$|\[stacktrace\]$
     (?:[Ss]tack ?[Tt]race(?:back)?|[Ss]tack [Bb]acktrace|Backtrace|Call[Ss]tack|Calls)\b.{0,40}:
     --- End of |in expression starting at |LINE \d+:|Node\.js v|# [\w./-]+$|[\w.-]*\s*: +ok=\d
     thread '.*'(?: \(\d+\))? panicked at \S+:\d+:$
-    \s*(?:errno|code|syscall|path|address|port|signal|cwd|cmd|dest|killed|spawnargs):\s
+    \s*"?(?:errno|code|syscall|path|address|port|signal|cwd|cmd|dest|killed|spawnargs)"?:\s
     (?:code|errno|syscall|path|dest|cwd|command|signal|workspace|location) \S+$
 """)
 """Blank lines, rulers, stack frames, quoted source, traced commands, properties of errors."""
@@ -52,15 +53,15 @@ _ADVICE = r"[\W_]*(?:error:\s)?" + _any(r"""
     re-?run\b|retry with |consult |refer to |report bugs|or (?:set|use|run)\s
     type ['"`:]|use (?!of\b)|run (?:['"`]|with|again)|\* (?:try|run|get)
     to (?:see|get|fix|use|run|list|re-?run|resolve|accept|continue|skip|ignore|debug|change)\s
-    to (?:enable|disable|address)\s
-    a complete log of |full (?:log|output)|\S*/_logs/|https?://|\[help \d
+    to (?:enable|disable|address|\w+ (?:an?|the|this|these|your|it|that|more))\s
+    a complete log of |full (?:log|output)|\S*/_logs/|https?://\S+\W*$|\[help \d
     \(?background on |\[(?:sql|parameters): |(?:context|statement): |in addition:|caused by:$
     this is (?:related to|probably not)|total time:
 """)
 _HEADING = r"[*=#~_!-]{8,}$"
 _SUMMARY_HINT = (
     r"exit|error|fail|code|status|abort|halt|terminat|return|recover|test|giving|see "
-    r"|done|problem|unsuccess|incomplete|previous|due to"
+    r"|done|problem|unsuccess|incomplete|previous|due to|fehler|erreur|errores"
 )
 """Quick to look for, and part of whatever is a summary."""
 _SUMMARY = _any(
@@ -71,7 +72,10 @@ _SUMMARY = _any(
     \b(?:exit|return|error|status)[ -]?(?:code|status)[ =:]+-?\d+\W*$|exit status \d+$
     \bcode=exited|failed with result|\d exit status\b|\(code \d+\)
     \*\*\* (?:\[.*\] |.*)error -?\d+|: \[.*\] error -?\d+|subcommand failed|recipe for target
-    \b[1-9]\d* (?:\w+ ){0,2}(?:errors?|failures?|failed|problems?)\b(?!: \S)
+    (?<![\w.:])[1-9]\d* (?<![45]\d\d )(?:\w+ ){0,2}(?:errors?|failures?|problems?)\b(?!: \S)
+    (?:^\W*|[,;(|=+·-] ?|: |\b(?:with|and|of|but|had) )[1-9]\d* (?:\w+ ){0,2}failed\b(?!: \S)
+    ^\W*(?:[\w-]+ )?[\w-]+ ?[:=] ?(?:failure|failed|error|aborted|incomplete)\W*$
+    \b(?:failed|ended|terminated|aborted) with (?:an? )?(?:exceptions?|errors?)\W*$
     \b(?:errors|failures|failed)[=:] ?[1-9]|completed with \d+ err|\bincomplete, errors
     \berrors?(?:\(s\))? found\b
     ^\W*(?:fail|failed|failures?|failed tests|errors?|abort(?:ed|ing)|terminated)\W*$
@@ -80,38 +84,47 @@ _SUMMARY = _any(
     compilation (?:terminated|aborted)|compiler error output|could not compile|halted$
     ^test result: |^error: test failed|there are test failures|^\W*tests run:|^-+ fail
     index files failed|^done\b|see (?:above|the (?:log|output))
+    vorheriger? fehler|erreurs? précédentes?|errores anteriores
 """
 )
 _BARE_FAILURE = (
     r"\W*(?:[\w-]+ ){1,2}(?:has )?(?:failed|failure|aborted|halted|terminated|unsuccessful)\W*$"
 )
-_MANNERS = r"[\W_]*" + _any(r"""
-    \d+[.%]|clean(?:ing|ed)?[\s-]*up|good ?bye|bye|thank|done|finish|complete|success|ok\b
-    clos(?:ing|ed)|shut(?:ting)? ?down|stopp(?:ing|ed)|exit(?:ing)?\b|end(?:ed)?\b|terminating
-    (?:remov|delet|releas|restor|dropp|flush|sav)(?:ing|ed)|disconnect|unlock|unmount
+_MANNERS = r"[\W_]*(?:[\w .-]{1,30}\]\W*|[\w.-]{1,30}: )?" + _any(r"""
+    \d+[.%]|clean(?:ed)?[\s-]*up|good ?bye|bye|thank|done|finish|complete|success|ok\b
+    closed|shut(?:ting)? ?down|stopped|exit\b|end(?:ed)?\b|disconnect|unlock|unmount
+    (?:remov|delet|releas|restor|dropp|flush|sav|process)ed|copy\b|copied|loaded
     roll(?:ing|ed)? ?back|total\b|elapsed|(?:real|user|sys)\s|took |time:|duration
-    start|begin|running|collecting|downloading|fetching|reading|building|process(?:ing|ed)
-    copy(?:ing)?\b|copied|load(?:ing|ed)|sending|connecting|using|waiting|creating|compiling
-    get:\d|hit:\d|report(?:ing)?\b|skipp|crash dump is|pool\b|progress|step\b
+    start|begin|get:\d|hit:\d|report\b|skipp|crash dump is|pool\b|progress|step\b
+    (?!(?:noth|miss|warn|str|dur|exist|incom|outgo|remain|follow|pend|expect)ing\b)[a-z]{2,}ing\b
+    .{0,80}\s(?:ok|done|passed)\W*$
 """)
 """What programs say on their way, and when they leave."""
+_ENDS_IN_FAILURE = (
+    r"\b(?:failed|failure|errors?|aborted|lost)(?:\W*$|\s?[:;,(]"
+    r"| (?:with|after|for|on|to|at|in|due|because)\b)"
+)
+"""Tells `connecting to db failed` from `closing failed connections`."""
 _NEGATED = _any(r"""
     \b(?:no|0|zero|without(?: any)?|non-?fatal) (?:\w+ )?(?:errors?|fail\w+|warnings?|problems?)\b
-    \b(?:errors?|failures?|failed|unreachable)[=:]\s?0\b
+    \b(?:errors?|failures?|failed|unreachable)[=:]\s?0\b|\bkeine (?:\w+ )?fehler
 """)
 _STRONG = r"(?<![\w-])" + _any(
     r"""
     no (?:such|space|route|match|matching|rule|module|package|valid|public|secret|default)\b
     no (?:configuration|suitable|response|data|hosts?|key|free|credentials|entry|nodes?)\b
-    no (?:pom|available|longer)\b
+    no (?:pom|available|longer|solution|candidates?|versions?|distribution|actionable|usable)\b
+    another (?:instance|process|copy|job|backup|run)\b
     not (?:found|permitted|allowed|exist|supported|recogni[sz]ed|defined|known|a |an |in )
     not (?:available|authori[sz]ed|enough|connected|been|installed|implemented|accessible|match)
     not (?:valid|writable|readable|running|open|resolve|load|specified)
-    not be (?:found|opened|read|resolved|reached)|(?:do|is|did|are|was) not\s
+    not (?:reachable|be (?:found|opened|read|resolved|reached|established))\b
+    (?:do|is|did|are|was|has|had|wo) ?n[o'’]t\s
     cannot\b|can['’]t\b|can not\b|could ?n[o'’]t\b|does ?n[o'’]t\b|unable to\s
     denied\b|access is denied|refused\b|forbidden|unauthori[sz]ed|tim(?:ed|e)[ -]?out\b
-    unreachable|reset by|broken pipe|quota|disk (?:is )?full|out of (?:memory|range|bounds)\b
-    out of (?:space|disk)|insufficient|too (?:many|long|large|big|few|small|old)|exceed\w*
+    unreachable|reset by|broken pipe|quota|disk (?:is )?full|stale file|insufficient
+    out of (?:memory|range|bounds|space|disk)\b|inappropriate|exceed\w*
+    too (?:many|long|large|big|few|small|old)
     already (?:exists?|in use|running|locked|been)|deadlock|conflicts?\b|overwritten|untracked
     un(?:recogni[sz]ed|defined|declared|bound|supported|resolved|expected(?:ly)?)\b
     expired|mismatch(?:ed)?|corrupt(?:ed|ion)?\b|incorrect|bad\b|wrong\b|violat\w+|throwing
@@ -122,7 +135,12 @@ _STRONG = r"(?<![\w-])" + _any(
     [45]\d\d (?:bad|unauth|forbid|not|method|request|conflict|gone|too|internal)\w*
     [45]\d\d (?:service|gateway|unproc|precond|payload)\w*|5\d\d 5\.\d\.\d
     http\S* (?:error |status )?[45]\d\d\b|(?:status(?: code)?|error):?[ =:]+[45]\d\d\b
-    e(?:noent|acces|conn\w+|timedout|addrinuse|nospc|notfound)\b
+    e(?:noent|acces|conn\w+|timedout|addrinuse|nospc|notfound)\b|[45]\d\d error\b
+    nicht (?:gefunden|möglich|verfügbar|erlaubt|erreichbar|lesbar|gesetzt)|verweigert|abgelehnt
+    kein\w* (?:berechtigung|speicherplatz|platz|verbindung|zugriff|antwort|route)|ungültig\w*
+    introuvables?|impossible|refusée?s?\b|non (?:accordé|trouvé|autorisé)e?s?\b|aucun espace
+    no se (?:puede|pudo|encontró)|no existe|no encontrad[oa]|denegad[oa]
+    impossibile|negato|non trovato
 """
 )
 """Words that give a reason."""
@@ -130,18 +148,22 @@ _WEAK = r"(?<![\w./-])" + _any(r"""
     fail(?:ed|ure|s)?|fatal|errors?|exceptions?|panic|abort(?:ed|ing)?|dumped
     invalid|illegal|missing|required|unknown|rejected|duplicate|locked|lost|lacks?|overflow
     expected|assert(?:ion)?|disconnected|must|ambiguous|malformed|unterminated|unavailable
-    unhandled|uncaught|never|not ok
+    unhandled|uncaught|never|not ok|differs?|differences|unhealthy|degraded
+    offline|inconsistent|empty
+    there (?:is|are|was|were) no|no (?:\w+ ){1,3}(?:found|available|specified|defined|left|could be)
+    fehlgeschlagen|gescheitert|abgebrochen|échoué|échec|falló|fallito
 """) + r"(?![\w/-]|\.\w)"  # fmt: skip
 """Words of failure without a reason."""
 _MARK = (
-    r"(?:^|[\s:(\[])(warning|note|hint|info|error|fatal error|fatal|panic|e)"
+    r"(?:^|[\s:(\[])(warning|note|hint|info|error|fatal error|fatal|panic|e|fehler|erreur)"
     r"(?:\[\w+\]| [a-z]{0,5}\d+(?: \(\w+\))?| (?:response )?from [\w ]{1,30}"
     r"| (?:in|at) [^:]{1,80}| \(\w+\))?\s?:(?!:)"
 )
 _BARE_MARK = r"\W{0,3}(?:error|fatal)\b"
 _LEAD = (
-    r"\W*(?:\w+ (?:err!|error)(?= [^ :])"
-    r"|(?:error|err|fatal|severe|critical|crit|warning|warn|info|failed|failure|[ewn]:)(?![\w-]))"
+    r"\W*?(?:\w+ (?:err!|error)(?= [^ :])|[✔✓✅✗✘✖❌×](?= ?[^ ])"
+    r"|(?:error|err|fatal|severe|critical|crit|warning|warn|info|failed(?! to )|failure|[ewn]:)"
+    r"(?![\w-]))"
     r"[\]!:\s]*(?=\S)"
 )
 """A mark in front of a line that may turn out to be advice."""
@@ -149,9 +171,12 @@ _LEVELS = {
     "warning": "warning",
     "info": "info",
     **dict.fromkeys(("note", "hint"), "advice"),
-    **dict.fromkeys(("error", "fatal error", "fatal", "panic", "e"), "error"),
+    **dict.fromkeys(("error", "fatal error", "fatal", "panic", "e", "fehler", "erreur"), "error"),
 }
-_LEAD_LEVELS = (("warn", "warning"), ("info", "info"), ("w:", "warning"), ("n:", "info"))
+_LEAD_LEVELS = (
+    *(("warn", "warning"), ("info", "info"), ("w:", "warning"), ("n:", "info")),
+    *(("✔", "info"), ("✓", "info"), ("✅", "info")),
+)
 
 # And these against the line as it is.
 _ROOT = r"\W*(?:Caused by|\[cause\]): .|---> ."
@@ -172,7 +197,11 @@ _EXCEPTION = _any(r"""
     (?:PHP )?(?:Fatal|Parse|Recoverable fatal) error:\s+\S
     thread '.*' panicked at '.
 """) % (_THROWN, _THROWN)  # fmt: skip
+_FIGURE = r"[A-Z][\w /-]{1,40}:\s+[\d.,]+ ?[\w%]{0,8}"
+"""A line of statistics."""
 _AT_LINE = r" at \S+ line \d+[.,]"
+_RELAYED = r"[\W_]*[A-Z]*\W+[a-z][\w.+/-]*: \S"
+"""What a scheduler's logger passes on from a program, as `INFO - cp: …`."""
 _PROGRAM_SAYS = r"[a-z][\w.+/()@-]*(?:\[\d+\])?: \S"
 
 
@@ -198,8 +227,9 @@ def score(level: str, text: str) -> int:
     without time stamp.
     """
     low = text.lower()
-    if "0" in low or "no" in low or "without" in low:
-        low = compiled(_NEGATED).sub("", low)
+    denials = 0
+    if "0" in low or "no" in low or "without" in low or "kein" in low:
+        low, denials = compiled(_NEGATED).subn("", low)
     level = level or _marked_level(low)
     body = low
     if lead := compiled(_LEAD).match(low):
@@ -215,7 +245,7 @@ def score(level: str, text: str) -> int:
     if not strong and level != "info" and compiled(_BARE_FAILURE).match(body):
         return SUMMARY
     if level == "info":
-        return INFO + 24 * strong
+        return _info(text) if strong else INFO
     if level == "warning":
         return TELLING_WARNING if strong else WARNING
     if compiled(_ROOT).match(text):
@@ -228,7 +258,7 @@ def score(level: str, text: str) -> int:
         return ERROR + (14 if strong else 8 if "fatal" in low[:60] else 0)
     if strong:
         return ERROR + (14 if is_from_program(text) else 4)
-    return _unmarked(low, text)
+    return INFO if denials and not compiled(_WEAK).search(low) else _unmarked(low, text)
 
 
 def _marked_level(low: str) -> str:
@@ -236,11 +266,19 @@ def _marked_level(low: str) -> str:
     return _LEVELS.get(mark, "error" if compiled(_BARE_MARK).match(low) else "")
 
 
+def _info(text: str) -> int:
+    relayed = compiled(_RELAYED).match(text)
+    return SUMMARY_OF_ERROR if relayed else TELLING_INFO
+
+
 def _unmarked(low: str, text: str) -> int:
     if compiled(_AT_LINE).search(text):
         return WARNING if low.startswith("use of ") else CAUSE + 10
-    if compiled(_MANNERS).match(low):
-        return INFO
-    if compiled(_WEAK).search(low):
+    weak = compiled(_WEAK).search(low) is not None
+    if compiled(_MANNERS).match(low) and not compiled(_ENDS_IN_FAILURE).search(low):
+        return BUSY if weak else INFO
+    if weak:
         return CAUSE + 2
+    if compiled(_FIGURE).fullmatch(text):
+        return FIGURE
     return PROGRAM if is_from_program(text) else PLAIN
