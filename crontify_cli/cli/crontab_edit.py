@@ -266,4 +266,6 @@ def _write(opened: Opened, changes: Sequence[Change], *, is_wrap: bool) -> None:
         reason = in_words(error)
         raise CrontifyError(f"{label}: nothing was written: cannot keep a copy: {reason}") from None
     say(f"{label}: the earlier one is kept in {copy}")
+    if place.has_other_links(opened.place):
+        say(f"{label}: the other hard links to this file keep the earlier crontab")
     place.write(opened.place, opened.data, after)

@@ -26,8 +26,10 @@ def open_crontabs(
     files: list[str] | None, user: str | None, system: bool, cron: str | None
 ) -> list[Opened]:
     """Read the crontabs that a command line names; raises CrontifyError."""
-    if user and (files or system):
+    if user is not None and (files or system):
         raise CrontifyError("--user goes with neither FILE nor --system", ExitCode.USAGE)
+    if user == "":  # such as an empty variable: not the crontab of the caller
+        raise CrontifyError("--user needs the name of a user", ExitCode.USAGE)
     dialect: Dialect = cron or place.find_dialect()  # type: ignore[assignment]  # _dialect has seen it
     if files:
         places = [Place(file, None, system) for file in files]

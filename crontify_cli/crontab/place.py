@@ -92,7 +92,7 @@ def _list(place: Place) -> bytes:
     words = _words(done.stderr)
     if "no crontab for" in words or "can't open" in words:  # Vixie's words, and busybox's
         return b""
-    raise CrontifyError(f"{place.label}: crontab -l failed: {words or done.returncode}")
+    raise CrontifyError(f"{place.label}: crontab -l failed: {words or _ended(done.returncode)}")
 
 
 def _crontab(
@@ -120,6 +120,10 @@ def _words(stderr: bytes) -> str:
     return one_line(" ".join(stderr.decode("utf-8", "replace").split()), 300)
 
 
+def _ended(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
 @lru_cache
 def is_user(word: bytes) -> bool:
     """Tell whether a user of this machine has this name."""
@@ -142,6 +146,13 @@ def is_only_user(word: bytes) -> bool:
 
 
 # Writing
+
+
+def has_other_links(place: Place) -> bool:
+    """Tell whether a file has more than one hard link: the others keep what is replaced."""
+    with contextlib.suppress(OSError):
+        return place.path is not None and os.stat(place.path).st_nlink > 1
+    return False
 
 
 def dry_run(place: Place, data: bytes, dialect: Dialect) -> str:
@@ -187,7 +198,8 @@ def _check_unchanged(place: Place, before: bytes) -> None:
 def _install(place: Place, data: bytes) -> None:
     done = _crontab(place, "-", data=data)
     if done.returncode:
-        raise CrontifyError(f"{place.label}: crontab refused the new one: {_words(done.stderr)}")
+        words = _words(done.stderr) or _ended(done.returncode)
+        raise CrontifyError(f"{place.label}: crontab refused the new one: {words}")
 
 
 def _replace(path: str, before: bytes, after: bytes) -> None:

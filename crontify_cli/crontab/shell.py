@@ -239,6 +239,8 @@ def _shaped(text: bytes, reader: _Reader, found: list[Token]) -> Shape:
         return whole
     if piece.program and piece.program.text == b"time":
         return whole  # bash's keyword writes its times to where no redirection of it goes
+    if piece.within and piece.trailing:
+        return whole  # of one command's redirections the later ones win
     within = [*piece.within, *reader.inner]
     files = {_target(text, token) for token in within} - {b""}
     if files & {_target(text, token) for token in piece.trailing}:

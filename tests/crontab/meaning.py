@@ -141,6 +141,10 @@ job "" '' x
 job a\ b
 job {a,b}
 X=$HOME job "$X"
+X=1 job 2>&1 a >f
+X=1 job >f a >g
+echo >f a >g
+exec job 2>&1 a >f
 CODE="$((1 + 2))" Y=`echo a` job "$Y"
 X=$(false)
 X=$(job a)

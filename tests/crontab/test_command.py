@@ -111,6 +111,7 @@ def test_lines_and_names_can_be_chosen(crontify: Crontify, table: Path) -> None:
         (("--line", "4", "--name", "3=x"), 1, "--line or --match leaves this line out"),
         (("--name", "3=x", "--name", "4=x"), 2, "each line needs a monitor of its own"),
         (("--user", "root"), 2, "--user goes with neither"),
+        (("--user", ""), 2, "--user goes with neither"),
         (("--cron", "vixie"), 2, "not one of debian, cronie, busybox"),
     ],
 )
@@ -258,6 +259,17 @@ def test_a_symbolic_link_stays_one_and_its_file_keeps_owner_and_mode(
     assert table.read_bytes() == WRAPPED
 
 
+def test_other_hard_links_keep_the_earlier_crontab_and_that_is_said(
+    crontify: Crontify, table: Path
+) -> None:
+    other = table.with_name("other")
+    other.hardlink_to(table)
+    done = crontify("crontab", "wrap", "--yes", str(table))
+    assert (table.read_bytes(), other.read_bytes()) == (WRAPPED, TABLE)
+    assert "table: the other hard links to this file keep the earlier crontab" in done.stderr
+    assert "hard links" not in crontify("crontab", "unwrap", "--yes", str(table)).stderr
+
+
 def test_nothing_is_made_in_a_folder_whose_files_cron_runs(tmp_path: Path) -> None:
     need("strace")
     folder = tmp_path / "cron.d"
@@ -321,6 +333,22 @@ def test_what_is_read_back_differently_is_replaced_by_the_old_one(
     assert (tmp_path / "table").read_bytes() == TABLE
     assert crontify("crontab", "wrap", "--yes", env=env).returncode == 0
     assert (tmp_path / "table").read_bytes() == WRAPPED
+
+
+def test_a_crontab_program_that_is_killed_is_an_error(crontify: Crontify, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/crontab").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "bin/crontab").chmod(0o755)
+    done = crontify("crontab", "list", env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == 1
+    assert done.stderr.endswith("'s crontab: crontab -l failed: signal 9\n")
+
+
+@pytest.mark.parametrize("command", ["list", "wrap"])
+def test_an_empty_user_is_not_the_caller(crontify: Crontify, command: str) -> None:
+    done = crontify("crontab", command, "--user", "")
+    assert done.returncode == 2
+    assert "--user needs the name of a user" in done.stderr
 
 
 def in_namespace(script: str, folder: Path) -> "subprocess.CompletedProcess[bytes]":

@@ -160,11 +160,13 @@ def test_unwrap_tells_only_of_lines_that_call_exec() -> None:
         b'X="$(cat /srv/x)" /bin/x',
         b"A=1 X=`id` /bin/x > /srv/log",
         b"X=$(/bin/x)",
+        b"X=1 /bin/x 2>&1 a >/srv/log",
+        b"echo >/srv/log a >/srv/other",
         b"`/bin/x`",
         b"$(/bin/x) a",
     ],
 )
-def test_what_only_a_shell_can_run_goes_to_one_if_an_expansion_is_in_it(command: bytes) -> None:
+def test_what_only_a_shell_can_run_goes_to_one_completely(command: bytes) -> None:
     lines = read(b"* * * * * " + command + b"\n", "debian")
     (change,) = edit.plan_wraps(lines, Wrapping("debian", PROGRAM)).changes
     assert b" --shell -- '" + command.partition(b" > ")[0] + b"'" in change.after
