@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from crontify_cli.errors import CrontifyError
+from crontify_cli.systemd import reach
 from crontify_cli.systemd.manager import run
 from crontify_cli.systemd.unitfile import Command, commands, quoted, word_spans
 from crontify_cli.systemd.units import MARK, OURS, Service
@@ -16,7 +17,6 @@ from crontify_cli.values import parse_argument_monitor
 
 CREDENTIAL = "crontify-api-key"
 """The name of the credential that the API key is passed as (`config.load` reads it)."""
-_FALSE = ("", "no", "false", "off", "0", "n", "f")
 _INET = re.compile(r"\bAF_INET6?\b")
 _SIGNAL = re.compile(r"SIG[A-Z0-9+]+")
 _EVERYTHING_ELSE = re.compile(r"[^A-Za-z0-9._~%-]+")
@@ -49,7 +49,7 @@ class Wish(NamedTuple):
 def compose(service: Service, wish: Wish) -> Dropin:
     """Return the drop-in for a service; raises RefusedError."""
     found = _commands(service)
-    for reason in _reasons(service, found):
+    for reason in (*_reasons(service, found), *reach.hidden(service, wish.program[0])):
         raise RefusedError(reason)
     program = " ".join(map(_or_refused(quoted), wish.program))
     options = _options(service)
@@ -68,7 +68,8 @@ def compose(service: Service, wish: Wish) -> Dropin:
         "ExecStart=",
         *lines,
     ]
-    return Dropin("\n".join(text) + "\n", tuple(monitors), tuple(_notes(service, found, monitor)))
+    notes = (*_notes(service, found, monitor), *reach.forbidden(service, wish.program[0]))
+    return Dropin("\n".join(text) + "\n", tuple(monitors), notes)
 
 
 def default_monitor(name: str) -> str:
@@ -174,7 +175,7 @@ def _later(service: Service) -> str:
 
 
 def _is_set(service: Service, *keys: str) -> bool:
-    return any(service.value(key).lower() not in _FALSE for key in keys)
+    return any(service.is_set(key) for key in keys)
 
 
 def _signals(service: Service, key: str) -> list[str]:

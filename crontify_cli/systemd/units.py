@@ -12,6 +12,7 @@ OURS = "crontify.conf"
 """The file name of our drop-ins."""
 MARK = "# Written by 'crontify systemd wrap'"
 """How our drop-ins begin, so that no other is overwritten or removed."""
+_FALSE = ("", "no", "false", "off", "0", "n", "f")
 _SYSTEM_FOLDER = "/etc/systemd/system"
 
 
@@ -39,6 +40,10 @@ class Service(NamedTuple):
     def value(self, key: str) -> str:
         """Return the value of a setting that the last assignment decides; "" if there is none."""
         return next((each.value for each in reversed(self.settings) if each.key == key), "")
+
+    def is_set(self, key: str) -> bool:
+        """Tell whether a setting has a value other than false."""
+        return self.value(key).lower() not in _FALSE
 
     @property
     def own(self) -> str | None:

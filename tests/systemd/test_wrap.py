@@ -1,14 +1,19 @@
 """A wrapped service runs the same commands as before, and systemd finds nothing new to say."""
 
 import os
+import pwd
 import re
+import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crontify_cli.systemd import reach
 from crontify_cli.systemd.dropin import Wish, compose
 from crontify_cli.systemd.unitfile import assignments
 from crontify_cli.systemd.units import Service, Units
@@ -107,6 +112,54 @@ def test_what_cannot_be_preserved_is_refused_with_the_reason(
     assert done.returncode == 1
     assert re.search(rf"job\.service: left as it is: .*{re.escape(reason)}", done.stderr)
     assert list(units.iterdir()) == [units / "job.service"]
+
+
+def settings_of(text: str) -> Service:
+    return Service("job.service", "/x", (), tuple(assignments(f"[Service]\n{text}\n")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "program", "is_hidden"),
+    [
+        ("ProtectHome=yes", "/root/v/bin/crontify", True),
+        ("ProtectHome=tmpfs", "/home/me/v/bin/crontify", True),
+        ("ProtectHome=read-only", "/root/v/bin/crontify", False),
+        ("ProtectHome=no", "/root/v/bin/crontify", False),
+        ("ProtectHome=yes", "/rootless/bin/crontify", False),
+        ("PrivateTmp=yes", "/tmp/v/bin/crontify", True),
+        ("PrivateTmp=no", "/tmp/v/bin/crontify", False),
+        ("PrivateTmp=yes\nProtectHome=yes", "/opt/crontify/bin/crontify", False),
+    ],
+)
+def test_a_service_that_does_not_see_crontify_is_refused(
+    monkeypatch: pytest.MonkeyPatch, setting: str, program: str, is_hidden: bool
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    found = list(reach.hidden(settings_of(setting), program))
+    assert [f"hides {program} from it" in each for each in found] == [True] * is_hidden
+
+
+def test_a_user_who_may_not_run_crontify_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, whose files other users may not run")
+    monkeypatch.setattr(sys, "executable", "/usr/bin/env")
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        program = folder / "bin/crontify"
+        program.parent.mkdir()
+        program.touch(0o755)
+        (note,) = reach.forbidden(settings_of("User=nobody"), str(program))
+        assert f"nobody cannot run {program}: {folder} does not allow" in note
+        assert list(reach.forbidden(settings_of("DynamicUser=yes"), str(program)))
+        assert not list(reach.forbidden(settings_of("User=root"), str(program)))
+        assert not list(reach.forbidden(settings_of("Nice=5"), str(program)))
+        folder.chmod(0o755)
+        assert not list(reach.forbidden(settings_of("User=nobody"), str(program)))
+        folder.chmod(0o700)
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, 0)
+        assert not list(reach.forbidden(settings_of("User=nobody"), str(program)))
+    finally:
+        shutil.rmtree(folder)
 
 
 WORD = st.text(st.sampled_from("ab \\'\";$%-@é\t"), min_size=1, max_size=8)
