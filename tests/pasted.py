@@ -321,15 +321,16 @@ def _run(*words: str, stdin: str = "") -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Paste the examples on stdin, and print the results."""
-    machine = Machine(Path(arguments[0]))
+    """Paste the examples on stdin, and write the results to `results.json` in a folder."""
+    folder = Path(arguments[0])
+    machine = Machine(folder)
     results = []
     for kind, text in json.load(sys.stdin):
         began = time.monotonic()
         result = machine.paste(Example(kind, text))
         results.append(result)
         print(f"{time.monotonic() - began:5.1f} s  {text.splitlines()[0]}", file=sys.stderr)
-    print(json.dumps(results))
+    (folder / "results.json").write_text(json.dumps(results))
     return 0
 
 

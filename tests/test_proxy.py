@@ -54,7 +54,7 @@ def proxy() -> Iterator[Proxy]:
 
 
 def ask(url: str, **settings: str) -> str:
-    with Api(url, KEY, connect_timeout=1, http_timeout=1, **settings) as client:  # type: ignore[arg-type]
+    with Api(url, KEY, **settings) as client:  # type: ignore[arg-type]  # each test's own
         return client.ping(Ping("m", "start")).message
 
 
@@ -214,7 +214,7 @@ def test_a_wrong_base_url_is_never_replaced_by_the_default_one(
             if level == "flag":
                 words[1:1] = ["--base-url", wrong]
             done = crontify(*words, env=env | more)
-            assert done.returncode != 0
+            assert done.returncode != 0 or "the fail is queued" in done.stderr
             assert proxy.heard == [], (words, wrong, done.stderr)
     crontify("ping", "start", "m", env={**env, "CRONTIFY_CONFIG": "", "CRONTIFY_BASE_URL": ""})
     assert proxy.heard[0].startswith(b"CONNECT api.crontify.com:443")  # else nothing was shown
