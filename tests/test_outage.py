@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,27 @@ def test_a_server_that_answers_only_reports_gets_one_again_some_minutes_later(
     assert api.kinds().count("fail") == 1
     with contextlib.closing(sqlite3.connect(state / "journal.db")) as db, db:
         db.execute("UPDATE unanswered SET sent_at = sent_at - ?", (SILENT_FOR,))
+        db.execute("UPDATE reports SET ended_at = ended_at - ?", (SILENT_FOR,))
+        db.execute("UPDATE runs SET boot_id = 'another'")
     assert crontify("flush", env=env).returncode == 0
     assert api.kinds().count("fail") == 2
+
+
+@pytest.mark.parametrize("days", [99, -99])
+def test_a_clock_that_was_set_does_not_change_when_that_is(
+    crontify: Crontify, api: ApiServer, impatient: dict[str, str], state: Path, days: int
+) -> None:
+    """Neither at once, nor only when the clock is where it was."""
+    Path(impatient["CRONTIFY_CONFIG"]).write_text("report_timeout = 4\nhttp_timeout = 1\n")
+    api.default = faults.hang_after_reading
+    crontify("exec", "--start", "never", "backup", "--", "false", env=impatient)
+    with contextlib.closing(sqlite3.connect(state / "journal.db")) as db, db:
+        db.execute("UPDATE unanswered SET sent_at = sent_at + ?", (days * 86400,))
+    assert crontify("flush", "--wait", "2s", env=impatient).returncode == 75
+    assert api.kinds().count("fail") == 1
+    with contextlib.closing(sqlite3.connect(state / "journal.db")) as db:
+        ((sent_at,),) = db.execute("SELECT sent_at FROM unanswered").fetchall()
+    assert abs(time.time() - sent_at) < SILENT_FOR
 
 
 @pytest.mark.parametrize("fault", [faults.close, faults.reset, answer(500), answer(503)])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from crontify_cli.delivery.journal import Journal, JournalError, MonitorQueue
-from crontify_cli.delivery.late import mark_late
+from crontify_cli.delivery.late import age, mark_late
 from crontify_cli.delivery.lineup import Lineup
 from crontify_cli.delivery.sending import NOT_BEGUN, Delivery, SendResult, Waits
 
@@ -103,8 +103,11 @@ def _deliver(
         is_poisoned = report_id in lineup.poisoned
         renewing = _Renewing(journal, queue, report_id, delivery.wait)
         wait: Waits = _give_up if is_poisoned else renewing
-        ping = mark_late(journal.report(report_id), time.time())
-        unanswered_at = journal.unanswered_at(report_id)
+        queued, now = journal.report(report_id), time.time()
+        unanswered_at, since_end = journal.unanswered_at(report_id), age(queued, now)
+        if unanswered_at and since_end is not None:  # whatever the clock said at the time
+            unanswered_at = max(unanswered_at, now - since_end)
+        ping = mark_late(queued, now)
         sent = delivery._replace(wait=wait).send(ping, unanswered_at=unanswered_at)
         try:
             settle(journal, report_id, sent)

@@ -58,6 +58,7 @@ def fold(db: "sqlite3.Connection", leader: int, reports: Sequence[int], now: flo
             " WHERE id = ?",
             (now, report),
         )
+    forget(db, reports)
 
 
 def included(journal: JournalFile, report: int) -> Included:
@@ -68,29 +69,40 @@ def included(journal: JournalFile, report: int) -> Included:
     return Included._make(next(rows))
 
 
-def forget_folded(journal: JournalFile) -> None:
-    """Forget which report included what, once that report is gone."""
+def forget_gone(journal: JournalFile) -> None:
+    """Forget what was noted next to reports that are gone."""
     if has_folded(journal):
         with journal.transaction() as db:
             db.execute("DELETE FROM folded WHERE leader NOT IN (SELECT id FROM reports)")
+    with journal.transaction() as db:
+        for table in _of_queued(db):
+            is_gone = "report_id NOT IN (SELECT id FROM reports)"
+            db.execute(f"DELETE FROM {table} WHERE {is_gone}")  # noqa: S608 - our own words
 
 
-def note_trouble(db: "sqlite3.Connection", report: int, now: float, *, is_over: bool) -> None:
-    """Note that the server failed on a report, or that this is over; within a transaction."""
-    if not is_over:
-        db.execute(_TROUBLED)
-        db.execute("INSERT OR IGNORE INTO troubled VALUES (?, ?)", (report, now))
-    elif db.execute("PRAGMA table_info(troubled)").fetchone():
-        db.execute("DELETE FROM troubled WHERE report_id = ?", (report,))
+def forget(db: "sqlite3.Connection", reports: Sequence[int]) -> None:
+    """Forget what counts only while a report is queued, within a transaction."""
+    for table in _of_queued(db):
+        forgotten = f"DELETE FROM {table} WHERE report_id = ?"  # noqa: S608 - our own words
+        db.executemany(forgotten, [(report,) for report in reports])
 
 
-def note_unanswered(db: "sqlite3.Connection", report: int, sent_at: float | None) -> None:
-    """Note when a report was sent without an answer, None to forget it; within a transaction."""
-    if sent_at is not None:
-        db.execute(_UNANSWERED)
-        db.execute("INSERT OR REPLACE INTO unanswered VALUES (?, ?)", (report, sent_at))
-    elif db.execute("PRAGMA table_info(unanswered)").fetchone():
-        db.execute("DELETE FROM unanswered WHERE report_id = ?", (report,))
+def _of_queued(db: "sqlite3.Connection") -> list[str]:
+    """Return those of the tables about queued reports that exist."""
+    names = ("troubled", "unanswered")
+    return [name for name in names if db.execute(f"PRAGMA table_info({name})").fetchone()]
+
+
+def note_trouble(db: "sqlite3.Connection", report: int, now: float) -> None:
+    """Note that the server failed on a report, within a transaction."""
+    db.execute(_TROUBLED)
+    db.execute("INSERT OR IGNORE INTO troubled VALUES (?, ?)", (report, now))
+
+
+def note_unanswered(db: "sqlite3.Connection", report: int, sent_at: float) -> None:
+    """Note when a report was sent without an answer, within a transaction."""
+    db.execute(_UNANSWERED)
+    db.execute("INSERT OR REPLACE INTO unanswered VALUES (?, ?)", (report, sent_at))
 
 
 def unanswered_at(journal: JournalFile, report: int) -> float | None:

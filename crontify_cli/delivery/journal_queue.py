@@ -15,6 +15,7 @@ from crontify_cli.delivery.delays import plausible, since_end
 from crontify_cli.delivery.journal_file import JournalFile
 from crontify_cli.delivery.journal_marks import (
     fold,
+    forget,
     included,
     note_trouble,
     note_unanswered,
@@ -182,10 +183,12 @@ class JournalQueue(JournalFile):
                 where = "SELECT base_url, monitor_id FROM reports WHERE id = ?"
                 for base_url, monitor_id in db.execute(where, (report_id,)).fetchall():
                     note_accepted(db, base_url, monitor_id)
-            if is_trouble or state != "queued":
-                note_trouble(db, report_id, time.time(), is_over=not is_trouble)
-            if unanswered_at or state != "queued":
-                note_unanswered(db, report_id, unanswered_at if state == "queued" else None)
+            if state != "queued":
+                forget(db, [report_id])
+            if is_trouble:
+                note_trouble(db, report_id, time.time())
+            if unanswered_at and state == "queued":
+                note_unanswered(db, report_id, unanswered_at)
             if run_id:
                 db.execute(
                     "UPDATE runs SET remote_run_id = coalesce(remote_run_id, ?) WHERE id ="
@@ -203,7 +206,7 @@ class JournalQueue(JournalFile):
         for (report_id,) in list(rows):
             self.settle(int(str(report_id)), "delivered")
 
-    def supersede(self, report_ids: Iterable[int]) -> None:
+    def supersede(self, report_ids: Sequence[int]) -> None:
         """Settle successes that newer outcomes made pointless."""
         with self.transaction() as db:
             _supersede(db, report_ids, time.time())
@@ -270,12 +273,13 @@ def _number(rows: Iterator[tuple[object, ...]]) -> int:
     return int(str(next(rows, (None,))[0] or 0))
 
 
-def _supersede(db: "sqlite3.Connection", report_ids: Iterable[int], now: float) -> None:
+def _supersede(db: "sqlite3.Connection", report_ids: Sequence[int], now: float) -> None:
     db.executemany(
         "UPDATE reports SET state = 'superseded', settled_at = ?, owner = NULL, owned_at = NULL"
         " WHERE id = ?",
         [(now, report_id) for report_id in report_ids],
     )
+    forget(db, report_ids)
 
 
 def _candidate(values: Sequence[object], since: float | None, now: float) -> Candidate:

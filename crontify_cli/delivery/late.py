@@ -9,18 +9,26 @@ from crontify_cli.report.compose import error_message
 from crontify_cli.values import format_duration
 
 
-def mark_late(queued: Queued, now: float) -> Ping:
-    """Return the ping of a delayed report, with the delay in its metadata and its message.
+def age(queued: Queued, now: float) -> float | None:
+    """Return how many seconds ago the run of a report ended; None if no clock tells.
 
-    The delay is left out if no clock tells it. now: seconds since the epoch.
+    now: seconds since the epoch.
     """
-    delay = since_end(
+    return since_end(
         queued.ended_at,
         now,
         boot_id=queued.boot_id,
         started=queued.started,
         duration=queued.duration,
     )
+
+
+def mark_late(queued: Queued, now: float) -> Ping:
+    """Return the ping of a delayed report, with the delay in its metadata and its message.
+
+    The delay is left out if no clock tells it. now: seconds since the epoch.
+    """
+    delay = age(queued, now)
     ping, words = queued.ping, "late"
     if delay is not None:
         late = round(delay)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crontify_cli import record
 from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.journal_file import remains
-from crontify_cli.delivery.journal_marks import forget_folded
+from crontify_cli.delivery.journal_marks import forget_gone
 from crontify_cli.delivery.limits import forget_before
 from crontify_cli.delivery.records import (
     CLOCK,
@@ -139,7 +139,7 @@ def prune(journal: Journal, keep_runs: int, keep_days: float) -> Dropped:
                 lost.update(kind for state, kind in gone if state == "queued")
                 db.execute("DELETE FROM runs WHERE seq = ?", each)
     if found:
-        forget_folded(journal)
+        forget_gone(journal)
     return Dropped(lost["success"], lost["fail"])
 
 

@@ -5,6 +5,7 @@ import time
 from typing import Literal, NamedTuple, Protocol
 
 from crontify_cli.delivery import policy
+from crontify_cli.delivery.delays import plausible
 from crontify_cli.delivery.journal_rows import ReportState, StartState
 from crontify_cli.model import Answer, Ping
 
@@ -208,7 +209,10 @@ class Delivery(NamedTuple):
             began = time.monotonic()
             within = min(self.most, self._left(rate_limited))
             silence = None
-            if unanswered_at and 0 <= time.time() - unanswered_at < SILENT_FOR:
+            now = time.time()
+            if unanswered_at and plausible(now - unanswered_at) is None:
+                unanswered_at = now  # the clock was set, so nobody knows how long ago that was
+            if unanswered_at and now - unanswered_at < SILENT_FOR:
                 silence = self.sender.silence(ping.monitor_id, within)
             answer = silence
             if answer is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crontify_cli.delivery import records
+from crontify_cli.delivery.journal_marks import forget
 from crontify_cli.delivery.journal_queue import is_held
 
 if TYPE_CHECKING:
@@ -108,12 +109,13 @@ def discard(journal: "Journal", runs: Iterable[str]) -> list[str]:
     with journal.transaction() as db:
         for run in runs:
             found = db.execute(
-                "SELECT owner, owned_at FROM reports"
+                "SELECT owner, owned_at, id FROM reports"
                 " WHERE run_id = ? AND state IN ('queued', 'refused')",
                 (run,),
             ).fetchone()
-            if not found or is_held(*found):
+            if not found or is_held(*found[:2]):
                 continue
+            forget(db, found[2:])
             db.execute(
                 "UPDATE reports SET state = 'discarded', settled_at = ?, owner = NULL,"
                 " owned_at = NULL WHERE run_id = ?",

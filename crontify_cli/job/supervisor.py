@@ -170,7 +170,7 @@ class Supervisor:
     def _tell_of_the_start(self) -> None:
         for warning in self._run.warnings:
             self._notices.say(warning)
-        if self._recorder.problem:
+        if not self._recorder.path:
             self._notices.say(
                 f"no record on disk of this run: {self._recorder.problem}"
                 " (its report is lost if this process is killed)"

@@ -18,6 +18,8 @@ import pytest
 
 import crontify_cli
 from crontify_cli.delivery.journal import VERSION, Journal, JournalError, MonitorQueue, journal_path
+from crontify_cli.delivery.retention import prune
+from crontify_cli.delivery.waiting import discard
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
@@ -367,3 +369,30 @@ def test_no_statement_has_numbered_parameters() -> None:
     package = Path(crontify_cli.__file__).parent
     numbered = re.compile(r"[=<>(,]\s*\?\d|\b(?:LIMIT|OFFSET)\s+\?\d")
     assert [file for file in package.rglob("*.py") if numbered.search(file.read_text())] == []
+
+
+def test_what_is_noted_next_to_a_queued_report_is_forgotten_with_it(tmp_path: Path) -> None:
+    ids = queue(tmp_path, "backup", "success", *["fail"] * 6)
+    journal = Journal.open(str(tmp_path))
+
+    def noted() -> set[int]:
+        tables = "SELECT report_id FROM unanswered UNION ALL SELECT report_id FROM troubled"
+        found = [int(str(each)) for (each,) in journal.query(tables)]
+        assert len(found) == 2 * len(set(found)), "in both"
+        return set(found)
+
+    for report in ids:
+        journal.settle(report, "queued", is_trouble=True, unanswered_at=time.time())
+    assert noted() == set(ids)
+    lineup = journal.claim(MonitorQueue("http://127.0.0.1:1", "backup", "me"))
+    assert lineup
+    assert lineup.superseded
+    assert lineup.folded
+    assert noted() == set(lineup.send)
+    first, second, *others = lineup.send
+    journal.settle(first, "delivered")
+    journal.release("me", lineup.send)
+    discard(journal, [journal.report(second).run_id])
+    assert noted() == set(others)
+    prune(journal, 1, 0)
+    assert noted() == {max(others)}
