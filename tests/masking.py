@@ -48,6 +48,9 @@ ENCODINGS: dict[str, Encoding] = {
     "backslashes": lambda text: re.sub(r"(\W)", r"\\\1", text),
     "hex": lambda text: text.encode().hex(),
     "HEX": lambda text: text.encode().hex().upper(),
+    "hex:": lambda text: text.encode().hex(":"),
+    "HEX-": lambda text: text.encode().hex("-").upper(),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 after 1": lambda text: base64.b64encode(b":" + text.encode()).decode(),
     "base64 after 2": lambda text: base64.b64encode(b"x:" + text.encode() + b"\n").decode(),
@@ -177,9 +180,10 @@ def leak(secret: str, text: str) -> str:
 
 
 def encoded_leak(case: Example, text: str) -> str:
-    """Return a piece of the secret's hex or base64 that twelve characters are in, or ""."""
+    """Return a piece of the secret's hex, base32 or base64 that twelve characters are in, or ""."""
     inner, outer = case.encodings
     widths = {"hex": 2 * PIECE, "HEX": 2 * PIECE, "base64": 20, "base64url": 20}
+    widths |= {"hex:": 3 * PIECE, "HEX-": 3 * PIECE, "base32": 24}
     if inner != "plain" or outer not in widths or not case.secret.isascii():
         return ""
     form = ENCODINGS[outer](case.secret)

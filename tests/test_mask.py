@@ -134,6 +134,17 @@ def test_what_only_sounds_like_a_secret_stays(text: str) -> None:
         *("a", "aaaaaaab", "eyJ", "eyJaaaaaaaa.", "ck_live_", "://", "://a:", "authorization", "-"),
         *("x-api-key: ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"),
         *("password", "password=", 'password="', "--token ", "\\", "\\u00", "%25", "&amp;", "\\n"),
+        *(
+            "curl ",
+            "mysql -p ",
+            "curl \\\n",
+            "password: |\n a",
+            "password: |\n",
+            "pw ",
+            "password \n",
+        ),
+        *("?sig=", "identified by ", "machine a login ", "a:1234:a:b:", "a@tcp(", "pw value"),
+        *("-----BEGIN PRIVATE KEY-----a-----END PRIVATE KEY-----", "ABCD2345", "4f:", "4f:4f:"),
         *("://a:b@", "AKIA", "SG.", "\x1b]", "\x1b[", "6", "QUJD", "p\n", "-----END "),
     ],
 )
@@ -163,6 +174,10 @@ LONG = "Zq8Vt3Nw6Rx1/Ky5P+Lm2&Bn4Mq7Ws9Xc2Vd5F"
         LONG.encode().hex(),
         LONG.encode().hex().upper(),
         LONG.encode().hex(" "),
+        LONG.encode().hex(":").upper(),
+        LONG.encode().hex("-"),
+        base64.b32encode(f"x:{LONG}".encode()).decode(),
+        base64.b64encode(base64.b32encode(LONG.encode())).decode(),
         "\n    ".join(LONG[at : at + 5] for at in range(0, len(LONG), 5)),
         "\n".join(
             base64.b64encode(LONG.encode() * 2).decode()[at : at + 4] for at in range(0, 104, 4)
@@ -226,6 +241,49 @@ def test_the_host_of_a_secret_url_and_the_frame_of_a_key_stay_readable() -> None
         (f"ghp_{'a1B2' * 9} ok", "[masked] ok"),
         ("ck_live_4f9a8b7ceyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "[masked]"),
         (
+            "CREATE USER 'a'@'%' IDENTIFIED BY 'hunter2';",
+            "CREATE USER 'a'@'%' IDENTIFIED BY '[masked]';",
+        ),
+        ("ALTER ROLE app PASSWORD 'hunter2'", "ALTER ROLE app PASSWORD '[masked]'"),
+        ("SET PASSWORD = PASSWORD('hunter2')", "SET PASSWORD = PASSWORD('[masked]')"),
+        ("WITH PASSWORD = N'hunter2', x", "WITH PASSWORD = N'[masked]', x"),
+        ("+ curl -sSu bob:hunter2 https://x", "+ curl -sSu bob:[masked] https://x"),
+        ("curl --user 'bob:hun ter2' x", "curl --user 'bob:[masked]' x"),
+        ("mysql -uroot -phunter2 db", "mysql -uroot -p[masked] db"),
+        ("mysqldump '-phunter2' | gzip", "mysqldump '-p[masked]' | gzip"),
+        ("sshpass -p hunter2 ssh h", "sshpass -p [masked] ssh h"),
+        ("docker login -u bob -p hunter2 reg", "docker login -u bob -p [masked] reg"),
+        ("htpasswd -nb bob hunter2", "htpasswd -nb bob [masked]"),
+        ("openssl rsa -passin pass:hunter2 -in x", "openssl rsa -passin pass:[masked] -in x"),
+        ("?sv=1&sr=b&sig=aGVsbG8%3D&se=2", "?sv=1&sr=b&sig=[masked]&se=2"),
+        ("?X-Amz-Signature=fe5f80f77d5f", "?X-Amz-Signature=[masked]"),
+        ("https://discord.com/api/webhooks/12/abcDEF-ghi ok", "https://[masked] ok"),
+        ("https://0123456789abcdef0123@git.example.com/x", "https://[masked]@git.example.com/x"),
+        ("app:hunter2@tcp(db:3306)/x", "app:[masked]@tcp(db:3306)/x"),
+        ("db.example.com:5432:app:bob:hunter2", "db.example.com:5432:app:bob:[masked]"),
+        ("machine h login bob password hunter2", "machine h login bob password [masked]"),
+        ("requirepass hunter2\n", "requirepass [masked]\n"),
+        ("password: |-\n  hunter2\n  more\nuser: bob", "password: |-\n  [masked]\nuser: bob"),
+        ("- name: DB_PASSWORD\n  value: hunter2\n", "- name: DB_PASSWORD\n  value: [masked]\n"),
+        ('<add key="DbPassword" value="hunter2"/>', '<add key="DbPassword" value="[masked]"/>'),
+        ('<entry key="password">hunter2</entry>', '<entry key="password">[masked]</entry>'),
+        ("    [password] => hunter2", "    [password] => [masked]"),
+        ('["password"]=>\n  string(7) "hunter2"', '["password"]=>\n  string(7) "[masked]"'),
+        ("{'password': b'hunter2'}", "{'password': b'[masked]'}"),
+        ("[('password', 'hunter2'), ('a', 'b')]", "[('password', '[masked]'), ('a', 'b')]"),
+        ('password = """hunter2"""', 'password = """[masked]"""'),
+        ("%22password%22%3A%22hunter2%22", "%22password%22%3A%22[masked]"),
+        ("&quot;password&quot;:&quot;hunter2&quot;", "&quot;password&quot;:&quot;[masked]&quot;"),
+        ("password............: hunter2", "password............: [masked]"),
+        ("SECRET_KEY_BASE=hunter2", "SECRET_KEY_BASE=[masked]"),
+        ("Authorization:[Bearer hunter2hunter2]", "Authorization:[Bearer [masked]]"),
+        ("Authorization: Digest username=bob", "Authorization: Digest [masked]"),
+        ("client-key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0=", "client-key: [masked]"),
+        (
+            "h: -----BEGIN PRIVATE KEY-----\nh: MIIEvQ==\nh: -----END PRIVATE KEY-----",
+            "h: -----BEGIN PRIVATE KEY-----[masked]-----END PRIVATE KEY-----",
+        ),
+        (
             "cut.\nMIIEvQ==\n-----END PRIVATE KEY-----",
             "cut.\n[masked]-----END PRIVATE KEY-----",
         ),
@@ -250,10 +308,38 @@ def test_what_is_named_or_formed_like_a_secret_is_masked(text: str, masked: str)
         "password=********",
         "retries token>5 and <token>17</token>",
         "cannot parse cookie: unexpected end",
+        "Access denied for user 'root'@'localhost' (using password: YES)",
+        "missing fields: ['password', 'username', 'token']",
+        "docker run -p 8080:80 -u 1000:1000 --name mysql -p3306:3306 mysql:8",
+        "curl -fsSL https://example.com/install.sh -o /tmp/u:x && mysql -u root -p db",
+        "invalid token \"}\", unexpected token '<' in JSON at position 12",
+        "src/a.c:1234:5: error: foo",
+        "src/foo.py:1234:12:E501:line",
+        "secret/db-password configured\nWWW-Authenticate: Bearer realm=x",
+        "PASS src/foo2.test.js",
+        '<label for="password">Password</label><input type="password" name="x1">',
+        "using GET /search?signal=2&design=abcdefgh",
+        "git+https://github.com/x/y@0123456789abcdef0123 and https://bob@example.com",
     ],
 )
 def test_what_only_mentions_a_secret_stays(text: str) -> None:
     assert Masker()(text) == text
+
+
+def test_of_a_token_that_contains_a_known_secret_no_rest_is_left() -> None:
+    mask = Masker(["abcdefgh12345678"])
+    assert mask("a ghp_abcdefgh12345678ZZZZZZZZZZZZZZZZZZZZ end") == "a [masked] end"
+    assert mask("abcdefgh12345678AKIAIOSFODNN7EXAMPLE end") == "[masked][masked] end"
+    often = mask("ghp_abcdefgh12345678ZZZZZZZZZZZZZZZZZZZZ " * 2000)
+    assert often == "[masked] " * 2000
+
+
+def test_the_words_of_a_command_are_masked_by_the_program_that_they_belong_to() -> None:
+    words = ["env", "A=1", "/usr/bin/mysql", "-uroot", "-phunter2 it's", "db"]
+    expected = (*words[:4], f"-p{MASKED}", "db")
+    assert mask_words(words, Masker()) == expected
+    assert mask_words(words, Masker(shapes=False)) == tuple(words)
+    assert mask_words(["curl", "-u", "bob:hunter2"], Masker())[-1] == f"bob:{MASKED}"
 
 
 def test_the_words_of_a_command_are_masked_by_the_option_before_them() -> None:

@@ -1,5 +1,7 @@
 """Masks secrets in the texts that leave this machine or are kept on it."""
 
+import re
+import shlex
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -22,13 +24,18 @@ _CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
 def mask_words(words: Iterable[str], mask: Callable[[str], str]) -> tuple[str, ...]:
-    """Mask the words of a command; a word may be a secret because of the one before it."""
+    """Mask the words of a command; a word may be a secret because of those before it."""
+    from crontify_cli.report.commandline import option_values
+
+    words = list(words)
     masked: list[str] = []
-    before = ""
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
         is_value = before.startswith("-") and mask(f"{before} {word}") == f"{before} {MASKED}"
         masked.append(MASKED if is_value else mask(word))
-        before = word
+    for at, start in option_values(words):
+        line = shlex.join(words[: at + 1])
+        if mask(line).rstrip("'").endswith(MASKED):
+            masked[at] = words[at][:start] + MASKED
     return tuple(masked)
 
 
@@ -62,20 +69,28 @@ class Masker:
         except UnicodeEncodeError:
             errors = "surrogatepass"
             data = text.encode("utf-8", errors)
-        masked = data
-        if self._values or self._short:
-            for word in self._repeated(masked):
-                masked = masked.replace(word, MASKED.encode())
-            masked = _replaced(masked, self._known().spans(masked))
+        known = self._known_spans(data) if self._values or self._short else []
+        shapes: list[Span] = []
         if self._shapes:
             from crontify_cli.report.lookalikes import shape_spans
 
+            # Before it, since of a token that contains a known secret the rest would be left.
+            shapes += shape_spans(data)
+        masked = _replaced(data, [*known, *shapes])
+        if known and self._shapes:
             # After it, since a known secret right before another would hide its beginning.
             masked = _replaced(masked, shape_spans(masked))
         return text if masked == data else masked.decode("utf-8", errors)
 
+    def _known_spans(self, data: bytes) -> list[Span]:
+        spans: list[Span] = []
+        for word in self._repeated(data):
+            spans += (match.span() for match in re.finditer(re.escape(word), data))
+            data = data.replace(word, b"\n" * len(word))
+        return [*spans, *self._known().spans(data)]
+
     def _repeated(self, data: bytes) -> list[bytes]:
-        """Return the secrets that a text repeats as they are, which is faster to replace first.
+        """Return the secrets that a text repeats as they are, which is faster to look for first.
 
         Not those that are a part of another one: of that, a few characters would be left.
         """

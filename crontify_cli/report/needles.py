@@ -33,7 +33,7 @@ _ROUNDS = 3
 """How often escape sequences inside each other are decoded."""
 
 _DEPTH = 2
-"""How often base64 and hex inside each other are decoded."""
+"""How often base64, base32 and hex inside each other are decoded."""
 
 # These bytes count neither in a text nor in a secret: line breaks, indentation and control
 # characters, and then quotes and backslashes, by which JSON and shells escape others.
@@ -71,11 +71,18 @@ def _table(kept: bytes, other: bytes) -> bytes:
 
 _TO_BASE64 = _table(_BASE64 + b"-_", b"A").replace(b"-", b"+").replace(b"_", b"/")
 _TO_HEX = _table(b"0123456789abcdefABCDEF", b"0")
+_BASE32 = rb"[A-Z2-7]{13,}+"
+# Base 32 as int() has it, whose time is linear for powers of two.
+_TO_DIGITS = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghijklmnopqrstuv"
+)
+_SEPARATORS = b":.,-"
+_SEPARATED_HEX = rb"(?:[0-9a-fA-F]{2}[:.,-]){7}"
 _READABLE = bytes(32 <= byte < 127 or byte in b"\t\n\r" for byte in range(256))
 
 _KEPT = {
     removed: bytes(byte not in removed for byte in range(256))
-    for removed in (_BREAKS, _QUOTES, _IGNORED, _FILLING)
+    for removed in (_BREAKS, _QUOTES, _IGNORED, _FILLING, _SEPARATORS)
 }
 
 
@@ -157,15 +164,30 @@ class Needles:
             yield from _outer(self._in_escaped(plain, depth, rounds - 1), padded, _FILLING)
 
     def _in_bare(self, data: bytes, depth: int) -> Iterator[Span]:
-        """Search as it stands, and with base64 and hex decoded."""
+        """Search as it stands, and with base64, base32 and hex decoded."""
         yield from self._matches(data)
         if not depth:
             return
-        base64, hexadecimal = data.translate(_TO_BASE64) + b"AAA", data.translate(_TO_HEX)
+        base64 = data.translate(_TO_BASE64) + b"AAA"
         for at in range(4):
             inner = binascii.a2b_base64(base64[at : at + (len(base64) - at) // 4 * 4])
             for start, end in self._in_decoded(inner, depth - 1):
                 yield at + start * 4 // 3, min(at - (-end * 4 // 3), len(data))
+        yield from self._in_hex(data, depth)
+        for run in re.finditer(_BASE32, data):
+            digits = run[0].translate(_TO_DIGITS) + b"0000000"
+            for at in range(8):
+                size = (len(digits) - at) // 8
+                inner = int(digits[at : at + 8 * size], 32).to_bytes(5 * size, "big")
+                for start, end in self._in_decoded(inner, depth - 1):
+                    first = run.start() + at
+                    yield first + start * 8 // 5, min(first - (-end * 8 // 5), run.end())
+        if re.search(_SEPARATED_HEX, data):
+            joined = data.translate(None, _SEPARATORS)
+            yield from _outer(self._in_hex(joined, depth), data, _SEPARATORS)
+
+    def _in_hex(self, data: bytes, depth: int) -> Iterator[Span]:
+        hexadecimal = data.translate(_TO_HEX)
         for at in range(2):
             inner = binascii.a2b_hex(hexadecimal[at : at + (len(data) - at) // 2 * 2])
             for start, end in self._in_decoded(inner, depth - 1):
