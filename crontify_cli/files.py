@@ -11,11 +11,11 @@ def replace(path: str, content: bytes, *, durable: bool = False) -> None:
     A device or a pipe, such as /dev/stdout, is written to and not replaced.
     durable: it survives a power cut.
     """
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-        with open(target, "wb") as file:
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        with open(path, "wb") as file:
             file.write(content)
         return
+    target = os.path.realpath(path)
     # One name for all: what a killed process leaves is used again.
     folder, name = os.path.split(target)
     scratch = os.path.join(folder, f".{name}.new")

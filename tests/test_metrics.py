@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_written_costs_the_run_one_line(
         env = {**env, "PYTHONPATH": str(site)}
         said = "pip install 'crontify-cli[metrics]'"
     else:
-        said = f"no metrics in {file}: No such file or directory"
+        said = f"cannot write the metrics to {file}: No such file or directory"
     done = crontify("exec", "nightly", "--", "sh", "-c", "exit 3", env=env)
     assert done.returncode == 3
     assert said in done.stderr
@@ -161,6 +161,24 @@ def test_a_file_that_cannot_be_written_costs_the_run_one_line(
     done = crontify("metrics", "--output", str(file), env=env)
     assert (done.returncode, said in done.stderr) == (1, True)
     assert not file.exists()
+
+
+def test_a_run_does_not_wait_for_the_reader_of_a_pipe(
+    crontify: Crontify, env: dict[str, str], api: ApiServer, home: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    configured(home, pipe)
+    done = crontify("exec", "nightly", "--", "true", env=env)
+    assert done.returncode == 0
+    assert f"cannot write the metrics to {pipe}: it is not a regular file" in done.stderr
+    assert api.kinds() == ["start", "success"]
+
+
+def test_the_metrics_can_be_written_to_stdout_by_its_name(home: Path) -> None:
+    command = [*PROGRAM, "metrics", "--output", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "\ncrontify_build_info{" in done.stdout, done.stderr
 
 
 def test_prometheus_accepts_the_format_and_the_textfile_collector_the_file(

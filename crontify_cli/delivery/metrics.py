@@ -34,6 +34,7 @@ _OUTCOMES = ("success", "fail", "tolerated", "lost")
 _LOCK = "metrics.lock"
 _PATIENCE = 5.0
 """Seconds to wait for another process that writes the file."""
+_CANNOT = "cannot write the metrics to"
 
 _LAST_RUNS = (
     "SELECT monitor, outcome, exit_code, ended_at, duration, meta FROM runs WHERE seq IN"
@@ -86,15 +87,18 @@ def write(path: str, state: str, settings: "Settings") -> None:
         with _turn(state):  # or an older state of things could replace a newer one
             replace(path, render(state, settings))
     except OSError as error:
-        raise CrontifyError(f"no metrics in {path}: {error.strerror or error}") from None
+        raise CrontifyError(f"{_CANNOT} {path}: {error.strerror or error}") from None
 
 
 def keep_current(state: str, settings: "Settings") -> str:
     """Write the file that the settings name, if any; return a line for a person if that fails."""
-    if not settings.metrics_file:
+    path = settings.metrics_file
+    if not path:
         return ""
+    if os.path.exists(path) and not os.path.isfile(path):  # a run must not wait for a pipe's reader
+        return f"{_CANNOT} {path}: it is not a regular file"
     try:
-        write(settings.metrics_file, state, settings)
+        write(path, state, settings)
     except CrontifyError as error:
         return error.message
     return ""
