@@ -108,7 +108,7 @@ def look(live: Live) -> tuple[Standing, record.Record | None]:
         try:
             found = _read(fd, live.path)
         except (OSError, ValueError):
-            return "running" if is_written else "died", None
+            return "running" if is_written or has_living_job(live) else "died", None
     return "running" if is_written else standing(found, live), found
 
 
@@ -130,10 +130,15 @@ def standing(found: record.Record, live: Live) -> Standing:
             return _standing_of_job(found)
     # No pid to go by: the wrapper died before it could note it, or in another PID
     # namespace. The job itself carries the run's id.
-    if processes.carries("CRONTIFY_RUN", live.run):
+    if has_living_job(live):
         return "running"
     hidden = found.namespace != processes.namespace() and found.wrapper[0] != 1
     return "unknown" if hidden and _seconds_since_start(found) < FORGET_AFTER else "died"
+
+
+def has_living_job(live: Live) -> bool:
+    """Tell whether a process of the run's job lives, as far as we can see: it carries its id."""
+    return processes.carries("CRONTIFY_RUN", live.run)
 
 
 def _standing_of_job(found: record.Record) -> Standing:

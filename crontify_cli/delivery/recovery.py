@@ -16,6 +16,7 @@ from crontify_cli.delivery.journal import Journal
 from crontify_cli.delivery.records import (
     Live,
     end,
+    has_living_job,
     how_it_was_lost,
     last_change,
     live_runs,
@@ -64,7 +65,10 @@ def recover(
     # The journal's newest report is to be that of the newest run.
     for live in sorted(others, key=end):
         with locked(live) as lock:
-            if lock is None or (lock.found and not may_report(lock.found, live)):
+            if lock is None:
+                continue
+            goes_on = not may_report(lock.found, live) if lock.found else has_living_job(live)
+            if goes_on:
                 continue
             row = journal.run(live.run)
             is_sent = bool(lock.found and lock.found.state == record.REPORTED)

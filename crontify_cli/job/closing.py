@@ -111,11 +111,13 @@ class Closing:
                 self._recorder.note_reported()
             self._recorder.discard()
         elif not (done and done.delivered):
-            self._tell_of_the_queue()
+            self._tell_of_the_queue(verdict)
         elif not (is_stored and done.settled):
             # The next process that can use the journal writes it down there.
-            self._recorder.note_reported()
-            self._recorder.keep()
+            if self._recorder.note_reported():
+                self._recorder.keep()
+            else:  # nothing is left from which it could be reported again
+                self._recorder.discard()
 
     def _leave_to_recovery(self, prepared: Prepared | None) -> None:
         """Leave the run to its record: a report is made from complete information only."""
@@ -317,10 +319,12 @@ class Closing:
         is_limited = bool(waiting and waiting.rate_limited)
         return describe(self._inbox.trying, pause, rate_limited=is_limited)
 
-    def _tell_of_the_queue(self) -> None:
+    def _tell_of_the_queue(self, verdict: Verdict) -> None:
         """Say that the report is still to be sent: to a person always, else only if that lasts."""
         if self._opened is None:
             kept = self._recorder.keep()
+            if not kept and verdict.succeeded:  # an empty record counts as a failure
+                self._recorder.discard()
             later = "'crontify flush' reports the run from its record"
             lost = "there is no journal to queue it in"
             self._notices.say(f"the report could not be delivered; {later if kept else lost}")

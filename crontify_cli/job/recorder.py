@@ -26,7 +26,8 @@ class Recorder:
 
     run: its local id, 12 hexadecimal digits.
     path: the record's file, None where there is none; `problem` then says why.
-    problem: what is wrong with the file, None for nothing.
+    problem: what is wrong with the file, None for nothing. One that could not be filled, as on
+        a full disk, lacks the output, or everything but its name.
     meta_path: the private file for the job's numbers, None where there is none.
     total: bytes of output so far.
     job: its pid and start time in clock ticks; 0, 0 before `begin` and without one.
@@ -49,6 +50,7 @@ class Recorder:
         self._began = time.monotonic_ns()
         self._fd = -1
         self._is_behind = False
+        self._written = 0
         self._secrets = b""
         self._monitor = monitor
         self._redact, self._command = redact, command
@@ -100,15 +102,25 @@ class Recorder:
             try:
                 # Never close a descriptor of this file in this process: that would end the lock.
                 os.lockf(fd, os.F_TLOCK, 0)
-                os.pwrite(fd, self._header, 0)
-                _allocate(fd)
             except OSError:
                 os.close(fd)
                 live.unlink(name)
                 raise
+            # On a full disk the file may stay empty, but its name and its lock tell of the run.
             self._fd, self.path = fd, os.path.join(live.path, name)
+            self._fill()
             os.close(live.open(record.meta_path(name), NEW))
             self.meta_path = record.meta_path(self.path)
+
+    def _fill(self) -> None:
+        if not self._write(self._header, 0):
+            os.ftruncate(self._fd, 0)
+            return
+        try:
+            _allocate(self._fd)
+        except OSError as error:
+            self.problem, self._is_behind = in_words(error), True
+            os.ftruncate(self._fd, record.HEADER)
 
     # While the job runs
 
@@ -176,13 +188,17 @@ class Recorder:
 
     def skip(self, count: int) -> None:
         """Count output that is not written; what follows must be as long as a record can keep."""
+        if self._written == self.total:
+            self._written += count
         self.total += count
 
     def _add(self, data: memoryview, at: int) -> None:
+        is_gapless = self._written == self.total
         self.total += len(data)
         # In this order, and before it is passed on: what was relayed can be read back.
-        self._write(data, at)
-        self._write(record.word(self.total), record.AT_TOTAL * 8)
+        if is_gapless and self._write(data, at):
+            self._written = self.total
+            self._write(record.word(self.total), record.AT_TOTAL * 8)
 
     def note_secrets(self, secrets: "Sequence[str]") -> None:
         """Write down the secrets of the job's environment. Called by another thread."""
@@ -234,34 +250,45 @@ class Recorder:
         """Write down that the journal has the outcome and its report."""
         self._note(record.STORED)
 
-    def note_reported(self) -> None:
-        """Write down that the server has the report, next to the record if need be."""
-        self._is_behind = False
-        self._note(record.REPORTED)
-        if self.path and self._is_behind:
-            try:
-                fd = open_file(record.sent_path(self.path), NEW)
-                os.write(fd, self._header)
-                os.close(fd)
-            except OSError:
-                pass  # the disk takes nothing any more
+    def note_reported(self) -> bool:
+        """Write down that the server has the report, next to the record if need be.
+
+        Return False if the disk takes neither.
+        """
+        self._put(record.AT_STATE, record.REPORTED)
+        if self._write_header():
+            return True
+        if not self.path:
+            return False
+        try:
+            fd = open_file(record.sent_path(self.path), NEW)
+            is_whole = os.write(fd, self._header) == record.HEADER
+            os.close(fd)
+        except OSError:
+            return False
+        return is_whole
 
     def _note(self, state: int) -> None:
         self._put(record.AT_STATE, state)
         self._write_header()
 
-    def _write_header(self) -> None:
-        self._put(record.AT_TOTAL, self.total)
-        self._write(self._header, 0)
+    def _write_header(self) -> bool:
+        self._put(record.AT_TOTAL, self._written)
+        return self._write(self._header, 0)
 
-    def _write(self, data: "bytes | bytearray | memoryview", at: int) -> None:
+    def _write(self, data: "bytes | bytearray | memoryview", at: int) -> bool:
+        """Write to the file, if there is one; False if it did not take everything."""
         if self._fd < 0:
-            return
+            return False
         try:
-            os.pwrite(self._fd, data, at)
+            if os.pwrite(self._fd, data, at) == len(data):
+                return True
+            problem = "No space left on device"
         except OSError as error:  # EIO, ENOSPC on a copy-on-write file system, ESTALE, EPERM
-            self.problem = self.problem or error.strerror or str(error)
-            self._is_behind = True
+            problem = error.strerror or str(error)
+        self.problem = self.problem or problem
+        self._is_behind = True
+        return False
 
     # At the end
 
@@ -275,18 +302,32 @@ class Recorder:
         """Leave the record on disk, synced, to whoever recovers the run; False if that failed.
 
         A record that could not be made before the spawn, or is gone, is made now. What was not
-        used of the file is given back, since many may be left.
+        used of the file is given back, since many may be left. If the disk does not take the
+        output, how the run ended is left all the same.
         """
         try:
             if self._fd < 0 or not os.fstat(self._fd).st_nlink:
                 self._create_late(state_dir())
             else:
                 if self._is_behind:
-                    os.pwrite(self._fd, self._used(), 0)
+                    self._rewrite()
                 os.ftruncate(self._fd, len(self._used()))
                 os.pwrite(self._fd, self._secrets, record.SIZE)  # after a hole, which is free
                 os.fsync(self._fd)
         except (OSError, ValueError):
+            return self._fd >= 0 and self._write_header() and self._sync()
+        return True
+
+    def _rewrite(self) -> None:
+        used = self._used()
+        if os.pwrite(self._fd, used, 0) < len(used):
+            raise OSError("the disk is full")
+        self._written = self.total
+
+    def _sync(self) -> bool:
+        try:
+            os.fsync(self._fd)
+        except OSError:
             return False
         return True
 

@@ -65,6 +65,7 @@ class Supervisor:
         self._options = run.options
         self._process = run.process
         self._recorder = run.recorder
+        self._record_problem = run.recorder.problem  # of what comes later, other lines tell
         self._notices = Notices(verbose=bool(run.options.verbose), steps=run.steps)
         self._state = _state_or_none()
         wake, wake_end = os.pipe()
@@ -172,8 +173,13 @@ class Supervisor:
             self._notices.say(warning)
         if not self._recorder.path:
             self._notices.say(
-                f"no record on disk of this run: {self._recorder.problem}"
+                f"no record on disk of this run: {self._record_problem}"
                 " (its report is lost if this process is killed)"
+            )
+        elif self._record_problem:
+            self._notices.say(
+                f"the record on disk of this run is incomplete: {self._record_problem}"
+                " (its report lacks the output if this process is killed)"
             )
         if self._state and (home := foreign_home()):
             self._notices.trace(f"{home} belongs to another user; the state is in {self._state}")

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crontify_cli import record
 from crontify_cli.delivery import retention
 from crontify_cli.delivery.records import live_runs
 from crontify_cli.delivery.retention import Dropped, drop_records
 from tests.conftest import Crontify
-from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
 from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
 from tests.waiting import until_exists
@@ -79,16 +77,9 @@ def test_that_is_said_by_the_run_after_which_it_happens(crontify: Crontify, tmp_
 
 @pytest.mark.uses("proc", reason="without a record, only its start time shows a wrapper")
 def test_a_running_job_without_a_record_is_not_called_dead(
-    crontify: Crontify,
-    env: dict[str, str],
-    tmp_path: Path,
-    small_disk: Path,  # noqa: F811 - the fixture
+    crontify: Crontify, env: dict[str, str], tmp_path: Path, state: Path
 ) -> None:
-    """The disk has room for the journal, but not for the record."""
-    remount = ["mount", "-o", f"remount,size={record.SIZE}", str(small_disk)]
-    subprocess.run(remount, check=True)
-    env = {**env, "CRONTIFY_STATE_DIR": str(small_disk / "state")}
-    assert crontify("exec", "first", "--", "sleep", "1", env=env).returncode == 0
+    """As after a job that removes files of others."""
     run = subprocess.Popen(
         [*PROGRAM, "exec", "backup", "--", "sh", "-c", "touch on; read x"],
         cwd=tmp_path,
@@ -106,7 +97,9 @@ def test_a_running_job_without_a_record_is_not_called_dead(
     while (found := outcome()) is None:
         assert run.poll() is None
     assert found == "running"
-    assert "backup" not in [live.monitor for live in live_runs(str(small_disk / "state"))]
+    (live,) = live_runs(str(state))
+    os.unlink(live.path)
+    assert outcome() == "running"
     run.kill()
     run.communicate()
     assert outcome() == "unknown"

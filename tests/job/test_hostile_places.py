@@ -12,6 +12,7 @@ from tests.conftest import Crontify
 from tests.job.conftest import Launch
 from tests.programs import PROGRAM, need
 from tests.server import ApiServer, settings
+from tests.waiting import until, until_exists
 
 JOB = ("--", "sh", "-c", "echo out; exit 7")
 NOBODY = 65534
@@ -69,7 +70,61 @@ def test_a_state_dir_on_a_full_disk(crontify: Crontify, api: ApiServer, small_di
     assert b"No space left" in subprocess.run(filler, capture_output=True).stderr
     env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk / "state")}
     done = crontify("exec", "backup", "--overlap", "skip", *JOB, env=env)
-    check(done, api, "no record on disk of this run: ", "No space left")
+    check(done, api, "the record on disk of this run is incomplete: No space left")
+    assert list((small_disk / "state/live").glob("*.rec")) == [], "it would be reported again"
+
+
+def fill(disk: Path, but: int) -> None:
+    """Leave room for so many bytes on the disk."""
+    (disk / "state").mkdir(mode=0o700)
+    filler = disk / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], capture_output=True)
+    os.truncate(filler, filler.stat().st_size - but)
+
+
+def enlarge(disk: Path) -> None:
+    """Make room for everything."""
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+
+
+@pytest.mark.uses("proc", reason="finds the job by its environment")
+def test_a_wrapper_that_is_killed_while_the_disk_is_full_is_reported(
+    crontify: Crontify, api: ApiServer, small_disk: Path, tmp_path: Path
+) -> None:
+    fill(small_disk, but=0)
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk / "state")}
+    script = "kill -9 $PPID; until [ -e go ]; do sleep .02; done; touch over"
+    assert crontify("exec", "backup", "--", "sh", "-c", script, env=env).returncode == -9
+    enlarge(small_disk)
+    (record,) = (small_disk / "state/live").glob("*.rec")
+    assert record.stat().st_size == 0
+    os.utime(record, (0, 0))  # as a minute later: it is not just being made
+    assert crontify("flush", env=env).returncode == 0
+    assert "fail" not in api.kinds(), "the job goes on"
+    (tmp_path / "go").touch()
+    until_exists(tmp_path / "over")
+    until(lambda: crontify("flush", env=env).returncode == 0 and "fail" in api.kinds(), "reported")
+    assert "the job's outcome is unknown" in api.requests[-1].json["errorMessage"]
+    assert list((small_disk / "state/live").iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_how_a_run_ended_is_kept_on_a_disk_that_has_room_for_nothing_else(
+    crontify: Crontify, api: ApiServer, small_disk: Path, code: int
+) -> None:
+    fill(small_disk, but=4096)
+    env = {**settings(api), "CRONTIFY_STATE_DIR": str(small_disk / "state")}
+    api.down()
+    done = crontify("exec", "backup", "--", "sh", "-c", f"echo out; exit {code}", env=env)
+    assert (done.returncode, done.stdout) == (code, "out\n")
+    assert "'crontify flush' reports the run from its record" in done.stderr
+    enlarge(small_disk)
+    api.up()
+    for _ in range(2):
+        assert crontify("flush", env=env).returncode == 0
+    (end,) = api.requests
+    assert end.json["meta"]["exit_code"] == code
+    assert "logOutput" not in end.json
 
 
 def test_a_disk_too_small_for_the_record(
@@ -80,7 +135,9 @@ def test_a_disk_too_small_for_the_record(
     script = "yes | head -c 5000000 >&2; echo out; exit 7"
     done = crontify("exec", "backup", "--", "sh", "-c", script, env=env)
     assert (done.returncode, done.stdout) == (7, "out\n")
-    assert "no record on disk of this run: " in done.stderr
+    assert "the record on disk of this run is incomplete: " in done.stderr
+    enlarge(small_disk)
+    assert crontify("flush", env=env).returncode == 0
     assert api.kinds() == ["start", "fail"]
     assert list((small_disk / "state/live").glob("*.rec")) == []
 
@@ -118,7 +175,7 @@ def test_no_file_may_grow(launch: Launch, api: ApiServer) -> None:
     )
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, "out\n"), err
-    assert "no record on disk of this run" in err
+    assert "the record on disk of this run is incomplete" in err
     assert "Traceback" not in err
     assert api.kinds() == ["start", "fail"]
 
