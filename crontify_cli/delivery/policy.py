@@ -102,6 +102,12 @@ def is_about_monitor(answer: Answer) -> bool:
     return answer.is_api and bool(re.search(r"(?i)\bmonitor\b", words))
 
 
+def is_about_log(answer: Answer) -> bool:
+    """Tell whether a failure may be accepted without its log: it is too large, or rejected."""
+    is_named = "logOutput" in answer.message
+    return answer.status == 413 or (answer.status in (400, 422) and is_named)
+
+
 def blames_settings(answer: Answer) -> bool:
     """Tell whether the answer may be another one once the settings are corrected.
 

@@ -230,7 +230,7 @@ class Delivery(NamedTuple):
                 unanswered_at = time.time()
             step = policy.decide(ping, self.earlier + attempts, answer, self.deadlines.left())
             message = f"{ping.kind} of {ping.monitor_id}: {step.message}"
-            if answer.status == 413 and ping.log_output:
+            if ping.log_output and policy.is_about_log(answer):
                 shortened = f"{message}; it was sent without the log, which is kept here"
                 ping = ping._replace(log_output=None)
                 continue

@@ -74,11 +74,23 @@ def test_one_monitors_unsuccessful_answers_do_not_hold_up_the_others(
 # 413
 
 
-def test_a_fail_that_is_too_large_is_sent_without_its_log(
-    crontify: Crontify, api: ApiServer, env: dict[str, str]
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (413, "request entity too large"),
+        (400, ["logOutput must be shorter than or equal to 10000 characters"]),
+        (422, "logOutput: invalid"),
+    ],
+)
+def test_a_fail_whose_log_is_not_accepted_is_sent_without_it(
+    crontify: Crontify,
+    api: ApiServer,
+    env: dict[str, str],
+    status: int,
+    words: str | list[str],
 ) -> None:
     api.choose = lambda request: (
-        answer(*error(413, "request entity too large")) if b"logOutput" in request.body else None
+        answer(*error(status, words)) if b"logOutput" in request.body else None
     )
     job = "echo the cause; exit 3"
     done = crontify("exec", "backup", "--", "sh", "-c", job, env=env)
@@ -86,7 +98,7 @@ def test_a_fail_that_is_too_large_is_sent_without_its_log(
     assert api.kinds() == ["start", "fail", "fail"]
     assert api.accepted[-1].json["errorMessage"] == "exited with code 3: the cause"
     assert "sent without the log, which is kept here" in done.stderr
-    assert "request entity too large" in done.stderr
+    assert str(words).strip("[']") in done.stderr
     columns = crontify("runs", env=env).stdout
     assert "delivered" in columns
     assert crontify("logs", "backup", "--local", env=env).stdout == "the cause\n"
@@ -101,6 +113,15 @@ def test_a_fail_that_is_too_large_without_a_log_is_refused(
     done = crontify("exec", "--no-start", "backup", "--", "sh", "-c", "echo x; exit 3", env=env)
     assert api.kinds() == ["fail", "fail"]
     assert "413: too large" in done.stderr
+
+
+def test_a_fail_that_is_rejected_for_something_else_is_not_sent_again(
+    crontify: Crontify, api: ApiServer, env: dict[str, str]
+) -> None:
+    api.script(answer(*error(400, ["meta must be an object"])), kind="fail")
+    done = crontify("exec", "--no-start", "backup", "--", "sh", "-c", "echo x; exit 3", env=env)
+    assert api.kinds() == ["fail"]
+    assert "400: meta must be an object" in done.stderr
 
 
 # 401, 404, 3xx
