@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from crontify_cli.errors import one_line
 
+LEAVES_QUEUED = " (Ctrl-C leaves it queued)"
+"""A hint for a line about a report that is in the queue."""
 DELAY = 1.0
 """Seconds after which the line appears: what takes less needs no explanation."""
 

@@ -100,6 +100,37 @@ def test_a_report_that_arrives_after_a_wait_is_the_result(
     assert left_on_screen(shown)[-1].startswith(f"crontify: {DONE[args]}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "hint", "result"),
+    [
+        ("success", (), " (Ctrl-C leaves it queued)", f"queued: no answer from HOST; {SENDS}"),
+        ("success", ("--no-queue",), "", "success of backup: not delivered: no answer from HOST"),
+        ("start", (), "", "start of backup: not delivered: no answer from HOST"),
+    ],
+    ids=["queued", "no-queue", "start"],
+)
+def test_ctrl_c_during_a_ping_says_what_became_of_it(
+    patient: dict[str, str],
+    api: ApiServer,
+    kind: str,
+    options: tuple[str, ...],
+    hint: str,
+    result: str,
+) -> None:
+    api.default = hang_after_reading
+    host = f"127.0.0.1:{api.port}"
+    environ = {**os.environ, **patient}
+    with Terminal() as terminal:
+        process = terminal.start([*PROGRAM, "ping", *options, kind, "backup"], env=environ)
+        terminal.read_until(f"waiting for an answer from {host}{hint}")
+        terminal.type("\x03")
+        shown = terminal.read_to_end()
+        assert process.wait(60) == 130
+    line = left_on_screen(shown.replace("\n ", " "))[-1]
+    assert line == f"crontify: {result.replace('HOST', host)}"
+    assert f"{host} (" not in shown or hint
+
+
 @pytest.mark.parametrize(("delay", "shown"), [(3600, ""), (0, f"\rwait\r{' ' * 79}\r")])
 def test_a_short_wait_shows_nothing(delay: int, shown: str) -> None:
     script = (

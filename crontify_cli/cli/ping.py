@@ -90,8 +90,16 @@ def ping(
         raise typer.BadParameter("success cannot be used with --message or --log")
     numbers: Meta = dict(meta or ())  # type: ignore[arg-type]  # parsed above
     output = _read_log(log) if log else None
-    with LiveWait(monitor) as wait:
-        result = _send(kind, monitor, numbers, message, output, wait, queue=not no_queue)
+    wait = LiveWait(monitor)
+    try:
+        with wait:
+            result = _send(kind, monitor, numbers, message, output, wait, queue=not no_queue)
+    except KeyboardInterrupt:
+        if wait.is_queued:
+            _say_queued(wait.why)
+        else:
+            say(f"{kind} of {monitor}: not delivered: {wait.why}")
+        raise
     if result is None:
         raise typer.Exit(ExitCode.OK)
     tells = verbose or wait.was_shown
@@ -134,7 +142,7 @@ def _send(
     output = excerpt(log.head, log.dropped, log.tail, mask) or None if log else None
     sent = Ping(monitor.id, kind, meta, words, output)
     with client.api:
-        context = Context(state_dir(), settings, client.api, mask, wait.pause, wait.say)
+        context = Context(state_dir(), settings, client.api, mask, wait.pause, wait.say, wait.keep)
         result = send_ping(name, sent, context, queue=queue)
     if result.sent.answer.status == 404 and (nearest := settings.nearest_monitor(name)):
         wait.say(f"the config has a monitor {nearest}: did you mean that?")
@@ -179,9 +187,13 @@ def _exit_code(kind: Kind, name: str, result: Result, why: str, *, queue: bool, 
         return ExitCode.OK
     if result.queued:
         if tells or os.isatty(2):  # a short outage should not cause cron mail
-            say(f"queued: {why}; the next run or 'crontify flush' sends it")
+            _say_queued(why)
         return ExitCode.OK
     if sent.verdict == "refused":
         raise CrontifyError(sent.message)
     why = "; a start is not queued, because its time would be wrong" if kind == "start" else ""
     raise CrontifyError(f"{sent.message}{why if queue else ''}", ExitCode.TEMPORARY)
+
+
+def _say_queued(why: str) -> None:
+    say(f"queued: {why}; the next run or 'crontify flush' sends it")

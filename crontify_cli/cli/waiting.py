@@ -7,7 +7,7 @@ from typing import Self
 
 from crontify_cli.delivery.stage import Trying, describe, why_undelivered
 from crontify_cli.errors import say
-from crontify_cli.progress import ProgressLine
+from crontify_cli.progress import LEAVES_QUEUED, ProgressLine
 
 _REFRESH = 0.2
 """Seconds between two updates of the line."""
@@ -17,9 +17,11 @@ class LiveWait:
     """`with LiveWait(NAME) as wait:` shows the progress line; a thread draws it until the end.
 
     name: what the line begins with. was_shown: whether there was anything to see.
+    is_queued: whether the report is in the queue, where Ctrl-C leaves it.
     """
 
     def __init__(self, name: str) -> None:
+        self.is_queued = False
         self._name = name
         self._line = ProgressLine()
         self._lock = threading.Lock()
@@ -37,6 +39,10 @@ class LiveWait:
     def why(self) -> str:
         """Why nothing was delivered."""
         return why_undelivered(self._trying)
+
+    def keep(self) -> None:
+        """Take that the report is in the queue."""
+        self.is_queued = True
 
     def observe(self, trying: Trying) -> None:
         """Take how far an attempt has come."""
@@ -72,4 +78,4 @@ class LiveWait:
             left = None if until is None else until - time.monotonic()
             with self._lock:
                 words = describe(self._trying, left, rate_limited=is_limited)
-                self._line.show(f"{self._name}: {words}")
+                self._line.show(f"{self._name}: {words}", LEAVES_QUEUED if self.is_queued else "")

@@ -19,7 +19,8 @@ class Context(NamedTuple):
     """What sending a ping takes.
 
     state: the state directory. sender: makes one attempt. mask: masks the secrets in a text.
-    wait: spends a pause. warn: takes a line for a person.
+    wait: spends a pause. warn: takes a line for a person. keep: is called when the ping is in
+    the queue, where it stays if sending it is interrupted.
     """
 
     state: str
@@ -28,6 +29,7 @@ class Context(NamedTuple):
     mask: Callable[[str], str]
     wait: Waits
     warn: Callable[[str], None]
+    keep: Callable[[], None]
 
 
 class Result(NamedTuple):
@@ -55,6 +57,7 @@ def send_ping(monitor: str, ping: Ping, context: Context, *, queue: bool) -> Res
         journal = Journal.open(context.state)
         if ping.kind != "start":
             report_id = journal.finish(run, _ending(ping), ping, owner)
+            context.keep()
     except (JournalError, OSError) as error:
         warn(f"the ping is not in the journal and is sent directly: {in_words(error)}")
         return Result(delivery.send(ping), False)

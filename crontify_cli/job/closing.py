@@ -18,7 +18,7 @@ from crontify_cli.errors import in_words
 from crontify_cli.job.launched import LaunchedRun, Notices
 from crontify_cli.model import Ending, Ping, new_run
 from crontify_cli.model import Outcome as RunOutcome
-from crontify_cli.progress import ProgressLine
+from crontify_cli.progress import LEAVES_QUEUED, ProgressLine
 from crontify_cli.report.compose import Composed, Output, compose
 from crontify_cli.report.locallog import write_log
 from crontify_cli.report.meta import merge, read_meta_file, usage_meta
@@ -297,7 +297,7 @@ class Closing:
             if self._notices.steps:
                 self._notices.steps.show()
             else:
-                line.show(f"{self._options.monitor}: {self._stage()}", " (Ctrl-C leaves it queued)")
+                line.show(f"{self._options.monitor}: {self._stage()}", LEAVES_QUEUED)
             if process.stop_requests > stops:
                 break
         inbox.read()  # a thread that has ended may have told something before
