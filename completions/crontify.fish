@@ -401,7 +401,7 @@ complete -c crontify -n '__crontify_offers exec --timeout' -l timeout -x -d 'Sto
 complete -c crontify -n '__crontify_offers exec --kill-after' -l kill-after -x -d 'Time between the TERM and the KILL of the timeout'
 complete -c crontify -n '__crontify_offers exec --overlap' -l overlap -x -a 'allow\\t\'start anyway\' skip\\t\'skip this run, exit 75\' wait\\t\'wait for the other run\'' -d 'If another run of the monitor is still active'
 complete -c crontify -n '__crontify_offers exec --jitter' -l jitter -x -d 'Wait a random time, at most this, before the job'
-complete -c crontify -n '__crontify_offers exec --jitter-fixed' -l jitter-fixed -d 'Make that the same time for each run here of the monitor'
+complete -c crontify -n '__crontify_offers exec --jitter-fixed' -l jitter-fixed -d 'Wait the same time before each run of the monitor on this host'
 complete -c crontify -n '__crontify_offers exec --shell' -l shell -d 'Run COMMAND, one string, with $SHELL or /bin/sh'
 complete -c crontify -n '__crontify_offers exec --argv0' -l argv0 -x -d 'What the job finds as its own name, argv[0]'
 complete -c crontify -n '__crontify_offers exec --output' -l output -x -a 'all\\t\'print all output immediately\' on-failure\\t\'print it only if the job fails\' none\\t\'print nothing\'' -d 'When to print the job\'s output'

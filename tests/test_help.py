@@ -90,6 +90,19 @@ def test_the_real_program_shows_it_on_a_terminal_of_any_width_and_in_a_pipe(
         assert screen(["--help"], env={"NO_COLOR": "1", **env}).isascii()
 
 
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_in_a_narrow_window_no_word_is_split(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for framed in (True, False):
+        texts = []
+        for columns in (100, 40):
+            monkeypatch.setenv("COLUMNS", str(columns))
+            texts.append(shown(path, framed=framed))
+        wide, narrow = (set(text.split()) for text in texts)
+        assert {word for word in wide if len(word) <= 24 and word.strip("─")} <= narrow
+
+
 def modules(*command: str) -> int:
     """Return how many modules a Python process loads."""
     words = [sys.executable, "-X", "importtime", *command]

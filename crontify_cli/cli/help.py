@@ -17,6 +17,8 @@ from crontify_cli.errors import ExitCode
 WIDEST = 100
 _NAMES = 28
 """Widest column of option names; the values of a longer option are shown in its help text."""
+_LEAST_BESIDE, _BELOW = 20, 4
+"""Columns that a help text needs next to its option; with fewer, it is indented below it."""
 
 Row = tuple[str, str, str, str]
 """Names, metavar, help and default of an option, an argument or a command."""
@@ -182,12 +184,17 @@ def _table(rows: list[Row], width: int) -> Iterator[tuple[str, int]]:
     """Yield each line of a table of two columns, and its length without escape sequences."""
     lefts = [" ".join(filter(None, row[:2])) for row in rows]
     indent = max(map(len, lefts)) + 2
+    is_narrow = width - indent < _LEAST_BESIDE
+    indent = _BELOW if is_narrow else indent
     for (names, metavar, words, default), left in zip(rows, lefts, strict=True):
         between = " " if names and metavar else ""
         start = _styled(names, "1;36") + between + _styled(metavar, "33")
         right = f"{words} [{default}]" if default else words
         at, length = 0, len(left)
-        for line in textwrap.wrap(right, max(4, width - indent), break_on_hyphens=False) or [""]:
+        if is_narrow:
+            yield start, length
+            start, length = "", 0
+        for line in textwrap.wrap(right, width - indent, break_on_hyphens=False) or [""]:
             at = right.index(line, at)
             plain = line[: max(0, len(words) - at)]
             shown = plain + _styled(line[len(plain) :], "2")

@@ -117,7 +117,7 @@ PANELS = {
             "allow",
         ),
         Option("--jitter DURATION", "Wait a random time, at most this, before the job.", "none"),
-        Option("--jitter-fixed", "Make that the same time for each run here of the monitor."),
+        Option("--jitter-fixed", "Wait the same time before each run of the monitor on this host."),
         Option("--shell", "Run COMMAND, one string, with $SHELL or /bin/sh."),
         Option("--argv0 NAME", "What the job finds as its own name, argv[0].", "COMMAND"),
         Option("--output " + "|".join(OUTPUT), "When to print the job's output.", "all"),
