@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crontify_cli.progress import cut, width
 from tests.conftest import Crontify
-from tests.faults import deaf_url, delayed, hang_after_reading, rate_limited, refusing_url
+from tests.faults import deaf_url, delayed, garbage, hang_after_reading, rate_limited, refusing_url
 from tests.programs import PROGRAM
 from tests.screen import screen
 from tests.server import ApiServer, answer
@@ -191,6 +191,16 @@ def test_a_report_that_is_refused_is_named_once_and_not_called_queued(
     lines = left_on_screen(screen(EXEC, columns=200, env=env))
     assert [line for line in lines if "Invalid API key" in line] == lines[1:2]
     assert not [line for line in lines if line.startswith("crontify: queued:")]
+
+
+def test_a_report_that_was_answered_a_web_page_is_called_queued_though_the_reason_was_said(
+    env: dict[str, str], api: ApiServer
+) -> None:
+    api.default = garbage
+    lines = left_on_screen(screen(EXEC, columns=200, env=env))
+    why = f"127.0.0.1:{api.port} answered a web page, not the API: check base_url"
+    assert [line for line in lines if why in line] == lines[1:2]
+    assert lines[-1] == f"crontify: queued; {SENDS}"
 
 
 def test_a_wait_for_the_rate_limit_counts_down(patient: dict[str, str], api: ApiServer) -> None:

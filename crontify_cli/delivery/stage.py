@@ -27,6 +27,8 @@ def describe(trying: Trying | None, pause: float | None, *, rate_limited: bool) 
         if rate_limited:
             return f"rate limited; sending the report in {seconds} s"
         return f"trying again in {seconds} s: {why_undelivered(trying)}"
+    if trying and trying.problem:
+        return f"trying again: {trying.problem}"
     if trying is None or not trying.awaits:
         return "preparing the report"
     if trying.awaits == "connection":

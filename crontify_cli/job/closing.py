@@ -331,6 +331,7 @@ class Closing:
             return
         try:
             count, oldest = self._opened.queue()
+            run = self._opened.run(self._recorder.run)
         except JournalError as error:
             self._notices.trace(str(error))
             return
@@ -338,9 +339,10 @@ class Closing:
             return
         age = plausible(time.time() - oldest) or 0.0
         line = f"{count} report{'s' if count > 1 else ''} queued; 'crontify flush' delivers them"
-        why = why_undelivered(self._inbox.trying)
-        if os.isatty(2) and not self._notices.has_said(why):
-            self._notices.say(f"queued: {why}; the next run or 'crontify flush' sends it")
+        if os.isatty(2) and run and run.report == "queued":
+            why = why_undelivered(self._inbox.trying)
+            queued = "queued" if self._notices.has_said(why) else f"queued: {why}"
+            self._notices.say(f"{queued}; the next run or 'crontify flush' sends it")
         elif age > OLD_QUEUE:
             self._notices.say(f"{line}; the oldest has waited for {format_duration(age)}")
         else:
