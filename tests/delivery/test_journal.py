@@ -20,6 +20,7 @@ import crontify_cli
 from crontify_cli.delivery.journal import VERSION, Journal, JournalError, MonitorQueue, journal_path
 from crontify_cli.delivery.retention import prune
 from crontify_cli.delivery.waiting import discard
+from crontify_cli.record import SIZE
 from tests.conftest import Crontify
 from tests.delivery.outcomes import finish, queue
 from tests.job.test_hostile_places import small_disk  # noqa: F401 - a fixture
@@ -250,7 +251,12 @@ def test_a_disk_that_is_full_by_now(
 ) -> None:
     env = {**env, "CRONTIFY_STATE_DIR": str(ram_disk / "state")}
     filled(ram_disk / "state")
-    script = f"dd if=/dev/zero of={ram_disk}/filler bs=4k 2>/dev/null; echo out; exit 7"
+    # The record has its place, and the secrets at its end, a moment after the job's start.
+    size = f"stat -c %s {ram_disk}/state/live/$CRONTIFY_RUN-backup.rec"
+    script = (
+        f"until [ $({size}) -gt {SIZE} ]; do sleep .02; done;"
+        f" dd if=/dev/zero of={ram_disk}/filler bs=4k 2>/dev/null; echo out; exit 7"
+    )
     done = crontify("exec", "backup", "--", "sh", "-c", script, env=env)
     assert (done.returncode, done.stdout) == (7, "out\n")
     assert api.kinds() == ["start", "fail"]
