@@ -42,7 +42,7 @@ def state_dir() -> str:
     """
     state = named_state_dir()
     try:
-        fd = _open_folder(state)
+        fd = open_folder(state)
     except OSError:
         return state
     try:
@@ -82,7 +82,7 @@ class Folder:
 
     def _enter(self, state: str, name: str, create: bool) -> int:
         try:
-            fd = _open_folder(state)
+            fd = open_folder(state)
         except FileNotFoundError:
             if not create:
                 raise
@@ -197,8 +197,11 @@ def remove_file(path: str) -> None:
         opened.unlink(name)
 
 
-def _open_folder(path: str) -> int:
-    """Open a directory; a link on the way, or in its place, has to be ours or root's."""
+def open_folder(path: str) -> int:
+    """Open a directory; a link on the way, or in its place, has to be ours or root's.
+
+    path: absolute. Raises OSError; a StateError for another user's link.
+    """
     try:
         fd = os.open(path, _FOLDER)
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from tests.faults import answer
 from tests.past import Past
 from tests.programs import PROGRAM
 from tests.server import ApiServer, bound, right
+from tests.users import User
 from tests.waiting import until, until_exists
 
 ODD = ("a.b~c", "_", "9", "x" * 128)
@@ -255,3 +256,24 @@ def test_only_a_regular_file_is_replaced(crontify: Crontify, tmp_path: Path, pla
     text = read if place == "fifo" else real.read_text()
     assert ("last_run_exit_code", "nightly") in samples(text)
     assert {each.name for each in tmp_path.iterdir()} <= {"fifo", "link", "real", "home"}
+
+
+@pytest.mark.parametrize("planted", ["link", "folder"])
+def test_root_does_not_follow_another_users_link(
+    crontify: Crontify, tmp_path: Path, bob: User, planted: str
+) -> None:
+    """A folder for Prometheus often belongs to the user who collects from it."""
+    Past().run("nightly")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "crontify.prom").write_text("root's")
+    into = bob.home / "collected"
+    if planted == "folder":
+        bob.shell(f"ln -s {victim} {into}")
+    else:
+        bob.shell(f"mkdir {into}; ln -s {victim}/crontify.prom {into}/")
+    done = crontify("metrics", "--output", str(into / "crontify.prom"))
+    assert done.returncode == 1
+    assert "another user" in done.stderr
+    assert [each.name for each in victim.iterdir()] == ["crontify.prom"]
+    assert (victim / "crontify.prom").read_text() == "root's"
