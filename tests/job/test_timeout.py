@@ -6,44 +6,66 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.job.conftest import Launch
 from tests.programs import PROGRAM
 from tests.server import ApiServer, settings
-from tests.waiting import until_exists, until_gone
+from tests.waiting import until, until_gone, within_any
 
 
-def test_a_timeout_is_term_exit_124_and_a_message(launch: Launch, api: ApiServer) -> None:
-    script = "trap 'echo got TERM; exit 0' TERM; while :; do sleep 60 & wait $!; done"
-    process = launch("--timeout", "2s", "--", "bash", "-c", script)
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (124, "got TERM\n")
+class Timed(NamedTuple):
+    """A run that its time limit of so many seconds has ended."""
+
+    limit: float
+    code: int
+    out: str
+
+
+def timed_out(launch: Launch, folder: Path, script: str, *options: str) -> Timed:
+    """Run a job that touches `ready` with a limit that it reaches that before."""
+
+    def attempt(seconds: float) -> Timed:
+        process = launch("--timeout", f"{seconds}s", *options, "--", "bash", "-c", script)
+        out, _ = process.communicate(timeout=60)
+        return Timed(seconds, process.returncode, out)
+
+    return within_any(attempt, lambda _: (folder / "ready").exists())
+
+
+def test_a_timeout_is_term_exit_124_and_a_message(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    trap = "trap 'echo got TERM; exit 0' TERM"
+    done = timed_out(launch, tmp_path, f"{trap}; touch ready; while :; do sleep 60 & wait $!; done")
+    assert (done.code, done.out) == (124, "got TERM\n")
     fail = api.requests[-1]
     assert fail.kind == "fail"
-    assert fail.json["errorMessage"].startswith("timed out after 2s")
+    assert fail.json["errorMessage"].startswith(f"timed out after {done.limit:g}s")
     assert fail.json["logOutput"] == "got TERM\n"
     assert fail.json["meta"]["exit_code"] == 124
-    assert fail.json["meta"]["duration_ms"] >= 1950
+    assert fail.json["meta"]["duration_ms"] >= 975 * done.limit
 
 
 def test_what_ignores_the_term_is_killed(launch: Launch, api: ApiServer, tmp_path: Path) -> None:
-    script = "trap '' TERM; sh -c 'echo $$ > grandchild; exec sleep 60'; sleep 60"
-    process = launch("--timeout", "2s", "--kill-after=0.3s", "--", "bash", "-c", script)
-    process.communicate(timeout=60)
-    assert process.returncode == 124
+    script = "trap '' TERM; sh -c 'echo $$ > grandchild; touch ready; exec sleep 60'; sleep 60"
+    done = timed_out(launch, tmp_path, script, "--kill-after=0.3s")
+    assert done.code == 124
     until_gone(int((tmp_path / "grandchild").read_text()))
-    assert api.requests[-1].json["errorMessage"].startswith("timed out after 2s")
+    message = api.requests[-1].json["errorMessage"]
+    assert message.startswith(f"timed out after {done.limit:g}s")
 
 
 def test_a_grandchild_that_outlives_the_job_in_its_group_is_killed_too(
     launch: Launch, tmp_path: Path
 ) -> None:
-    script = "(trap '' TERM; sh -c 'echo $PPID > survivor'; while :; do sleep .1; done) & sleep 60"
-    process = launch("--timeout", "2s", "--kill-after", "0.3s", "--", "bash", "-c", script)
-    process.communicate(timeout=60)
-    assert process.returncode == 124
+    script = (
+        "(trap '' TERM; sh -c 'echo $PPID > survivor; touch ready'; while :; do sleep .1; done)"
+        " & sleep 60"
+    )
+    assert timed_out(launch, tmp_path, script, "--kill-after", "0.3s").code == 124
     until_gone(int((tmp_path / "survivor").read_text()))
 
 
@@ -54,18 +76,18 @@ def test_a_flood_of_output_does_not_hold_up_the_timeout(launch: Launch, api: Api
     assert 1000 <= api.requests[-1].json["meta"]["duration_ms"] < 10_000
 
 
-def test_a_stopped_job_gets_the_term_too(launch: Launch) -> None:
+def test_a_stopped_job_gets_the_term_too(launch: Launch, tmp_path: Path) -> None:
     """Long before the KILL, which needs nobody to go on."""
-    script = "trap 'echo got TERM; exit 0' TERM; kill -STOP $$; sleep 60"
-    process = launch("--timeout", "2s", "--kill-after", "20s", "--", "sh", "-c", script)
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (124, "got TERM\n")
+    script = "trap 'echo got TERM; exit 0' TERM; touch ready; kill -STOP $$; sleep 60"
+    done = timed_out(launch, tmp_path, script, "--kill-after", "50s")
+    assert (done.code, done.out) == (124, "got TERM\n")
 
 
-def test_a_timeout_keeps_the_output_up_to_then(launch: Launch, api: ApiServer) -> None:
-    process = launch("--timeout", "2s", "--", "sh", "-c", "echo one; echo two; exec sleep 60")
-    out, _ = process.communicate(timeout=60)
-    assert out == "one\ntwo\n"
+def test_a_timeout_keeps_the_output_up_to_then(
+    launch: Launch, api: ApiServer, tmp_path: Path
+) -> None:
+    done = timed_out(launch, tmp_path, "echo one; echo two; touch ready; exec sleep 60")
+    assert done.out == "one\ntwo\n"
     assert api.requests[-1].json["logOutput"] == "one\ntwo\n"
 
 
@@ -88,9 +110,16 @@ def test_the_config_may_set_the_timeout(launch: Launch, api: ApiServer, home: Pa
 def test_a_stop_during_the_grace_after_the_timeout_still_reaches_the_job(
     launch: Launch, tmp_path: Path
 ) -> None:
-    script = "trap 'touch asked' TERM; trap 'exit 6' HUP; until false; do sleep .02; done"
-    process = launch("--timeout", "2s", "--kill-after", "30s", "--", "bash", "-c", script)
-    until_exists(tmp_path / "asked")
+    script = "trap 'exit 6' HUP; trap 'touch asked' TERM; until false; do sleep .02; done"
+    asked = tmp_path / "asked"
+
+    def attempt(seconds: float) -> "subprocess.Popen[str]":
+        limits = ("--timeout", f"{seconds}s", "--kill-after", "30s")
+        process = launch(*limits, "--", "bash", "-c", script)
+        until(lambda: asked.exists() or process.poll() is not None, "the time is up")
+        return process
+
+    process = within_any(attempt, lambda _: asked.exists())
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
     assert process.returncode == 124
@@ -124,12 +153,20 @@ def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(
         assert "no longer went to stdout: nobody read it any more" in err
 
 
-def test_a_slow_reader_after_the_timeout_still_gets_everything(launch: Launch) -> None:
-    process = launch("--timeout", "1s", "--", "sh", "-c", "seq 40000; echo last; exec sleep 60")
-    assert process.stdout
-    out = ""
-    while piece := process.stdout.read(4096):
-        out += piece
-        time.sleep(0.04)
-    assert process.wait(60) == 124
+def test_a_slow_reader_after_the_timeout_still_gets_everything(
+    launch: Launch, tmp_path: Path
+) -> None:
+    script = "seq 40000; echo last; touch ready; exec sleep 60"
+
+    def attempt(seconds: float) -> str:
+        process = launch("--timeout", f"{seconds}s", "--", "sh", "-c", script)
+        assert process.stdout
+        out = ""
+        while piece := process.stdout.read(4096):
+            out += piece
+            time.sleep(0.04)
+        assert process.wait(60) == 124
+        return out
+
+    out = within_any(attempt, lambda _: (tmp_path / "ready").exists())
     assert out == "".join(f"{number}\n" for number in range(1, 40001)) + "last\n"
