@@ -51,6 +51,8 @@ LEASE_SECONDS = 300.0
 """How long a lease holds if its holder cannot be seen from here: it belongs to another
 machine or another PID namespace."""
 
+_NEWEST = 1000
+"""How many runs, the newest ones, are searched for one that goes on."""
 _NEWEST_BEGUN = (
     "SELECT max(seq) FROM runs WHERE seq >= ? AND base_url = ? AND monitor_id = ?"
     " AND start_state IN ('acknowledged', 'unknown')"
@@ -110,6 +112,20 @@ class JournalQueue(JournalFile):
         """
         own, *others = (self._live(each) for each in (run_id, *live))
         return what_it_closes(own.seq or 0, own.start_state, others) == "open"
+
+    def unended(self, base_url: str, monitor_id: str) -> list[str]:
+        """Return the monitor's runs that have no end here and whose wrapper lives, by local id."""
+        rows = self.query(
+            "SELECT id, wrapper_pid, wrapper_start FROM runs"
+            " WHERE seq > (SELECT max(seq) FROM runs) - ? AND outcome IS NULL"
+            " AND base_url = ? AND monitor_id = ? AND boot_id = ? AND wrapper_start > 0",
+            (_NEWEST, base_url, monitor_id, processes.boot_id()),
+        )
+        return [
+            str(run)
+            for run, pid, began in rows
+            if processes.is_alive(int(str(pid)), int(str(began)))
+        ]
 
     def _seen(
         self,

@@ -165,7 +165,13 @@ class Outbox(NamedTuple):
 
     def _live(self, monitor_id: str) -> list[str]:
         """Return the monitor's runs that go on here, by their local ids, except our own."""
-        return [live.run for live in self._others(monitor_id) if records.goes_on(live)]
+        others = list(self._others(monitor_id))
+        recorded = {self.own_run, *(live.run for live in others)}
+        # A job may have removed the record of its run.
+        unended = self.journal.unended(self.settings.base_url, monitor_id)
+        return [live.run for live in others if records.goes_on(live)] + [
+            run for run in unended if run not in recorded
+        ]
 
     def _others(self, monitor_id: str) -> Iterator[records.Live]:
         """Yield the records of a monitor's runs, except our own."""

@@ -337,6 +337,7 @@ def test_what_commands_and_runs_ask_is_answered_by_an_index(state: Path) -> None
     assert lineup.folded == (first, second)
     journal.report(lineup.send[0])
     journal.would_close(run_id, [run_id])
+    journal.unended("http://127.0.0.1:1", "backup")
     journal.settle(first, "queued", is_trouble=True)
     journal.settle(first, "delivered", run_id="clrun")
     journal.supersede([newest])
