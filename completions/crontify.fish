@@ -501,28 +501,28 @@ complete -c crontify -n '__crontify_offers \'queue discard\' -h --help' -s h -l 
 
 # crontify crontab
 complete -c crontify -n '__crontify_descends crontab' -a list -d 'Show each job'
-complete -c crontify -n '__crontify_descends crontab' -a check -d 'Show what will surprise'
+complete -c crontify -n '__crontify_descends crontab' -a check -d 'Show where cron will do something else than a line seems to say'
 complete -c crontify -n '__crontify_descends crontab' -a wrap -d 'Put `crontify exec MONITOR --` in front of the commands'
 complete -c crontify -n '__crontify_descends crontab' -a unwrap -d 'Take `crontify exec` out of the lines that `wrap` has put it into'
 complete -c crontify -n '__crontify_offers crontab -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify crontab list
 complete -c crontify -n '__crontify_offers \'crontab list\' --user' -l user -x -d 'The crontab of this user'
-complete -c crontify -n '__crontify_offers \'crontab list\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab list\' --system' -l system -d '/etc/crontab and /etc/cron.d; with FILE'
 complete -c crontify -n '__crontify_offers \'crontab list\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
-complete -c crontify -n '__crontify_offers \'crontab list\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'crontab list\' --json' -l json -d 'Print JSON: a list of objects'
 complete -c crontify -n '__crontify_offers \'crontab list\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify crontab check
 complete -c crontify -n '__crontify_offers \'crontab check\' --user' -l user -x -d 'The crontab of this user'
-complete -c crontify -n '__crontify_offers \'crontab check\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab check\' --system' -l system -d '/etc/crontab and /etc/cron.d; with FILE'
 complete -c crontify -n '__crontify_offers \'crontab check\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
-complete -c crontify -n '__crontify_offers \'crontab check\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'crontab check\' --json' -l json -d 'Print JSON: a list of objects'
 complete -c crontify -n '__crontify_offers \'crontab check\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify crontab wrap
 complete -c crontify -n '__crontify_offers \'crontab wrap\' --user' -l user -x -d 'The crontab of this user'
-complete -c crontify -n '__crontify_offers \'crontab wrap\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab wrap\' --system' -l system -d '/etc/crontab and /etc/cron.d; with FILE'
 complete -c crontify -n '__crontify_offers \'crontab wrap\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
 complete -c crontify -n '__crontify_offers \'crontab wrap\' --match' -l match -x -d 'Only lines that contain TEXT'
 complete -c crontify -n '__crontify_offers \'crontab wrap\'' -l line -x -d 'Only line N; may be repeated'
@@ -533,7 +533,7 @@ complete -c crontify -n '__crontify_offers \'crontab wrap\' -h --help' -s h -l h
 
 # crontify crontab unwrap
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' --user' -l user -x -d 'The crontab of this user'
-complete -c crontify -n '__crontify_offers \'crontab unwrap\' --system' -l system -d '/etc/crontab and /etc/cron.d'
+complete -c crontify -n '__crontify_offers \'crontab unwrap\' --system' -l system -d '/etc/crontab and /etc/cron.d; with FILE'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' --cron' -l cron -x -a 'debian cronie busybox' -d 'The daemon whose rules apply'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\' --match' -l match -x -d 'Only lines that contain TEXT'
 complete -c crontify -n '__crontify_offers \'crontab unwrap\'' -l line -x -d 'Only line N; may be repeated'
@@ -549,7 +549,7 @@ complete -c crontify -n '__crontify_offers systemd -h --help' -s h -l help -d 'S
 
 # crontify systemd list
 complete -c crontify -n '__crontify_offers \'systemd list\' --user' -l user -d 'The units of your own manager, not of the system\'s'
-complete -c crontify -n '__crontify_offers \'systemd list\' --json' -l json -d 'A list of objects'
+complete -c crontify -n '__crontify_offers \'systemd list\' --json' -l json -d 'Print JSON: a list of objects'
 complete -c crontify -n '__crontify_offers \'systemd list\' -h --help' -s h -l help -d 'Show this message and exit'
 
 # crontify systemd wrap

@@ -153,6 +153,8 @@ class Machine:
         opt, local = Path("/opt/crontify"), Path("/usr/local/bin")
         opt.mkdir()
         (opt / "bin").symlink_to(Path(sys.executable).parent)
+        local.mkdir(exist_ok=True)
+        (local / "crontify").symlink_to(opt / "bin/crontify")
         for source, place in (
             ("crontify.bash", "bash-completion/completions/crontify"),
             ("_crontify", "zsh/site-functions/_crontify"),

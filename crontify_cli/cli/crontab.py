@@ -27,7 +27,7 @@ System = Annotated[
     bool,
     typer.Option(
         "--system",
-        help="/etc/crontab and /etc/cron.d; with FILE, the form of those, with a user column.",
+        help="/etc/crontab and /etc/cron.d; with FILE: it has a user column, as they do.",
     ),
 ]
 
@@ -48,7 +48,7 @@ Cron = Annotated[
         show_default="the one found here, else debian",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="A list of objects.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects.")]
 Match = Annotated[
     str | None, typer.Option("--match", metavar="TEXT", help="Only lines that contain TEXT.")
 ]
@@ -80,8 +80,8 @@ def list_(
 ) -> None:
     """Show each job: when it runs next, its monitor, and how its last run ended.
 
-    In a pipe a tab-separated line each: crontab, line, schedule, next run (UTC), user,
-    command, monitor, last outcome, last run (UTC), usual seconds. A dash stands for an
+    In a pipe each job is one tab-separated line: crontab, line, schedule, next run (UTC),
+    user, command, monitor, last outcome, last run (UTC), usual seconds. A dash stands for an
     empty value. What looks like a password in a command is masked.
     """
     from crontify_cli.cli.crontab_list import show
@@ -98,10 +98,10 @@ def check(
     cron: Cron = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what will surprise: what cron does other than the line seems to say.
+    """Show where cron will do something else than a line seems to say.
 
-    In a pipe a tab-separated line each: crontab, line, level, code, message.
-    Exit 1 if something would not run.
+    In a pipe each finding is one tab-separated line: crontab, line, level, code, message.
+    The exit code is 1 if something would not run.
     """
     from crontify_cli.cli.crontab_check import show
     from crontify_cli.cli.crontab_open import open_crontabs
@@ -124,8 +124,8 @@ def wrap(
 ) -> None:
     """Put `crontify exec MONITOR --` in front of the commands; change nothing else.
 
-    Shows the difference and asks for each line. Lines that are better left alone are named
-    with the reason. The earlier crontab is kept in the state directory.
+    Shows the difference and asks about each line. If a line is left as it is, the reason is
+    printed. The earlier crontab is kept in the state directory.
     """
     from crontify_cli.cli import crontab_edit
     from crontify_cli.cli.crontab_open import open_crontabs
@@ -152,7 +152,7 @@ def unwrap(
     """Take `crontify exec` out of the lines that `wrap` has put it into.
 
     Their bytes are the original ones, even if the schedule or the options of exec have been
-    edited since. With --line also what was wrapped by hand.
+    edited since. With --line, lines that were wrapped by hand are unwrapped, too.
     """
     from crontify_cli.cli import crontab_edit
     from crontify_cli.cli.crontab_open import open_crontabs

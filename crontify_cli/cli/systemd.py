@@ -40,12 +40,12 @@ def list_(
         typer.Argument(metavar="[UNIT]...", help="Timers or services.", show_default="all timers"),
     ] = None,
     user: User = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of objects.")] = False,
 ) -> None:
     """Show each timer: when it elapses next, its monitor, and how the last run ended.
 
-    In a pipe a tab-separated line each: timer, next run (UTC), service, monitor, last outcome,
-    last run (UTC), usual seconds. A dash stands for an empty value.
+    In a pipe each timer is one tab-separated line: timer, next run (UTC), service, monitor,
+    last outcome, last run (UTC), usual seconds. A dash stands for an empty value.
     """
     from crontify_cli.cli.systemd_list import show
 

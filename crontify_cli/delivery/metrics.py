@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,7 +72,8 @@ def render(state: str, settings: "Settings") -> bytes:
         from prometheus_client import CollectorRegistry, generate_latest
     except ImportError:
         raise CrontifyError(
-            "metrics need prometheus_client: pip install 'crontify-cli[metrics]'"
+            "metrics need prometheus_client;"
+            f" run {sys.executable} -m pip install 'crontify-cli[metrics]'"
         ) from None
     registry = CollectorRegistry()
     registry.register(_Collector(list(_metrics(state, settings))))
