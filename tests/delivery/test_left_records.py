@@ -69,10 +69,18 @@ def test_that_is_said_by_the_run_after_which_it_happens(crontify: Crontify, tmp_
         "CRONTIFY_CONFIG": str(config),
         "CRONTIFY_API_KEY_FILE": str(tmp_path / "missing"),
     }
-    done = crontify("exec", "c", "--", "sleep", "1", env=env)
-    assert (
-        "1 queued report dropped, the oldest successes first (0 of successes, 1 of" in done.stderr
-    )
+    said = "1 queued report dropped, the oldest successes first (0 of successes, 1 of"
+    job = ("timeout", "50", "sh", "-c", "until [ -e go ]; do sleep .02; done")
+    with subprocess.Popen(
+        [*PROGRAM, "exec", "c", "--", *job],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stderr
+        assert any(said in line for line in run.stderr)
+        (tmp_path / "go").touch()
 
 
 @pytest.mark.uses("proc", reason="without a record, only its start time shows a wrapper")
