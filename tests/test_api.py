@@ -345,8 +345,9 @@ def test_the_key_is_never_carried_to_another_address(api: ApiServer, status: int
 
 
 def test_a_redirect_on_the_same_address_gets_the_same_body(api: ApiServer) -> None:
-    api.script(redirect("/api/v1/ping/m2/fail", 307), redirect(f"{api.url}/ping/m3/fail", 308))
+    api.script(redirect("/api/v1/ping/m2/fail#x", 307), redirect(f"{api.url}/ping/m3/fail", 308))
     assert ask(api.url).fate == "received"
+    assert "#" not in api.requests[1].path, "a fragment is not sent"
     assert [request.path.split("/")[4] for request in api.requests] == ["m", "m2", "m3"]
     assert len({request.body for request in api.requests}) == 1
     assert api.requests[0].body

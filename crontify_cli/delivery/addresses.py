@@ -29,7 +29,7 @@ def joined(url: Url, location: str) -> Url | None:
         there = httpx.URL(str(url)).join(location)
     except (httpx.InvalidURL, ValueError):
         return None
-    return _parts(there)._replace(userinfo="")
+    return _parts(there.copy_with(fragment=None))._replace(userinfo="")
 
 
 def _unusual(text: str) -> Url | None:

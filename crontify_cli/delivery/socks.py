@@ -45,6 +45,8 @@ def connect_through(
         raise ProxyFailure("it asks for no password" if login else "it asks for a password")
     if login:
         user, password = (text.encode() for text in login)
+        if max(len(user), len(password)) > 255:
+            raise ProxyFailure("its user or password is longer than 255 bytes")
         if not getattr(ask(SOCKS5UsernamePasswordRequest(user, password)), "success", False):
             raise ProxyFailure("wrong user or password")
     reply = ask(SOCKS5CommandRequest.from_address(SOCKS5Command.CONNECT, where))

@@ -4,6 +4,7 @@ Not imported for plain HTTP, because loading OpenSSL takes a fifth of a run's CP
 """
 
 import contextlib
+import errno
 import os
 import ssl
 import time
@@ -163,15 +164,21 @@ def _trust_source(ca_bundle: str | None) -> str:
 
 
 def _drop_unusable_key_log() -> None:
-    """Ignore SSLKEYLOGFILE if it cannot be written: no connection may fail because of it."""
+    """Ignore SSLKEYLOGFILE if it cannot be written: no connection may fail because of it.
+
+    Nor if it is another user's, who could read the keys, or have us write to any file by a link.
+    """
     path = os.environ.get("SSLKEYLOGFILE")
     if not path:
         return
     try:
+        if os.path.lexists(path):
+            _check_owner(os.lstat(path))
         # Non-blocking, so that a FIFO without a reader is an error, too.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(path, flags, 0o600)
         try:
+            _check_owner(os.fstat(fd))
             os.write(fd, b"#\n")  # a comment: on a full disk a file can be opened, not written
         finally:
             os.close(fd)
@@ -179,6 +186,12 @@ def _drop_unusable_key_log() -> None:
         del os.environ["SSLKEYLOGFILE"]  # where the ssl module reads it
         words = one_line(f"{path}: {getattr(error, 'strerror', None) or error}")
         say(f"SSLKEYLOGFILE is ignored, since it cannot be written: {words}")
+
+
+def _check_owner(status: os.stat_result) -> None:
+    if status.st_uid not in (os.geteuid(), 0):
+        words = f"it belongs to another user (uid {status.st_uid})"
+        raise PermissionError(errno.EPERM, words)
 
 
 def _system_certificates() -> tuple[str | None, str | None]:

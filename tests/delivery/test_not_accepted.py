@@ -7,6 +7,7 @@ import pytest
 from tests import faults
 from tests.conftest import Crontify
 from tests.server import ApiServer, Behaviour, answer, error, settings
+from tests.users import User
 
 PAGE = answer(200, b"<!DOCTYPE html><title>Sign in</title>", {"Content-Type": "text/html"})
 OTHERS = {
@@ -267,3 +268,18 @@ def test_a_key_log_that_cannot_be_written_is_named_and_no_obstacle(
         log = tmp_path / "keys.log"
         crontify("exec", "backup", "--", "true", env={**env, "SSLKEYLOGFILE": str(log)})
         assert log.stat().st_size, "one that can be written is used"
+
+
+@pytest.mark.parametrize("planted", ["file", "link"])
+def test_no_keys_are_written_to_another_users_log(
+    crontify: Crontify, tmp_path: Path, bob: User, planted: str
+) -> None:
+    made, victim, log = faults.self_signed(tmp_path), tmp_path / "victim", bob.home / "keys.log"
+    bob.shell(f"touch {log}" if planted == "file" else f"ln -s {victim} {log}")
+    with ApiServer(tls=made) as secure:
+        env = {**settings(secure), "SSL_CERT_FILE": str(made.certificate)}
+        done = crontify("exec", "backup", "--", "true", env={**env, "SSLKEYLOGFILE": str(log)})
+        assert secure.kinds() == ["start", "success"]
+    assert f"{log}: it belongs to another user (uid {bob.uid})\n" in done.stderr
+    assert not victim.exists()
+    assert not log.exists() or not log.stat().st_size
