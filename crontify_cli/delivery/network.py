@@ -169,7 +169,8 @@ class Network:
 
     def until_connected(self) -> float:
         """Return until when a step of a connection that begins now has to be done."""
-        return min(self.deadline, time.monotonic() + self._connect_timeout)
+        within = min(self._connect_timeout, self._patience())
+        return min(self.deadline, time.monotonic() + within)
 
     def connect(self, host: str, port: int) -> TcpStream:
         """Return a connection; raises Failure.

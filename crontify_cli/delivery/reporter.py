@@ -85,8 +85,7 @@ class Reporter(threading.Thread):
         self._stopped = False
         self._is_open = self._is_held_back = False
         self._is_ending = False
-        self._ready_at = 0.0
-        self._unsent_patience = self._connecting_since = 0.0
+        self._ready_at = self._unsent_patience = self._connecting_since = 0.0
         self.api: Api | None = None
         self._told = Told(notices)
 

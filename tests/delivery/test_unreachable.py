@@ -14,7 +14,7 @@ from crontify_cli.delivery.policy import UNSENT_PATIENCE
 from crontify_cli.model import Ping
 from tests.conftest import Crontify
 from tests.faults import deaf, deaf_url, hang_after_reading
-from tests.server import KEY, PREFIX, ApiServer
+from tests.server import KEY, PREFIX, ApiServer, bound
 
 
 def test_a_deaf_address_ends_the_wait_long_before_the_other_limits(
@@ -34,6 +34,23 @@ def test_a_deaf_address_ends_the_wait_long_before_the_other_limits(
     assert done.stderr.count("connecting to") == 2, "once for the start, once for the end"
     assert "1 report queued" in done.stderr
     assert "no time was left to connect" in done.stderr, "the end is not begun"
+
+
+def test_so_does_a_server_that_never_answers_the_tls_handshake(
+    crontify: Crontify, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("connect_timeout = 300\nhttp_timeout = 300\nreport_timeout = 300\n")
+    with bound() as listener:
+        listener.listen()
+        env = {
+            "CRONTIFY_API_KEY": KEY,
+            "CRONTIFY_BASE_URL": f"https://127.0.0.1:{listener.getsockname()[1]}{PREFIX}",
+            "CRONTIFY_CONFIG": str(config),
+        }
+        done = crontify("exec", "--verbose", "backup", "--", "true", env=env)
+    assert done.returncode == 0
+    assert "1 report queued" in done.stderr
 
 
 def test_a_connection_attempt_is_given_up_as_soon_as_it_is_not_wanted() -> None:
