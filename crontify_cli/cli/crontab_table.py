@@ -56,7 +56,7 @@ def draw(rows: Sequence[Row], now: float, *, several: bool) -> None:
         Column("Last", 1, lambda row: _last(row, now)),
         Column("Age", 4, lambda row: text(ago(now - row.last_run) if row.last_run else "")),
         Column("Usual", 5, lambda row: text(brief(row.usual) if row.usual else ""), right=True),
-        Column("Command", 2, lambda row: text(row.command), least=16),
+        Column("Command", 2, lambda row: text(_job(row)), least=16),
     )
     console = output.console()
     with console.capture() as drawn:
@@ -75,6 +75,12 @@ def _moment(moment: float | None, now: float) -> str:
 def _monitor(row: Row) -> "Text":
     other = f"({row.wrapper})" if row.wrapper else ""
     return text(row.monitor) if row.monitor else text((other, "dim"))
+
+
+def _job(row: Row) -> str:
+    """Return what `exec` runs, without `exec` itself: its monitor has a column of its own."""
+    before, dashes, job = row.command.partition(" -- ")
+    return job if row.monitor and dashes and "crontify" in before else row.command
 
 
 def _last(row: Row, now: float) -> "Text":

@@ -447,6 +447,20 @@ def test_a_job_that_has_not_started_in_time_is_overdue(
     assert re.search(r"overdue 5\dm", seen)
 
 
+def test_the_table_shows_the_job_of_a_wrapped_line_and_not_what_is_in_front(
+    crontify: Crontify, table: Path
+) -> None:
+    table.write_bytes(WRAPPED + b"2 2 * * * job -- crontify\n")
+    code, seen = on_terminal(["crontab", "list", str(table)], [])
+    assert code == 0
+    assert "/bin/dump --password=*** > /srv/log 2>&1" in seen
+    assert "'cd /srv && ./tick'" in seen
+    assert "job -- crontify" in seen
+    assert " exec " not in seen
+    shown = crontify("crontab", "list", "--json", str(table))
+    assert f"{PROGRAM} exec nightly-dump -- " in json.loads(shown.stdout)[0]["command"]
+
+
 def test_a_thousand_lines_over_a_hundred_thousand_runs_cost_little(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
