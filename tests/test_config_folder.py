@@ -333,6 +333,11 @@ def test_no_key_of_a_file_is_taken_for_the_command_that_is_advised(
 # The commands
 
 
+def test_the_doctor_counts_no_files_where_there_are_none(crontify: Crontify, home: Path) -> None:
+    found = {each["check"]: each for each in json.loads(crontify("doctor", "--json").stdout)}
+    assert found["config"]["found"] == "no config file; the defaults are used"
+
+
 def test_the_commands_know_every_file(crontify: Crontify, config: Path, folder: Path) -> None:
     write(config, f'api_key = "{KEY}"\n[monitors.a]\nid = "cla"\n')
     added = write(folder / "b.toml", "[monitors.a]\ntimeout = 5\n[monitors.b]\nid = 'clb'\n")

@@ -664,3 +664,5 @@ def test_on_a_terminal_it_fits_and_ends_with_a_sum(at: At, crontab: Path, column
     assert "\x1b" not in "".join(lines)
     assert "\x1b[1;31mfailure" in coloured
     assert re.search(r"failure +server", "\n".join(lines))
+    if columns > 30:
+        assert re.search(r"ok +interpreter ", "\n".join(lines))

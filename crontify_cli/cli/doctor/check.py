@@ -30,7 +30,7 @@ class Check(NamedTuple):
 
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red", "skipped": "dim"}
-_RESULT_WIDTH, _CHECK_WIDTH = len("warning"), len("cron_path")
+_RESULT_WIDTH, _CHECK_WIDTH = len("warning"), len("interpreter")
 
 
 def show(checks: Iterable[Check]) -> None:

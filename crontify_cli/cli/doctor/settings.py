@@ -34,7 +34,7 @@ def check_config(loaded: Loaded) -> Iterator[Check]:
         yield Check("config", "failure", found, advice)
     if not loaded.problems:
         found = plain(loaded.file) if loaded.file else "no config file; the defaults are used"
-        if more := len(loaded.files) - 1:
+        if more := len(loaded.files[1:]):
             found += f", {count(more, 'more file')} in conf.d"
         if monitors := len(loaded.settings.monitors):
             found += f", {count(monitors, 'monitor')}"
