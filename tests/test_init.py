@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crontify_cli.cli.crontab_line import NIGHTLY, Job, crontab_line, parse_job
 
 from .conftest import Crontify
+from .programs import PROGRAM
 from .server import KEY, ApiServer
 from .test_config_command import on_terminal
 
@@ -108,6 +109,9 @@ def test_a_wrong_answer_on_a_terminal_is_asked_for_again(file: Path) -> None:
         ((KEY, "a=b/c"), "invalid monitor"),
         ((KEY, "clxxx", ""), "the command is missing"),
         ((KEY, "clxxx", "0 3 * * *"), "the command is missing"),
+        ((KEY, "clxxx", "# 0 3 * * * job"), "it is a comment; leave out the #"),
+        ((KEY, "clxxx", "0 3 * * * # job"), "it is a comment; leave out the #"),
+        ((KEY, "clxxx", "0 3 31 2 * job"), "the job would never run: nothing matches 0 3 31 2 *"),
         ((KEY, "clxxx", "a 'b"), "a quote or a parenthesis is not closed"),
     ],
 )
@@ -174,6 +178,21 @@ def test_a_key_that_is_refused_is_not_written(
     assert "rejected the API key (401: Missing or invalid API key)" in done.stderr
     assert wrong not in done.stderr
     assert not file.exists()
+
+
+def test_in_one_file_the_line_follows_what_announces_it(file: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "init"],
+        input=answers(KEY, "clxxx", "/bin/job", "n"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    *_, announced, line, hint = done.stdout.splitlines()
+    assert announced == "crontify: add this line to your crontab with crontab -e:"
+    assert line.startswith("0 3 * * * ")
+    assert hint == "crontify: 'crontify crontab wrap' monitors the jobs of a whole crontab"
 
 
 def test_at_the_end_it_offers_to_wrap_the_crontab(

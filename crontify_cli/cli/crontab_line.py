@@ -30,6 +30,8 @@ def parse_job(text: str) -> Job:
     job = Job(schedule, command.strip().replace("\\%", "%").replace("%", "\\%"))
     if not job.command:
         raise ValueError("the command is missing; enter a line such as 0 3 * * * /path/to/job")
+    if job.command.startswith("#"):
+        raise ValueError("it is a comment; leave out the #")
     first, *more = job.command.split()
     if more and more[0][0] != "-" and is_only_user(os.fsencode(first)):
         raise ValueError(
@@ -41,12 +43,14 @@ def parse_job(text: str) -> Job:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """Return schedule and command; raises ValueError for a schedule that no cron accepts."""
+    """Return schedule and command; raises ValueError for a schedule that no job could have."""
     (line,) = read(os.fsencode(text) + b"\n", "cronie") if text else (None,)
     if line is None or line.job is None:
         return NIGHTLY, text
     if line.job.when:
         schedule = " ".join(os.fsdecode(line.job.schedule).split())
+        if line.job.when.kind == "never":
+            raise ValueError(f"the job would never run: nothing matches {schedule}")
         return schedule, os.fsdecode(line.command)
     fields = os.fsdecode(line.job.schedule).split()
     if text.startswith("@") or all(set(field) <= _TIME_FIELD for field in fields):

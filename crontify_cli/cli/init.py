@@ -68,7 +68,7 @@ def init() -> None:
     base_url = loaded.values.get("base_url")
     _write(file, key, monitor, base_url if base_url and base_url.source == "env" else None)
     say("add this line to your crontab with crontab -e:")
-    print(line)
+    print(line, flush=True)
     _offer_wrapping()
 
 
@@ -77,7 +77,7 @@ def _offer_wrapping() -> None:
     from crontify_cli.cli import crontab_edit
     from crontify_cli.cli.crontab_open import open_crontabs
 
-    advice = "crontify crontab wrap monitors the jobs of a whole crontab"
+    advice = "'crontify crontab wrap' monitors the jobs of a whole crontab"
     try:
         crontabs = open_crontabs(None, None, False, None)
     except CrontifyError:  # such as a machine without crontab(1)
@@ -85,7 +85,7 @@ def _offer_wrapping() -> None:
         return
     count = crontab_edit.count_jobs_to_wrap(crontabs)
     jobs = f"the {count} job{'s' if count != 1 else ''}"
-    question = f"Wrap {jobs} that your crontab has now (crontify crontab wrap)?"
+    question = f"Wrap {jobs} that your crontab has now ('crontify crontab wrap')?"
     if not count or not sys.stdin.isatty():
         say(advice)
     elif person.agrees(question):
