@@ -25,6 +25,8 @@ LONGEST_WAIT = 60.0
 _NAME = "journal.db"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _SCRATCH, _ASIDE = ".new-", ".corrupt-"
+_RESTING = -1
+"""Instead of an inode: the file is not open for now."""
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -76,10 +78,10 @@ class JournalError(CrontifyError):
     notice: what to tell a person about that, "" if another thread or process does so.
     """
 
-    def __init__(self, message: str, *, is_set_aside: bool = False, notice: bool = False) -> None:
+    def __init__(self, message: str, *, is_set_aside: bool = False, notice: str = "") -> None:
         super().__init__(message)
         self.is_set_aside = is_set_aside
-        self.notice = f"{message}, begun anew" if notice else ""
+        self.notice = notice
 
 
 def journal_path(state: str) -> str:
@@ -174,6 +176,19 @@ class JournalFile:
         """Close the connection."""
         self._db.close()
 
+    def rest(self) -> None:
+        """Close the file until it is used again.
+
+        SQLite maps `journal.db-shm`: a job that empties it would end this process by SIGBUS.
+        """
+        self._db.close()
+        self._inode = _RESTING
+
+    def wake(self) -> None:
+        """Open the file again after `rest`; also raises if it had to be set aside meanwhile."""
+        if self._inode == _RESTING:
+            self._follow()
+
     @contextlib.contextmanager
     def transaction(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Begin a transaction, committed at the block's end and rolled back if that fails.
@@ -222,6 +237,7 @@ class JournalFile:
         self, sql: str, values: Sequence[object] | Mapping[str, object] = ()
     ) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a query, whose parameters are `?` or `:name`."""
+        self.wake()
         try:
             yield from self._db.execute(sql, values)
         except sqlite3.Error as error:
@@ -238,7 +254,8 @@ class JournalFile:
             return JournalError(f"{what}; it cannot be set aside: {failure}")
         if not aside:
             return JournalError(f"{what}; it is set aside already", is_set_aside=True)
-        return JournalError(f"{what}; set aside as {aside}", is_set_aside=True, notice=True)
+        what = f"{what}; set aside as {aside}"
+        return JournalError(what, is_set_aside=True, notice=f"{what}, begun anew")
 
     def _follow(self) -> None:
         """Write to the file that has the journal's name now: ours may have been set aside."""
@@ -248,6 +265,8 @@ class JournalFile:
         renewed = self.open(os.path.dirname(self.path), wait=self._wait)
         self._db.close()
         self._db, self._inode = renewed._db, renewed._inode
+        if renewed.warning:
+            raise JournalError(renewed.warning, is_set_aside=True, notice=renewed.warning)
 
 
 def check_files(folder: Folder) -> None:

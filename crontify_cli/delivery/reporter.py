@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from crontify_cli.delivery import meanwhile
@@ -29,7 +28,15 @@ from crontify_cli.delivery.handover import (
     Waiting,
     lost_to_loading,
 )
-from crontify_cli.delivery.session import Session, open_journal, open_session, prepare
+from crontify_cli.delivery.orders import Orders
+from crontify_cli.delivery.session import (
+    Session,
+    note_sent,
+    open_journal,
+    open_session,
+    prepare,
+    tidy_up,
+)
 from crontify_cli.delivery.told import NO_KEY, Notices, Told, error_words
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Ping, PingKind, Run
@@ -44,6 +51,8 @@ if TYPE_CHECKING:
 LATE_START = 5.0
 """Seconds by which a start may be late when the job has already ended: a job shorter than
 our own loading still has its start, but none is sent whose run would get a false duration."""
+LONG_WAIT = 1.0
+"""Seconds of waiting for the job for which it is worth closing the journal."""
 
 
 class Reporter(threading.Thread):
@@ -78,11 +87,10 @@ class Reporter(threading.Thread):
         self._notices = notices
         self._state = state
         self._start = start
-        self._orders: SimpleQueue[Outcome | None] = SimpleQueue()
+        self._orders = Orders()
         self._began = time.monotonic()
         # Of the thread alone:
-        self._outcome: Outcome | None = None
-        self._stopped = False
+        self._journal: Journal | None = None
         self._is_open = self._is_held_back = False
         self._is_ending = False
         self._ready_at = self._unsent_patience = self._connecting_since = 0.0
@@ -93,11 +101,11 @@ class Reporter(threading.Thread):
 
     def finish(self, outcome: Outcome) -> None:
         """Hand over the run's outcome, whose report is sent now."""
-        self._orders.put(outcome)
+        self._orders.finish(outcome)
 
     def stop(self) -> None:
         """Begin no further attempt; what is not delivered stays queued."""
-        self._orders.put(None)
+        self._orders.stop()
 
     # The thread
 
@@ -128,21 +136,25 @@ class Reporter(threading.Thread):
         journal = self._open_journal(prepared)
         api = self._open_api(prepared)
         if api is None:
-            self._tidy(journal, prepared)
+            tidy_up(self._state, journal, prepared, self._told)
             return Done(delivered=False)
         session = self._open_session(prepared, journal, api)
+        self._journal = journal
         self._ready_at = time.monotonic()
         self._tell(Ready(self._ready_at))
         self._begin(session)
-        self._tidy(journal, prepared)  # before the end, in which a hanging API takes all time
-        while self._is_waiting():
+        tidy_up(
+            self._state, journal, prepared, self._told
+        )  # before the end, in which a hanging API takes all time
+        while self._orders.is_awaited:
             self._take_orders(meanwhile.LOOK_AGAIN)
-            if self._is_waiting():
+            if self._orders.is_awaited:
                 meanwhile.send_due(session, self._notices)
-        if self._stopped or self._outcome is None or self._outcome.ping is None:
+        outcome = self._orders.outcome
+        if self._orders.is_stopped or outcome is None or outcome.ping is None:
             return Done(delivered=False)
         self._is_ending = True
-        return self._end(session, self._outcome, self._outcome.ping)
+        return self._end(session, outcome, outcome.ping)
 
     # Getting ready
 
@@ -162,10 +174,10 @@ class Reporter(threading.Thread):
 
         A server that cannot be reached has only a part of `report_timeout` then.
         """
-        if self._outcome is None:
+        if self._orders.outcome is None:
             self._take_orders(0)
-        outcome = self._outcome
-        if self._stopped:
+        outcome = self._orders.outcome
+        if self._orders.is_stopped:
             return 0.0
         if outcome is None or (self.api and self.api.answered_at > outcome.ended):
             return math.inf
@@ -206,8 +218,8 @@ class Reporter(threading.Thread):
         if is_near and not self._clear_backlog(session, delivery.before_start()):
             return
         self._take_orders(0)
-        late = self._outcome is not None and time.monotonic() - self._began > LATE_START
-        if when == "never" or late or self._stopped:
+        late = self._orders.outcome is not None and time.monotonic() - self._began > LATE_START
+        if when == "never" or late or self._orders.is_stopped:
             return
         if when != "always":
             if not session.pacing.await_start(self._wait):
@@ -215,6 +227,8 @@ class Reporter(threading.Thread):
             if not is_due and not self._clear_backlog(session, delivery.before_start()):
                 return
             delivery = delivery._replace(wait=session.pacing.start_waits(self._wait))
+        if session.journal:
+            session.journal.rest()
         sent = delivery.send(Ping(monitor.id, "start"))
         self._is_open = sent.verdict == "delivered" or sent.answer.fate == "unknown"
         self._tell_of(session, "start", sent)
@@ -232,7 +246,7 @@ class Reporter(threading.Thread):
         """
         until = self._began + LATE_START
         while session.outbox and session.outbox.awaits_report(session.prepared.monitor.id):
-            if self._stopped or time.monotonic() > until:
+            if self._orders.is_stopped or time.monotonic() > until:
                 return
             self._take_orders(0.05)
 
@@ -297,15 +311,15 @@ class Reporter(threading.Thread):
         if left_out := outbox and outbox.leave_out(monitor_id, outcome.report_id, ping):
             return Done(delivered=left_out == "superseded")
         delivery = pacing.paced(ping.kind, delivery, is_held=True)
-        if self._stopped:
+        if self._orders.is_stopped:
             return Done(delivered=False)
         sent = delivery.send(ping)
         settled = True
         if outcome.report_id is not None:
             try:
-                settled = self._settle(session, outcome.report_id, sent)
+                settled = note_sent(session.journal, outcome.report_id, sent, self._told)
             except Exception:  # an internal error; but it must not be sent again
-                settled = self._settle(session, outcome.report_id, sent)
+                settled = note_sent(session.journal, outcome.report_id, sent, self._told)
         self._tell_of(session, ping.kind, sent)
         if session.outbox and sent.verdict == "delivered":
             # An attempt that our exit would break off could arrive and be made again.
@@ -335,20 +349,6 @@ class Reporter(threading.Thread):
         unsent = min(until, self._unsent_until())
         return Deadlines(until, outcome.rate_limit_until + more, unsent, is_exit=True)
 
-    def _settle(self, session: Session, report_id: int, sent: "SendResult") -> bool:
-        """Write down what became of the report; False if the journal fails."""
-        from crontify_cli.delivery.backlog import settle
-        from crontify_cli.delivery.journal import JournalError
-
-        if session.journal is None:
-            return False
-        try:
-            settle(session.journal, report_id, sent)
-        except JournalError as error:
-            self._told.journal(error)
-            return False
-        return True
-
     def _help_others(self, outbox: "Outbox", delivery: "Delivery") -> None:
         """Deliver what other runs left behind, now that the server is known to answer."""
         from crontify_cli.delivery.journal import JournalError
@@ -359,41 +359,32 @@ class Reporter(threading.Thread):
         except JournalError as error:
             self._told.journal(error)
 
-    def _tidy(self, journal: "Journal | None", prepared: Prepared) -> None:
-        if self._state is None:
-            return
-        from crontify_cli.delivery.journal import JournalError
-        from crontify_cli.delivery.retention import tidy
-
-        try:
-            if line := tidy(self._state, journal, prepared.settings):
-                self._notices.say(line)
-        except JournalError as error:
-            self._told.journal(error)
-
     # Orders from the main thread
-
-    def _is_waiting(self) -> bool:
-        """Tell whether there has been no order that ends the wait for the job."""
-        return self._outcome is None and not self._stopped
 
     def _wait(self, seconds: float, *, rate_limited: bool) -> bool:
         """Wait between two attempts; False if there is no wish for another one."""
         if not self._is_ending:  # nothing but a first attempt outlasts the job
-            if self._outcome is None:
+            if self._orders.outcome is None:
                 self._take_orders(seconds)
-            return self._is_waiting()
+            return self._orders.is_awaited
         self._tell(Waiting(time.monotonic() + seconds, rate_limited))
         self._take_orders(seconds)
-        return not self._stopped
+        return not self._orders.is_stopped
 
-    def _take_orders(self, timeout: float | None) -> None:
-        """Wait for an order from the main thread, at most `timeout` seconds; None for ever."""
-        try:
-            order = self._orders.get(timeout != 0, timeout)
-        except Empty:
+    def _take_orders(self, timeout: float) -> None:
+        """Wait for an order from the main thread, at most `timeout` seconds.
+
+        The journal is closed meanwhile: a job that empties its files must not hurt us.
+        """
+        journal = self._journal
+        if journal is None or timeout < LONG_WAIT or not self._orders.is_awaited:
+            self._orders.take(timeout)
             return
-        if order is None:
-            self._stopped = True
-        else:
-            self._outcome = order
+        from crontify_cli.delivery.journal import JournalError
+
+        journal.rest()
+        self._orders.take(timeout)
+        try:
+            journal.wake()
+        except JournalError as error:
+            self._told.journal(error)

@@ -1,10 +1,10 @@
-"""Opens what reporting a run takes: the settings and the key, and the journal."""
+"""What reporting a run takes: opens settings, key and journal, and writes to the journal."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from crontify_cli.delivery.handover import Mask, Prepared
-from crontify_cli.delivery.told import Notices
+from crontify_cli.delivery.told import Notices, Told
 from crontify_cli.errors import CrontifyError
 from crontify_cli.model import Run
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crontify_cli.delivery.journal import Journal
     from crontify_cli.delivery.outbox import Outbox
     from crontify_cli.delivery.pacing import Pacing
-    from crontify_cli.delivery.sending import Sender
+    from crontify_cli.delivery.sending import Sender, SendResult
 
 
 class Session(NamedTuple):
@@ -97,3 +97,32 @@ def open_journal(state: str, run: Run, prepared: Prepared, notices: Notices) -> 
             if error.notice:
                 notices.say(error.notice)
     return None
+
+
+def note_sent(journal: "Journal | None", report_id: int, sent: "SendResult", told: Told) -> bool:
+    """Write down what became of the report; return False if the journal fails."""
+    from crontify_cli.delivery.backlog import settle
+    from crontify_cli.delivery.journal import JournalError
+
+    if journal is None:
+        return False
+    try:
+        settle(journal, report_id, sent)
+    except JournalError as error:
+        told.journal(error)
+        return False
+    return True
+
+
+def tidy_up(state: str | None, journal: "Journal | None", prepared: Prepared, told: Told) -> None:
+    """Remove what is older than the settings say, if that is due."""
+    if state is None:
+        return
+    from crontify_cli.delivery.journal import JournalError
+    from crontify_cli.delivery.retention import tidy
+
+    try:
+        if line := tidy(state, journal, prepared.settings):
+            told.notices.say(line)
+    except JournalError as error:
+        told.journal(error)

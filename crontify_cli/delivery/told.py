@@ -24,7 +24,7 @@ class Told:
     """Says the lines of one run, and remembers them."""
 
     def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+        self.notices = notices
         self._answers: list[Answer] = []
 
     def sent(self, what: str, sent: "SendResult", doubt: str = "") -> None:
@@ -35,23 +35,23 @@ class Told:
         if sent.needs_a_person:
             if sent.answer not in self._answers:
                 if doubt:
-                    self._notices.say(doubt)
-                self._notices.say(sent.message)
+                    self.notices.say(doubt)
+                self.notices.say(sent.message)
             self._answers.append(sent.answer)
         elif sent.verdict != "delivered":
-            self._notices.trace(f"{what}: not delivered: {sent.message}")
+            self.notices.trace(f"{what}: not delivered: {sent.message}")
         elif sent.message:
-            self._notices.say(sent.message)
+            self.notices.say(sent.message)
         else:
             run = f" (run {sent.answer.run_id})" if sent.answer.run_id else ""
-            self._notices.trace(f"{what}: received{run}")
+            self.notices.trace(f"{what}: received{run}")
 
     def journal(self, error: "JournalError") -> None:
         """Say what went wrong with the journal: always if its file was set aside."""
         if error.notice:
-            self._notices.say(error.notice)
+            self.notices.say(error.notice)
         else:
-            self._notices.trace(str(error))
+            self.notices.trace(str(error))
 
 
 def error_words(error: Exception) -> str:

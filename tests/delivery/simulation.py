@@ -199,17 +199,14 @@ class SimulatedReporter(Reporter):
     def _open_api(self, prepared: Prepared) -> Api:  # type: ignore[override]  # not the real one
         return self._simulated
 
-    def _tidy(self, journal: Journal | None, prepared: Prepared) -> None:
-        pass
-
-    def _take_orders(self, timeout: float | None) -> None:
-        has_ended = self._outcome is not None
+    def _take_orders(self, timeout: float) -> None:
+        has_ended = self._orders.outcome is not None
         end = math.inf if has_ended else self._job.ended
-        until = min(end, math.inf if timeout is None else self._world.now + timeout)
+        until = min(end, self._world.now + timeout)
         if until > self._world.now:
             self._world.sleep(until - self._world.now)
         if not has_ended and self._world.now >= self._job.ended:
-            self._outcome = self._finish()
+            self._orders.outcome = self._finish()
 
     def _finish(self) -> Outcome:
         """Do what `job/closing.py` does at the end of a job."""

@@ -3,15 +3,18 @@
 import os
 import resource
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from crontify_cli.delivery.journal import Journal
 from tests.conftest import Crontify
+from tests.faults import right
 from tests.job.conftest import Launch
 from tests.programs import PROGRAM, need
-from tests.server import ApiServer, settings
+from tests.server import ApiServer, Behaviour, Exchange, settings
 from tests.waiting import until, until_exists
 
 JOB = ("--", "sh", "-c", "echo out; exit 7")
@@ -157,6 +160,47 @@ def test_a_state_dir_of_another_user(crontify: Crontify, api: ApiServer, tmp_pat
     env = {**settings(api), "CRONTIFY_STATE_DIR": str(state)}
     done = crontify("exec", "backup", *JOB, env=env)
     check(done, api, f"{state} belongs to another user (uid {NOBODY})")
+
+
+@pytest.mark.parametrize("answer_comes", ["at once", "after that"])
+def test_a_job_that_empties_every_file_of_ours(
+    launch: Launch, api: ApiServer, state: Path, tmp_path: Path, answer_comes: str
+) -> None:
+    """SQLite maps a file of the journal, which is therefore closed while the job runs."""
+    emptied = threading.Event()
+    go, done = tmp_path / "go", tmp_path / "done"
+    os.mkfifo(go)
+    if answer_comes == "after that":
+
+        def wait(exchange: Exchange) -> None:
+            emptied.wait(60)
+            right.act(exchange)
+
+        api.script(Behaviour(wait), kind="start")
+    script = f"read go < go; find {state} -type f -exec truncate -s 0 {{}} +; : > done; exit 7"
+    process = launch("--", "sh", "-c", f"echo out; {script}")
+    api.wait_for(1)
+    if answer_comes == "at once":
+        until(lambda: _start_state(state) == "acknowledged", "the start is noted")
+    until(lambda: not (state / "journal.db-shm").exists(), "the journal is closed")
+    go.write_text("\n")
+    until_exists(done)
+    emptied.set()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, "out\n"), err
+    assert err.count("set aside as") == 1
+    assert api.kinds() == ["start", "fail"]
+    assert api.requests[-1].json["logOutput"] == "out\n"
+
+
+def _start_state(state: Path) -> str | None:
+    journal = Journal.open(str(state))
+    try:
+        ((start_state,),) = journal.query("SELECT start_state FROM runs")
+    finally:
+        journal.close()
+    assert start_state is None or isinstance(start_state, str)
+    return start_state
 
 
 def test_hardly_any_descriptors(launch: Launch, api: ApiServer) -> None:
