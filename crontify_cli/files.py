@@ -11,14 +11,15 @@ from crontify_cli.state import StateError, open_folder
 def replace(path: str, content: bytes, *, durable: bool = False) -> None:
     """Write a file that everybody can read; of a symbolic link its target. Raises OSError.
 
-    A device or a pipe, such as /dev/stdout, is written to and not replaced. Links of users
-    other than root are not followed: the folder may be one where others can put them.
+    A device, a pipe and whatever is /dev/stdout are written to and not replaced. Links of
+    users other than root are not followed: the folder may be one where others can put them.
     durable: it survives a power cut.
     """
     target = _target(os.path.abspath(path))
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "wb") as file:
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+        if not is_regular or os.path.abspath(path).startswith(("/dev/", "/proc/")):
+            with open(path, "ab") as file:
                 file.write(content)
             return
     folder, name = os.path.split(target)

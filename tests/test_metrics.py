@@ -277,3 +277,15 @@ def test_root_does_not_follow_another_users_link(
     assert "another user" in done.stderr
     assert [each.name for each in victim.iterdir()] == ["crontify.prom"]
     assert (victim / "crontify.prom").read_text() == "root's"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_file_that_is_standard_output_is_not_replaced(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("a") as log:
+        log.write("before\n")
+        log.flush()
+        command = [*PROGRAM, "metrics", "--output", "/dev/stdout"]
+        subprocess.run(command, stdout=log, check=True, timeout=60)
+    written = (tmp_path / "log").read_text()
+    assert written.startswith("before\n")
+    assert "\ncrontify_build_info{" in written
