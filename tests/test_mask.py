@@ -442,6 +442,12 @@ def test_no_secret_is_left(secrets: list[str], words: list[str]) -> None:
         ("S3_ACCESSKEY", "hunter2-hunter2"),
         ("PRIVATEKEY", "hunter2-hunter2"),
         ("LICENSE_APPKEY", "hunter2-hunter2"),
+        ("GCP_SA_KEY_B64", "hunter2-hunter2"),
+        ("STRIPE_KEY_LIVE", "hunter2-hunter2"),
+        ("SSH_KEY_DATA_OLD", "hunter2-hunter2"),
+        ("WIFI_PSK", "hunter2-hunter2"),
+        ("STORAGE_SAS", "sv=2020-hunter2"),
+        ("PASS_WORD", "hunter2-hunter2"),
     ],
 )
 def test_variables_whose_names_say_so_are_secrets(name: str, value: str) -> None:
@@ -468,6 +474,9 @@ def test_variables_whose_names_say_so_are_secrets(name: str, value: str) -> None
         ("KEYBOARD_LAYOUT", "de-nodeadkeys"),
         ("TOKENIZERS_PARALLELISM", "sometimes"),
         ("GIT_AUTHOR_NAME", "Somebody Else"),
+        ("MONKEY_TEST", "a-longer-value"),
+        ("BUILD_DATA", "a-longer-value"),
+        ("SSH_AUTH_SOCK_OLD", "a-longer-value"),
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("PATH", "/usr/local/bin:/usr/bin"),
     ],

@@ -19,12 +19,22 @@ _SECRET_WORDS = (
 # What its last word ends with, as in SMTP_PASS, SSHPASS, LDAP_BINDPW, but not SSH_ASKPASS.
 _SECRET_ENDS = ("PW", "PWD", "PASS")
 _OTHER_PASS = ("ASKPASS", "BYPASS", "COMPASS")
-_SECRET_LAST = frozenset(("KEY", "KEYS", "PAT", "AUTH", "AUTHORIZATION", "COOKIE", "JWT"))
+_SECRET_LAST = frozenset(
+    ("KEY", "KEYS", "PAT", "PSK", "SAS", "AUTH", "AUTHORIZATION", "COOKIE", "JWT")
+)
 _SECRET_NAMES = (
     *("_SECRET_ID", "_AUTH_CONFIG", "_CONNECTION_STRING", "_CONN_STR", "_CONNSTR"),
     "_CONNECTIONSTRING",
 )
-_SECRET_PARTS = ("API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "SIGNING_KEY", "ENCRYPTION_KEY")
+_SECRET_PARTS = (
+    "PASS_WORD",
+    "PASS_PHRASE",
+    "API_KEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+    "SIGNING_KEY",
+    "ENCRYPTION_KEY",
+)
 # The last word of a variable whose value is not a secret, but something about one.
 _ABOUT = frozenset(
     (
@@ -33,6 +43,9 @@ _ABOUT = frozenset(
         *("ENABLED", "COMMAND", "CMD", "HELPER", "METHOD", "ALGORITHM", "VERSION"),
     )
 )
+# A last word that says how the secret is written, or where it is used.
+_WRITTEN = frozenset(("B64", "BASE64", "HEX", "PEM", "JSON", "DATA", "VALUE"))
+_USED = frozenset(("PROD", "PRODUCTION", "STAGING", "DEV", "TEST", "LIVE", "OLD", "NEW"))
 _DIGITS = "0123456789"
 _PATH = (
     r"(?:~|\.{1,2}|/(?:bin|dev|etc|home|mnt|nix|opt|private|proc|root|run|srv|sys|tmp|usr|Users|var))"
@@ -82,6 +95,9 @@ def full_mask() -> "Masker":
 def _names_a_secret(name: str) -> bool:
     name = name.upper().replace("-", "_").strip("_")
     words = name.split("_")
+    while len(words) > 1 and words[-1] in _WRITTEN | _USED:
+        words.pop()
+    name = "_".join(words)
     if f"_{name}".endswith(_SECRET_NAMES):
         return True
     if words[-1] in _ABOUT or name in ("PWD", "OLDPWD"):
