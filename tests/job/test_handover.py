@@ -29,7 +29,10 @@ def configure(home: Path, text: str) -> None:
 def has_ended() -> bool:
     """Tell whether the record of the only run says that its job has ended."""
     paths = (Path(state_dir()) / record.LIVE).glob("*.rec")
-    return [record.Record(path.read_bytes()).state for path in paths] == [record.ENDED]
+    try:
+        return [record.Record(path.read_bytes()).state for path in paths] == [record.ENDED]
+    except ValueError:
+        return False  # it is just being made
 
 
 def terminated(process: "subprocess.Popen[str]") -> tuple[str, str]:

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from crontify_cli import record
 from crontify_cli.report.patterns import WITHHELD
 from tests.conftest import Crontify
 from tests.job.conftest import Launch
+from tests.job.test_handover import has_ended
 from tests.server import TOKEN, ApiServer, settings
 from tests.waiting import until, until_exists
 
@@ -79,7 +79,7 @@ def test_what_looks_like_a_secret_is_masked_unless_the_settings_say_otherwise(
 
 
 def test_the_environments_secrets_are_masked_by_who_reports_a_run_whose_key_came_too_late(
-    crontify: Crontify, launch: Launch, api: ApiServer, home: Path, tmp_path: Path
+    crontify: Crontify, launch: Launch, api: ApiServer, tmp_path: Path
 ) -> None:
     command = tmp_path / "key"
     command.write_text("#!/bin/sh\nuntil [ -e go ]; do sleep .05; done\n")
@@ -89,11 +89,6 @@ def test_the_environments_secrets_are_masked_by_who_reports_a_run_whose_key_came
     config.chmod(0o600)
     env = {"CRONTIFY_API_KEY": "", "CRONTIFY_CONFIG": str(config), "DB_PASSWORD": SECRET}
     process = launch("--", "sh", "-c", 'echo "I am $DB_PASSWORD"; exit 1', env=env)
-
-    def has_ended() -> bool:
-        records = (home / ".local/state/crontify/live").glob("*.rec")
-        return any(record.Record(path.read_bytes()).ended for path in records)
-
     until(has_ended, "the job has ended")
 
     def is_over() -> bool:
