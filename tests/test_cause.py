@@ -133,6 +133,15 @@ def cause(text: str) -> str:
             "There are no commands like a\n\n  Did you mean one of these?\n      b\n      c\n",
             "There are no commands like a",
         ),
+        ("the feed is odd\ndone\n", "the feed is odd"),
+        ("the feed is odd\ncopy exited with code 0\n", "the feed is odd"),
+        ("a    ok   0s\nb    lagging   12s\nc    ok   1s\n", "b lagging 12s"),
+        (
+            "lint.....Failed\n- exit code: 1\n\na.py:1:8: F401 os unused\n",
+            "a.py:1:8: F401 os unused",
+        ),
+        ("Error: no x\nRequire stack:\n- /a.js\n    at b (c.js:1:2)\n", "Error: no x"),
+        ('{"errorMessage": "odd row", "errorType": "RowError"}\n', "odd row"),
         ("WARN a not reachable\nERROR timed out\n", "ERROR timed out | WARN a not reachable"),
     ],
 )

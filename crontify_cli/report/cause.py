@@ -112,7 +112,7 @@ def _before(lines: Sequence[_Line], best: int, *, alone: bool) -> list[int]:
 
     alone: whether no other line is told next to the best one.
     """
-    if best == 0 or not lines[best - 1].score >= shapes.PLAIN:
+    if best == 0 or lines[best - 1].score < shapes.PLAIN:
         return []
     vague = alone and lines[best].score < shapes.ERROR
     return [best - 1] if vague or lines[best - 1].score == shapes.TELLING_WARNING else []
@@ -267,6 +267,7 @@ def _regard_next(lines: list[_Line], at: int, raw: str, raw_next: str) -> None:
         lines[at] = line._replace(score=shapes.NOISE)
     elif shapes.PLAIN <= line.score < shapes.EXCEPTION and not line.indent:
         told = any(before.score >= shapes.EXCEPTION for before in lines[max(0, at - 3) : at])
+        told = told or line.text[:2] in ("- ", "* ")  # an item of what the exception lists
         if not told and compiled(_FRAME).match(raw_next):
             lines[at] = line._replace(score=shapes.EXCEPTION)
 

@@ -82,9 +82,21 @@ _LOGFMT = r'(?<![\w."])([\w.@-]{1,40})=("(?:[^"\\]|\\.){0,4000}+"|[^\s"]{0,2000}
 
 _NUMBERS = frozenset(map(str, range(101)))
 _LEVEL_KEYS = ("level", "severity", "lvl", "levelname", "log.level", "loglevel", "@l", "@level")
-_TEXT_KEYS = ("msg", "message", "event", "text", "short_message", "@message", "@m", "@mt", "log")
+_TEXT_KEYS = (
+    *("msg", "message", "event", "text", "short_message", "@message", "@m", "@mt", "log"),
+    "errorMessage",
+)
 _CAUSE_KEYS = (
-    *("err", "error", "error.message", "exception", "exc_info", "exception.message", "@x"),
+    *(
+        "err",
+        "error",
+        "errors",
+        "error.message",
+        "exception",
+        "exc_info",
+        "exception.message",
+        "@x",
+    ),
     *("cause", "reason", "details", "detail", "error_message", "stderr", "error.stack_trace"),
     *("stack_trace", "stack", "stackTrace"),
 )

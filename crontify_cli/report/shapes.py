@@ -83,7 +83,7 @@ _SUMMARY = _any(
     \berrors? (?:have |were )?(?:been )?(?:occurr?ed|encountered)\W*$|not recoverable
     compilation (?:terminated|aborted)|compiler error output|could not compile|halted$
     ^test result: |^error: test failed|there are test failures|^\W*tests run:|^-+ fail
-    index files failed|^done\b|see (?:above|the (?:log|output))
+    index files failed|\berror=[1-9]|see (?:above|the (?:log|output))
     vorheriger? fehler|erreurs? précédentes?|errores anteriores
 """
 )
@@ -97,7 +97,7 @@ _MANNERS = r"[\W_]*(?:[\w .-]{1,30}\]\W*|[\w.-]{1,30}: )?" + _any(r"""
     roll(?:ing|ed)? ?back|total\b|elapsed|(?:real|user|sys)\s|took |time:|duration
     start|begin|get:\d|hit:\d|report\b|skipp|crash dump is|pool\b|progress|step\b
     (?!(?:noth|miss|warn|str|dur|exist|incom|outgo|remain|follow|pend|expect)ing\b)[a-z]{2,}ing\b
-    .{0,80}\s(?:ok|done|passed)\W*$
+    .{0,80}\s(?:ok|done|passed)(?:\W*|\s+\d\S*)$
 """)
 """What programs say on their way, and when they leave."""
 _ENDS_IN_FAILURE = (
@@ -108,6 +108,7 @@ _ENDS_IN_FAILURE = (
 _NEGATED = _any(r"""
     \b(?:no|0|zero|without(?: any)?|non-?fatal) (?:\w+ )?(?:errors?|fail\w+|warnings?|problems?)\b
     \b(?:errors?|failures?|failed|unreachable)[=:]\s?0\b|\bkeine (?:\w+ )?fehler
+    \b(?:code|status|value|rc)[ =:]+0\b|: success\W*$
 """)
 _STRONG = r"(?<![\w-])" + _any(
     r"""
@@ -149,7 +150,7 @@ _WEAK = r"(?<![\w./-])" + _any(r"""
     invalid|illegal|missing|required|unknown|rejected|duplicate|locked|lost|lacks?|overflow
     expected|assert(?:ion)?|disconnected|must|ambiguous|malformed|unterminated|unavailable
     unhandled|uncaught|never|not ok|differs?|differences|unhealthy|degraded
-    offline|inconsistent|empty
+    offline|inconsistent|empty|lagging|stuck|stalled|behind
     there (?:is|are|was|were) no|no (?:\w+ ){1,3}(?:found|available|specified|defined|left|could be)
     fehlgeschlagen|gescheitert|abgebrochen|échoué|échec|falló|fallito
 """) + r"(?![\w/-]|\.\w)"  # fmt: skip
@@ -197,6 +198,8 @@ _EXCEPTION = _any(r"""
     (?:PHP )?(?:Fatal|Parse|Recoverable fatal) error:\s+\S
     thread '.*' panicked at '.
 """) % (_THROWN, _THROWN)  # fmt: skip
+_IN_SOURCE = r"[^\s:]+\.\w+:\d+:(?:\d+:)? \S"
+"""What a linter finds, as `a.py:1:8: …`."""
 _FIGURE = r"[A-Z][\w /-]{1,40}:\s+[\d.,]+ ?[\w%]{0,8}"
 """A line of statistics."""
 _AT_LINE = r" at \S+ line \d+[.,]"
@@ -279,6 +282,8 @@ def _unmarked(low: str, text: str) -> int:
         return BUSY if weak else INFO
     if weak:
         return CAUSE + 2
+    if compiled(_IN_SOURCE).match(text):
+        return SUMMARY_OF_ERROR
     if compiled(_FIGURE).fullmatch(text):
         return FIGURE
     return PROGRAM if is_from_program(text) else PLAIN
