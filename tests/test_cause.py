@@ -137,8 +137,8 @@ def cause(text: str) -> str:
         ("the feed is odd\ncopy exited with code 0\n", "the feed is odd"),
         ("a    ok   0s\nb    lagging   12s\nc    ok   1s\n", "b lagging 12s"),
         (
-            "lint.....Failed\n- exit code: 1\n\na.py:1:8: F401 os unused\n",
-            "a.py:1:8: F401 os unused",
+            "lint.....Failed\n- exit code: 1\na.py:1:8: F401 os unused\n",
+            "a.py:1:8: F401 os unused | - exit code: 1",
         ),
         ("Error: no x\nRequire stack:\n- /a.js\n    at b (c.js:1:2)\n", "Error: no x"),
         ('{"errorMessage": "odd row", "errorType": "RowError"}\n', "odd row"),
