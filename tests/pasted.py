@@ -118,9 +118,11 @@ class Machine:
                 if name not in _OWN:
                     _run("mount", "--rbind", str(old), str(new))
                     read_only.append(name)
-        folder = root / self.folder.relative_to("/")
-        folder.mkdir(parents=True, exist_ok=True)
-        _run("mount", "--bind", str(self.folder), str(folder))
+        for kept in (ROOT, self.folder):
+            place = root / kept.relative_to("/")
+            if not place.exists():  # it is below one of the directories of our own, such as /tmp
+                place.mkdir(parents=True)
+                _run("mount", "--bind", str(kept), str(place))
         os.chroot(root)
         os.chdir(ROOT)
         Path("/tmp").chmod(0o1777)

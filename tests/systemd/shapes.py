@@ -36,7 +36,7 @@ _PREFIXES = {
 _SETTINGS = {
     "user": "User=nobody\nGroup=nogroup",
     "dynamic user": "DynamicUser=yes\nStateDirectory=mine",
-    "protected": "ProtectSystem=strict\nProtectHome=read-only\nPrivateTmp=yes",
+    "protected": "ProtectSystem=strict\nProtectHome=read-only\nPrivateDevices=yes",
     "offline": "PrivateNetwork=yes",
     "addresses": "RestrictAddressFamilies=AF_UNIX",
     "environment": "Environment=\"A=b c\" 'D=e'\nEnvironmentFile=-/etc/default/none",
