@@ -1,7 +1,6 @@
 """Masks secrets in the texts that leave this machine or are kept on it."""
 
 import re
-import shlex
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,8 @@ def mask_words(words: Iterable[str], mask: Callable[[str], str]) -> tuple[str, .
         is_value = before.startswith("-") and mask(f"{before} {word}") == f"{before} {MASKED}"
         masked.append(MASKED if is_value else mask(word))
     for at, start in option_values(words):
+        import shlex
+
         line = shlex.join(words[: at + 1])
         if mask(line).rstrip("'").endswith(MASKED):
             masked[at] = words[at][:start] + MASKED
