@@ -265,9 +265,9 @@ def test_a_2xx_is_received_if_its_body_is_the_apis(
 def test_an_answer_whose_body_does_not_end_is_unknown(api: ApiServer) -> None:
     head, _, body = response(200, {"data": {"runId": "r1"}}).partition(b"\r\n\r\n")
 
-    def act(exchange: object) -> None:
-        exchange.sock.sendall(head + b"\r\n\r\n")  # type: ignore[attr-defined]  # an Exchange
-        trickle(body).act(exchange)  # type: ignore[arg-type]
+    def act(exchange: Exchange) -> None:
+        exchange.sock.sendall(head + b"\r\n\r\n")
+        trickle(body).act(exchange)
 
     def attempt(seconds: float) -> Answer:
         api.script(Behaviour(act))

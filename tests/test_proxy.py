@@ -214,7 +214,7 @@ def test_a_wrong_base_url_is_never_replaced_by_the_default_one(
             if level == "flag":
                 words[1:1] = ["--base-url", wrong]
             done = crontify(*words, env=env | more)
-            assert done.returncode != 0 or "the fail is queued" in done.stderr
+            assert done.returncode != 0 or "queued; the next run of " in done.stderr
             assert proxy.heard == [], (words, wrong, done.stderr)
     crontify("ping", "start", "m", env={**env, "CRONTIFY_CONFIG": "", "CRONTIFY_BASE_URL": ""})
     assert proxy.heard[0].startswith(b"CONNECT api.crontify.com:443")  # else nothing was shown

@@ -133,7 +133,7 @@ def _send(
         keep_ping(name, kind, _decoded(message or ""), meta, log)
         if not is_hindered:
             wait.say(error.message)
-        wait.say(f"the {kind} is queued; 'crontify flush' or the next run of {name} sends it")
+        wait.say(f"queued; the next run of {name} or 'crontify flush' sends it")
         return None
     monitor = settings.monitor(name)
     masker = Masker(known_secrets(), (client.key,), shapes=monitor.mask_shapes)

@@ -31,7 +31,9 @@ def keep_ping(
         recorder.write(log.tail)
     recorder.note_ping(kind == "success", message or f"reported by crontify ping {kind}")
     problem = recorder.problem or _write_numbers(meta, recorder.meta_path)
-    if problem or not recorder.keep():
+    if not problem and not recorder.keep():
+        problem = recorder.problem or "its record cannot be written"
+    if problem:
         recorder.discard()
         raise CrontifyError(f"the ping can be neither sent nor queued: {problem}")
     with suppress(JournalError):  # for `crontify runs`

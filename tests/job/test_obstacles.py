@@ -186,7 +186,7 @@ def test_a_ping_waits_until_the_settings_are_right(
     env = {**elsewhere, "DB_PASSWORD": "hunter2-hunter2"}
     done = crontify("ping", "fail", "backup", *options, env=env, input=f"hunter2-hunter2 {KEY}\n")
     assert done.returncode == 0
-    assert "the fail is queued" in done.stderr
+    assert "queued; the next run of backup or 'crontify flush' sends it" in done.stderr
     assert crontify("ping", "fail", "backup", "--no-queue", env=env).returncode == 1
     assert api.connections == 0
     (run,) = json.loads(crontify("runs", "--json").stdout)
